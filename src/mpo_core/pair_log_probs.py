@@ -1,0 +1,52 @@
+"""A policy's view of a batch of preference rows: the only thing an objective sees."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+MAX_LOG_PROB = -1.0000005e-6
+"""Where a logit is taken, log-probabilities are clamped here: log(1 - 1e-6) to float rounding."""
+
+
+def _per_row(value: ArrayLike) -> Array:
+    array = jnp.atleast_1d(jnp.asarray(value))
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
+
+
+class PairLogProbs(eqx.Module):
+    """Log-probabilities of chosen and rejected trajectories, summed over their tokens, a row each.
+
+    Numbers and numpy arrays are converted; zeros stand for a reference or margin that is not known.
+    """
+
+    chosen: Float[Array, " row"] = eqx.field(converter=_per_row)
+    """Sum of token log-probs of the chosen trajectory under the policy (nats)."""
+    rejected: Float[Array, " row"] = eqx.field(converter=_per_row)
+    ref_chosen: Float[Array, " row"] = eqx.field(converter=_per_row)
+    """The same under the reference policy, without gradient."""
+    ref_rejected: Float[Array, " row"] = eqx.field(converter=_per_row)
+    chosen_length: Float[Array, " row"] = eqx.field(converter=_per_row)
+    """Length in tokens, at least 1."""
+    rejected_length: Float[Array, " row"] = eqx.field(converter=_per_row)
+    margin: Float[Array, " row"] = eqx.field(converter=_per_row)
+    """Chosen minus rejected return as the judge's label has it, in standard deviations of the dataset."""
+
+    @property
+    def chosen_mean(self) -> Float[Array, " row"]:
+        """Mean token log-prob of the chosen trajectory."""
+        return self.chosen / self.chosen_length
+
+    @property
+    def rejected_mean(self) -> Float[Array, " row"]:
+        """Mean token log-prob of the rejected trajectory."""
+        return self.rejected / self.rejected_length
+
+    @property
+    def chosen_ratio(self) -> Float[Array, " row"]:
+        """Log-ratio policy to reference of the chosen trajectory."""
+        return self.chosen - self.ref_chosen
+
+    @property
+    def rejected_ratio(self) -> Float[Array, " row"]:
+        """Log-ratio policy to reference of the rejected trajectory."""
+        return self.rejected - self.ref_rejected

@@ -1,0 +1,110 @@
+"""One compiled rollout for every purpose: datasets, baselines and final tests share it, whatever their horizon."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Key
+
+from mpo_core.devices import POPULATION, population_mesh
+from mpo_core.policy import GaussianPolicy
+from mpo_core.rollout import Lanes, advance, start_lanes
+from mpo_core.task import Task
+from mpo_core.trajectories import Trajectory
+
+
+class RolloutProgram:
+    """Rolls policies out in fixed-size blocks: `lanes` episodes side by side, `chunk` steps a call, sharded over devices.
+
+    Physics programs are slow to compile, so blocks have one shape: shorter requests are padded, longer ones split.
+    """
+
+    def __init__(self, task: Task, *, lanes: int = 64, chunk: int = 50, mesh: Mesh | None = None):
+        self.task = task
+        self.chunk = chunk
+        self.mesh = mesh if mesh is not None else population_mesh()
+        self.lanes = -(-lanes // self.mesh.size) * self.mesh.size
+        lane, whole = PartitionSpec(POPULATION), PartitionSpec()
+        # brax scans fail the varying-axes check: docs/performance.md
+        shard = partial(jax.shard_map, mesh=self.mesh, check_vma=False)
+        lanes_spec = _lanes_spec(lane, whole)
+        self._start = jax.jit(shard(partial(start_lanes, task), in_specs=(lane, lane), out_specs=lanes_spec))
+        self._advance = jax.jit(
+            shard(
+                partial(advance, task, steps=chunk),
+                in_specs=(lane, lanes_spec, whole),
+                out_specs=(lanes_spec, lane),
+            )
+        )
+
+    def trajectories(
+        self,
+        policies: GaussianPolicy,
+        policy_index: np.ndarray,
+        keys: tuple[Key[Array, " episode"], Key[Array, " episode"]],
+        *,
+        horizon: int,
+        noise: float = 1.0,
+    ) -> Trajectory:
+        """Whole episodes, as numpy arrays with axes (episode, time, ...).
+
+        Args:
+            policies: policies with a leading axis on every leaf.
+            policy_index: the policy of each episode.
+            keys: the reset key and the action key of each episode.
+            horizon: steps an episode.
+            noise: 1 samples actions, 0 takes the mode.
+        """
+        blocks = list(self.blocks(policies, policy_index, keys, horizon=horizon, noise=noise))
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
+
+    def blocks(
+        self,
+        policies: GaussianPolicy,
+        policy_index: np.ndarray,
+        keys: tuple[Key[Array, " episode"], Key[Array, " episode"]],
+        *,
+        horizon: int,
+        noise: float = 1.0,
+    ) -> Iterator[Trajectory]:
+        """`trajectories` piece by piece, so that a caller can show progress."""
+        count = len(policy_index)
+        for first in range(0, count, self.lanes):
+            chosen = np.minimum(np.arange(first, first + self.lanes), count - 1)
+            block_policies = jax.tree.map(lambda leaf, at=policy_index[chosen]: leaf[at], policies)
+            block = self._block(block_policies, tuple(key[chosen] for key in keys), horizon, noise)
+            kept = min(self.lanes, count - first)
+            yield jax.tree.map(lambda leaf, kept=kept: leaf[:kept], block)
+
+    def returns(
+        self,
+        policies: GaussianPolicy,
+        policy_index: np.ndarray,
+        keys: tuple[Key[Array, " episode"], Key[Array, " episode"]],
+        *,
+        horizon: int,
+        noise: float = 1.0,
+    ) -> np.ndarray:
+        """Undiscounted return of each episode; arguments as for `trajectories`."""
+        blocks = self.blocks(policies, policy_index, keys, horizon=horizon, noise=noise)
+        return np.concatenate([block.return_ for block in blocks])
+
+    def _block(self, policies: GaussianPolicy, keys: tuple, horizon: int, noise: float) -> Trajectory:
+        lanes = self._start(*keys)
+        parts = []
+        for _ in range(0, horizon, self.chunk):
+            lanes, part = self._advance(policies, lanes, jnp.float32(noise))
+            parts.append(jax.tree.map(np.asarray, part))
+            if not parts[-1].alive[:, -1].any():  # every episode has ended
+                break
+        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1)[:, :horizon], *parts)
+        missing = horizon - whole.alive.shape[1]
+        return jax.tree.map(lambda leaf: np.pad(leaf, [(0, 0), (0, missing)] + [(0, 0)] * (leaf.ndim - 2)), whole)
+
+
+def _lanes_spec(lane: PartitionSpec, whole: PartitionSpec):
+    """The sharding of `Lanes`: everything but the step counter is split by lane."""
+    return Lanes(lane, lane, lane, whole)  # pyright: ignore[reportArgumentType]
