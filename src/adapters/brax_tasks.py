@@ -1,0 +1,110 @@
+"""Brax environments as tasks. Brax's noise (prints, warnings, a log file) is silenced here, in one place."""
+
+import contextlib
+import functools
+import io
+import unittest.mock
+import warnings
+from collections.abc import Iterator
+from xml.etree import ElementTree
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import mujoco
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from adapters.tasks import task_spec
+from mpo_core.task import TaskState
+
+# mjx prints "Failed to import warp" to stdout, which would break JSON output
+with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from brax import envs
+    from brax.envs import half_cheetah
+    from brax.io import mjcf
+
+MUJOCO_DENSITY = 1000.0
+"""MuJoCo's default density of a geom, kg / m^3."""
+
+
+class BraxTask(eqx.Module):
+    """A brax environment; its physics state is brax's whole `State`. Hashed by identity: use `load_task`."""
+
+    name: str = eqx.field(static=True)
+    backend: str = eqx.field(static=True)
+    env: envs.Env = eqx.field(static=True)
+    observation_size: int = eqx.field(static=True)
+    action_size: int = eqx.field(static=True)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def reset(self, *, key: PRNGKeyArray) -> TaskState:
+        """A fresh episode."""
+        return _task_state(self.env.reset(key))
+
+    def step(self, state: TaskState, action: Float[Array, " action"]) -> TaskState:
+        """One control step; the simulator sees the action clipped to [-1, 1]. Rewards are as brax has them."""
+        brax_state = state.physics
+        # brax updates these two in place, which would alter the caller's state under a trace
+        own = brax_state.replace(metrics=dict(brax_state.metrics), info=dict(brax_state.info))
+        return _task_state(self.env.step(own, jnp.clip(action, -1.0, 1.0)))
+
+
+@functools.cache
+def load_task(name: str) -> BraxTask:
+    """The task of that name on its backend; one instance per name, since compiled programs are cached on it.
+
+    Raises:
+        ValueError: no such task.
+    """
+    spec = task_spec(name)
+    env = build_environment(spec.brax_name, spec.backend)
+    (observation_size,) = jax.eval_shape(env.reset, jax.random.key(0)).obs.shape
+    return BraxTask(spec.name, spec.backend, env, observation_size, env.action_size)
+
+
+def build_environment(brax_name: str, backend: str) -> envs.Env:
+    """A brax environment, built without printing, warning or leaving files."""
+    with warnings.catch_warnings(), _mass_by_density():
+        warnings.filterwarnings("ignore", message="Brax System", category=UserWarning)
+        return envs.get_environment(brax_name, backend=backend)
+
+
+@contextlib.contextmanager
+def _mass_by_density() -> Iterator[None]:
+    """While open, halfcheetah's model is read with its total mass given by the density of its parts.
+
+    Its `settotalmass` is deprecated: MuJoCo 4 warns about it and drops MUJOCO_LOG.TXT into the working directory.
+    """
+
+    def load(path) -> object:
+        return mjcf.loads(with_density(path.read_text()))
+
+    with unittest.mock.patch.object(half_cheetah.mjcf, "load", load):
+        yield
+
+
+def with_density(xml: str) -> str:
+    """A MuJoCo model whose `settotalmass`, if any, becomes the density of its geoms that gives the same masses."""
+    root = ElementTree.fromstring(xml)
+    compiler = root.find("compiler")
+    total = None if compiler is None else compiler.attrib.pop("settotalmass", None)
+    if total is None:
+        return xml
+    text = ElementTree.tostring(root, encoding="unicode")
+    unscaled = mujoco.MjModel.from_xml_string(text).body_mass.sum()  # pyright: ignore[reportAttributeAccessIssue]
+    geom = root.find("default/geom")
+    if geom is None:
+        raise ValueError("the model has no default geom to carry its density")
+    geom.set("density", repr(MUJOCO_DENSITY * float(total) / float(unscaled)))
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _task_state(state: envs.State) -> TaskState:
+    observation, reward, done = (jnp.asarray(leaf, jnp.float32) for leaf in (state.obs, state.reward, state.done))
+    return TaskState(physics=state, observation=observation, reward=reward, done=done)

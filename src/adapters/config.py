@@ -1,0 +1,173 @@
+"""What a run is made from: one schema for the command line, `--config FILE` and the run folder's config.json."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import yaml
+
+from adapters.search_settings import SearchSettings, StrategySettings
+from adapters.tasks import task_spec
+from mpo_core.data_spec import parse_data_spec
+from mpo_core.names import unknown_name
+from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
+
+SCHEMA_VERSION = 1
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "rows": {"count": 8, "length": 50},
+        "inner": {"epochs": 2},
+        "search": {"generations": 2, "bank_pairs": 16, "episodes": 1, "horizon": 50},
+        "strategy": {"population": 4},
+        "report": {"units": 2, "evaluation": {"episodes": 1, "horizon": 100}},
+    },
+    "quick": {
+        "rows": {"count": 128, "length": 200},
+        "search": {"generations": 40, "bank_pairs": 512, "episodes": 4, "horizon": 250},
+        "strategy": {"population": 24},
+        "report": {"units": 12},
+    },
+    "paper": {
+        "rows": {"count": 1280, "length": 1000},
+        "search": {"generations": 256, "bank_pairs": 1280, "bank_refresh": 1, "episodes": 4, "horizon": 1000},
+        "strategy": {"population": 256},
+        "report": {"units": 20},
+    },
+}
+PRESET_NOTES = {
+    "smoke": "a few seconds of everything, for tests: its scores mean nothing",
+    "quick": "minutes on two cores",
+    "paper": "1280 rows of length 1000, population 256: hours on many cores or a GPU",
+}
+
+
+class _Model(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class ReportSettings(_Model):
+    """The final table: replication units on the reporting stream, and how each policy is judged."""
+
+    units: int = pydantic.Field(default=12, ge=2)
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+
+class RunConfig(_Model):
+    """Everything needed to repeat a run."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task: str
+    data: str = "mixed:0.75"
+    preset: str = "quick"
+    init: str = "tempo"
+    temporal: bool = True
+    seed: int = pydantic.Field(default=0, ge=0, lt=2**31)
+    rows: RowSettings = RowSettings()
+    inner: InnerLoopSettings = InnerLoopSettings()
+    search: SearchSettings = SearchSettings()
+    strategy: StrategySettings = StrategySettings()
+    report: ReportSettings = ReportSettings()
+    provenance: dict[str, Any] = {}
+    """Versions, devices and hashes of the run that wrote the file; ignored when it is read to start another."""
+
+    @pydantic.field_validator("task")
+    @classmethod
+    def _known_task(cls, task: str) -> str:
+        return task_spec(task).name
+
+    @pydantic.field_validator("data")
+    @classmethod
+    def _canonical_data(cls, data: str) -> str:
+        return str(parse_data_spec(data))
+
+    @pydantic.model_validator(mode="after")
+    def _bank_gives_rows(self) -> "RunConfig":
+        spec = parse_data_spec(self.data)
+        held, wanted = spec.kind_counts(self.search.bank_pairs), spec.kind_counts(self.rows.count)
+        if any(want > have for want, have in zip(wanted, held, strict=True)):
+            raise ValueError(
+                f"search.bank_pairs ({self.search.bank_pairs}) must be at least rows.count ({self.rows.count})"
+            )
+        return self
+
+
+def build_config(*layers: dict[str, Any]) -> RunConfig:
+    """A configuration from layers, later ones over earlier ones, all over the preset that they name.
+
+    Raises:
+        ValueError: one sentence: what, where, what is allowed.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _merged(merged, layer)
+    preset = merged.get("preset", "quick")
+    if preset not in PRESETS:
+        raise unknown_name("preset", str(preset), PRESETS)
+    try:
+        return RunConfig.model_validate(_merged(PRESETS[preset], merged))
+    except pydantic.ValidationError as error:
+        raise ValueError(one_sentence(error)) from None
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """The settings in a YAML or JSON file (config.json of a run folder, or a part of it).
+
+    Raises:
+        ValueError: one sentence: the file is missing, unreadable, or holds something else.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"config file {path}: cannot be read ({getattr(error, 'strerror', 'not text')})") from None
+    try:
+        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise ValueError(f"config file {path}: is not valid {path.suffix.lstrip('.').upper() or 'YAML'}{line}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"config file {path}: must hold settings by name, such as 'task: halfcheetah'")
+    value.pop("provenance", None)
+    return value
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """`search.generations=80` as nested settings; the value is read as YAML.
+
+    Raises:
+        ValueError: no '=' in it, or not readable.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not all(name.split(".")):
+        raise ValueError(f"--set {text!r}: write it as NAME=VALUE, such as search.generations=80")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(f"--set {text!r}: the value cannot be read") from None
+    for part in reversed(name.split(".")):
+        nested = {part: nested}
+    return nested
+
+
+def one_sentence(error: pydantic.ValidationError) -> str:
+    """The first complaint of a validation error: where and why."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        parent = RunConfig
+        names = list(parent.model_fields) if len(first["loc"]) == 1 else []
+        return str(unknown_name("setting", where, names)) if names else f"unknown setting '{where}'"
+    if first["type"] == "missing":
+        return f"'{where}' is not given: name it on the command line or in the config file"
+    message = first["msg"].removeprefix("Value error, ")
+    return message if first["type"] == "value_error" else f"'{where}': {message[0].lower()}{message[1:]}"
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = _merged(merged[name], value) if both else value
+    return merged

@@ -1,0 +1,58 @@
+"""`mpo agents`: train the original and the target agent of a task, or see those there are."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Reference agents of the tasks: train them, list them.", no_args_is_help=True)
+
+
+@app.command()
+def train(
+    task: Annotated[str, typer.Option(help="Task to train agents for.")],
+    steps: Annotated[int | None, typer.Option(min=1, help="Environment steps; the task's recipe unless given.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the PPO run.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for <task>/original, target and card.")] = Path("agents"),
+) -> None:
+    """Train a task's agents with PPO, measure them and write them with their card."""
+    from adapters.tasks import task_spec
+
+    task_spec(task)  # refuse a wrong name before the simulator loads
+    from adapters.agent_training import settings_for, train_agents
+    from adapters.agents import AGENTS_DIR_VARIABLE
+
+    train_agents(task, settings_for(task, steps=steps, seed=seed), out, lambda line: typer.echo(line, err=True))
+    typer.echo(f"Written to {out / task}; to use these agents: export {AGENTS_DIR_VARIABLE}={out.resolve()}")
+
+
+@app.command("list")
+def list_agents(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the cards as one JSON list.")] = False,
+) -> None:
+    """List the agents there are, with their returns (95% interval)."""
+    import json
+
+    from adapters.agents import AgentsCard, load_card
+    from adapters.tasks import task_names
+
+    def card_of(task: str) -> AgentsCard | None:
+        try:
+            return load_card(task)
+        except ValueError as error:
+            typer.echo(str(error), err=True)
+            return None
+
+    cards = [card for task in task_names() if (card := card_of(task)) is not None]
+    if as_json:
+        typer.echo(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))
+        return
+    typer.echo(f"{'task':<12} {'backend':<11} {'agent':<9} {'steps':>10}  {'sampled actions':<27} mode actions")
+    for card in cards:
+        for role, record in (("original", card.original), ("target", card.target)):
+            returns = [
+                f"{found.return_:.1f} [{found.low:.1f}, {found.high:.1f}]" for found in (record.sampled, record.mode)
+            ]
+            typer.echo(
+                f"{card.task:<12} {card.backend:<11} {role:<9} {record.steps:>10,}  {returns[0]:<27} {returns[1]}"
+            )

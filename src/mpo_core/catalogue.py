@@ -1,0 +1,120 @@
+"""Every hand-written objective by its id."""
+
+import dataclasses
+import functools
+import math
+import typing
+from numbers import Real
+
+import jax.numpy as jnp
+from jax import Array
+
+from mpo_core.names import unknown_name
+from mpo_core.objective import AbstractObjective
+from mpo_core.objectives import imitation, log_ratio, normalised, regularised
+from mpo_core.objectives.entry import CatalogueEntry, TuningRange
+
+__all__ = [
+    "CatalogueEntry",
+    "TuningRange",
+    "catalogue",
+    "catalogue_entry",
+    "make_objective",
+    "objective_ids",
+    "parse_objective_text",
+]
+
+_ENTRIES = (*imitation.ENTRIES, *log_ratio.ENTRIES, *normalised.ENTRIES, *regularised.ENTRIES)
+_BY_ID = {entry.id: entry for entry in _ENTRIES}
+
+
+def catalogue() -> tuple[CatalogueEntry, ...]:
+    """All entries, a family after the other."""
+    return _ENTRIES
+
+
+def objective_ids() -> tuple[str, ...]:
+    """The ids that `make_objective` knows."""
+    return tuple(_BY_ID)
+
+
+def catalogue_entry(id: str, /) -> CatalogueEntry:
+    """The entry of one objective.
+
+    Raises:
+        ValueError: no objective has that id; the nearest ids are named.
+    """
+    if id not in _BY_ID:
+        raise unknown_name("objective", id, _BY_ID, where="mpo list objectives")
+    return _BY_ID[id]
+
+
+def make_objective(id: str, /, **settings: object) -> AbstractObjective:
+    """The objective of that id, with its published hyper-parameters where `settings` names no others.
+
+    Raises:
+        ValueError: unknown id, unknown setting, or a value that the setting cannot take.
+    """
+    factory = catalogue_entry(id).factory
+    for name, value in settings.items():
+        _check_setting(id, factory, name, value)
+    return factory(**settings)
+
+
+def parse_objective_text(text: str) -> tuple[str, dict[str, float | str]]:
+    """Id and settings in a text such as "dpo:beta=0.3".
+
+    Raises:
+        ValueError: in one sentence, what is wrong with the text.
+    """
+    id, colon, rest = (part.strip() for part in text.partition(":"))
+    factory = catalogue_entry(id).factory
+    if colon and not rest:
+        raise ValueError(f"objective {text!r} ends with a colon: write {id!r}, or {id}:NAME=VALUE,...")
+    settings: dict[str, float | str] = {}
+    for term in rest.split(",") if rest else ():
+        name, equals, value = (part.strip() for part in term.partition("="))
+        if not equals or not name or not value:
+            raise ValueError(f"objective {text!r}: {term.strip()!r} is not of the form NAME=VALUE")
+        if name in settings:
+            raise ValueError(f"objective {text!r} sets {name!r} twice")
+        settings[name] = _number_or_word(value)
+        _check_setting(id, factory, name, settings[name])
+    return id, settings
+
+
+def _number_or_word(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+@functools.cache
+def _choices(factory: type[AbstractObjective]) -> dict[str, tuple[object, ...]]:
+    """Settings of an objective; with the values of those that are structure rather than numbers."""
+    hints = typing.get_type_hints(factory)
+    return {
+        field.name: typing.get_args(hints[field.name]) if field.metadata.get("static") else ()
+        for field in dataclasses.fields(factory)
+    }
+
+
+def _check_setting(id: str, factory: type[AbstractObjective], name: str, value: object) -> None:
+    choices = _choices(factory)
+    if name not in choices:
+        if not choices:
+            raise ValueError(f"objective {id!r} has no settings, so {name!r} cannot be set")
+        raise unknown_name(f"setting of objective {id!r}", name, choices)
+    if choices[name]:
+        if value not in choices[name]:
+            raise ValueError(f"objective {id!r}: {name} is one of {', '.join(map(str, choices[name]))}, not {value!r}")
+    elif not _is_number(value):
+        raise ValueError(f"objective {id!r}: {name} is a finite number, not {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, Real):
+        return not isinstance(value, bool) and math.isfinite(value)
+    is_array = isinstance(value, Array) or hasattr(value, "__array__")
+    return is_array and jnp.issubdtype(jnp.result_type(value), jnp.number)

@@ -1,0 +1,116 @@
+"""The meta-objective: what an objective is worth is the return of the policy it trains.
+
+A *unit* of replication is one dataset with its training and evaluation seeds; a *job* is one objective trained on one
+unit. Jobs are sharded over the devices; each trains by itself (`lax.map`), so results do not depend on how many there
+are.
+"""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from mpo_core.devices import POPULATION
+from mpo_core.inner_loop import TrainingTrace, row_log_probs, train
+from mpo_core.policy import GaussianPolicy
+from mpo_core.rollout import lane_returns, start_lanes
+from mpo_core.settings import EvaluationSettings, InnerLoopSettings
+from mpo_core.task import Task
+from mpo_core.trajectories import PreferenceRows
+
+
+class Units(eqx.Module):
+    """Units of replication, along a leading axis."""
+
+    rows: PreferenceRows
+    reference: Float[Array, "unit row side"]
+    """Log-probs of the rows under the original agent, shared by all objectives."""
+    training_key: Key[Array, " unit"]
+
+
+class Jobs(eqx.Module):
+    """Objectives to train, along a leading axis, and the unit of each."""
+
+    objective: PyTree
+    """Array leaves of the objectives; what they have in common (structure, constants) is passed apart."""
+    unit: Int[Array, " job"]
+
+
+def make_units(policy: GaussianPolicy, rows: PreferenceRows, training_key: Key[Array, " unit"]) -> Units:
+    """Units from rows that have a leading unit axis: adds what the original agent makes of them."""
+    reference = jax.lax.map(partial(row_log_probs, policy), rows)
+    return Units(rows, reference, training_key)
+
+
+def train_jobs(
+    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, settings: InnerLoopSettings, mesh: Mesh
+) -> tuple[GaussianPolicy, TrainingTrace]:
+    """Trains every job; policies and traces come back with a leading job axis.
+
+    Args:
+        jobs: as many as a multiple of the devices in the mesh.
+        common: what all objectives share; `eqx.combine(one job's objective, common)` is the objective.
+        policy: the original agent.
+    """
+    return _sharded(partial(_train_shard, settings=settings), mesh)(jobs, common, units, policy)
+
+
+def job_returns(
+    task: Task,
+    jobs: Jobs,
+    common: PyTree,
+    units: Units,
+    policy: GaussianPolicy,
+    evaluation_key: tuple[Key[Array, "unit episode"], Key[Array, "unit episode"]],
+    settings: tuple[InnerLoopSettings, EvaluationSettings],
+    mesh: Mesh,
+) -> Float[Array, " job"]:
+    """Mean return of the policy that each job trains. Arguments as for `train_jobs`, and:
+
+    Args:
+        evaluation_key: reset and action keys of the episodes of each unit; jobs of a unit share them.
+    """
+    body = partial(_return_shard, task, settings=settings)
+    return _sharded(body, mesh, extra=1)(jobs, common, units, policy, evaluation_key)
+
+
+def _sharded(body, mesh: Mesh, extra: int = 0):
+    """Splits the jobs over the mesh, everything else is whole on every device."""
+    split, whole = PartitionSpec(POPULATION), PartitionSpec()
+    specs = (split, whole, whole, whole) + (whole,) * extra
+    # scans over brax states fail the varying-axes check, hence check_vma=False
+    return jax.shard_map(body, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False)
+
+
+def _train_shard(
+    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, *, settings: InnerLoopSettings
+) -> tuple[GaussianPolicy, TrainingTrace]:
+    def one(job: Jobs) -> tuple[GaussianPolicy, TrainingTrace]:
+        unit = jax.tree.map(lambda leaf: leaf[job.unit], units)
+        objective = eqx.combine(job.objective, common)
+        return train(objective, policy, unit.rows, settings, key=unit.training_key, reference=unit.reference)
+
+    return jax.lax.map(one, jobs)
+
+
+def _return_shard(
+    task: Task,
+    jobs: Jobs,
+    common: PyTree,
+    units: Units,
+    policy: GaussianPolicy,
+    evaluation_key: tuple[Key[Array, "unit episode"], Key[Array, "unit episode"]],
+    *,
+    settings: tuple[InnerLoopSettings, EvaluationSettings],
+) -> Float[Array, " job"]:
+    inner, evaluation = settings
+    trained, _ = _train_shard(jobs, common, units, policy, settings=inner)
+    lane_policy = jax.tree.map(lambda leaf: jnp.repeat(leaf, evaluation.episodes, axis=0), trained)
+    reset_key, action_key = (key[jobs.unit].reshape(-1) for key in evaluation_key)
+    lanes = start_lanes(task, reset_key, action_key)
+    noise = jnp.ones(())
+    total = lane_returns(task, lane_policy, lanes, noise, evaluation.horizon)
+    return total.reshape(-1, evaluation.episodes).mean(1)

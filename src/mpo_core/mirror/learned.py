@@ -1,0 +1,70 @@
+"""Learned members of the Mirror Preference Optimization class, and what a search varies of them."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from mpo_core.mirror.maps import AbstractMap
+from mpo_core.mirror.mirror_objective import MirrorObjective
+from mpo_core.mirror.monotone_network import Domain, MonotoneNetwork, hats, monotone_network
+from mpo_core.objective import Scalar
+
+TEMPORAL_KNOTS = 3
+
+
+class LearnedMap(AbstractMap):
+    """a(t) * closed form + network(x, t), with a(t) = e^(alpha(t)) > 0 and 1 at the start.
+
+    A sum alone could add imitation but never fade it.
+    """
+
+    start: AbstractMap
+    log_amplitude: Float[Array, " knot"]
+    network: MonotoneNetwork
+
+    def __call__(self, x: Float[Array, "*any"], progress: Scalar) -> Float[Array, "*any"]:
+        amplitude = jnp.exp(jnp.clip(self.log_amplitude @ hats(progress, self.log_amplitude.shape[0]), -8.0, 8.0))
+        return amplitude * self.start(x, progress) + self.network(x, progress)
+
+    @property
+    def monotone(self) -> bool:
+        """Whether the closed form it starts from is increasing; the network always is."""
+        return self.start.monotone
+
+
+def learned_mirror(start: MirrorObjective, *, temporal: bool) -> MirrorObjective:
+    """The learned member that equals `start` as long as nothing is learned.
+
+    Args:
+        start: a member of the class whose maps are increasing.
+        temporal: whether the learned parts see training progress.
+
+    Raises:
+        ValueError: if a map of `start` is not increasing.
+    """
+    if not start.monotone:
+        raise ValueError("a search starts only from members whose psi, phi_inv and g are increasing")
+    knots = TEMPORAL_KNOTS if temporal else 1
+
+    def learned(closed: AbstractMap, domain: Domain) -> LearnedMap:
+        return LearnedMap(closed, jnp.zeros(knots), monotone_network(domain, knots))
+
+    return eqx.tree_at(
+        lambda m: (m.phi_inv, m.psi, m.g),
+        start,
+        (learned(start.phi_inv, Domain.LOG_PROB), learned(start.psi, Domain.BRACKET), learned(start.g, Domain.LOG_PROB)),
+    )
+
+
+def split_learned(objective: MirrorObjective) -> tuple[PyTree, PyTree]:
+    """Separates what a search varies (amplitudes and networks) from what stays; `eqx.combine` puts them together."""
+
+    def is_learned(node: PyTree) -> PyTree:
+        if isinstance(node, LearnedMap):
+            everything = jax.tree.map(lambda _: True, node)
+            return eqx.tree_at(lambda m: m.start, everything, jax.tree.map(lambda _: False, node.start))
+        return jax.tree.map(lambda _: False, node)
+
+    spec = jax.tree.map(is_learned, objective, is_leaf=lambda node: isinstance(node, LearnedMap))
+    return eqx.partition(objective, spec)

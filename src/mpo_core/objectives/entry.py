@@ -1,0 +1,57 @@
+"""What the catalogue says about an objective.
+
+Formulas are in this notation. lw, ll: summed log-probs of chosen and rejected; rw, rl: the same under the reference;
+nw, nl: lengths in tokens; mw = lw / nw, ml = ll / nl. a = lw - rw, b = ll - rl: log-ratios; A = a / nw, B = b / nl.
+D = a - b; P = lw - ll. m: reward margin; t: progress; sg: stop the gradient.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mpo_core.objective import AbstractObjective
+
+
+@dataclass(frozen=True)
+class TuningRange:
+    """Range in which a hyper-parameter is searched, at the scale it was published for.
+
+    Where a source gives one value rather than a grid, the range is half a decade to either side of it.
+    """
+
+    name: str
+    low: float
+    high: float
+    scale: Literal["sum", "mean", "none"] = "none"
+    """What the coefficient multiplies: sums over a trajectory (a tuner divides the range by tokens / 100), means over
+    its tokens, or neither."""
+    log: bool = False
+    """Whether it is searched on a logarithmic scale."""
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """One hand-written objective: its class, where it comes from and what it needs."""
+
+    id: str
+    factory: type[AbstractObjective]
+    family: str
+    citation: str
+    formula: str
+    """The loss of a row, to minimise, in the notation of this module."""
+    needs_reference: bool
+    length_normalised: bool
+    member: str
+    """Place in the mirror family: M0 exact without, MR exact with reference; -bar: on mean token log-probs; ~row: up to
+    a constant of the row; w: up to a weight of the row; no."""
+    sees_rewards: bool = False
+    sft_epochs: int = 0
+    """Epochs of supervised fine-tuning that go before it in the paper's schedule of 12."""
+    tuning: tuple[TuningRange, ...] = ()
+
+
+HALF_DECADE = 10**0.5
+
+
+def around(name: str, value: float, scale: Literal["sum", "mean", "none"] = "none", log: bool = True) -> TuningRange:
+    """Half a decade to either side of the one value that was published."""
+    return TuningRange(name, value / HALF_DECADE, value * HALF_DECADE, scale, log)

@@ -1,0 +1,186 @@
+"""Objectives on the same fresh units: each trains from the original agent on every unit, then the policies are judged.
+
+Tuning and the final table both run here; only the seed stream differs.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mpo_core.data_spec import DataSpec
+from mpo_core.generate_pairs import generate_pairs
+from mpo_core.meta_objective import Jobs, Units, make_units, train_jobs
+from mpo_core.objective import AbstractObjective
+from mpo_core.objectives.switch import stack_objectives
+from mpo_core.pair_bank import PairBank, label_pairs
+from mpo_core.policy import GaussianPolicy
+from mpo_core.rollout_program import RolloutProgram
+from mpo_core.seeds import Purpose, Stream, stream_key
+from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
+
+JOBS_A_CALL = 8
+MAX_UNIT_BYTES = 512 * 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Entrant:
+    """An objective and the epochs of SFT that go before it."""
+
+    objective: AbstractObjective
+    sft_epochs: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class RaceSettings:
+    """On what entrants are compared."""
+
+    spec: DataSpec
+    rows: RowSettings
+    inner: InnerLoopSettings
+    evaluation: EvaluationSettings
+    seed: int
+    stream: Stream
+    first_unit: int = 0
+    units: int = 12
+
+
+class RaceReturns(eqx.Module):
+    """Mean return of every entrant's policy on every unit."""
+
+    sampled: Float[np.ndarray, "entrant unit"]
+    mode: Float[np.ndarray, "entrant unit"]
+
+
+class Race:
+    """The compiled programs of a race, for any number of entrants of the structures it has seen."""
+
+    def __init__(self, program: RolloutProgram, agents: GaussianPolicy, settings: RaceSettings):
+        self._program, self._agents, self._settings = program, agents, settings
+        self._original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
+        self._train: dict[int, Callable] = {}
+
+    def run(self, entrants: list[Entrant], advance: Callable[[str, int], None] = lambda what, jobs: None) -> RaceReturns:
+        """Trains and judges every entrant on every unit.
+
+        Args:
+            advance: told what is under way ("data", "train", "judge") and how many of `steps` are done.
+        """
+        settings = self._settings
+        policies = []
+        for first in range(0, settings.units, self._units_at_once()):
+            batch = range(first, min(first + self._units_at_once(), settings.units))
+            units = self._make_units(batch, advance)
+            policies.append(self._train_all(entrants, units, len(batch), advance))
+        whole = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *policies)
+        return RaceReturns(self._judge(whole, 1.0, advance), self._judge(whole, 0.0, advance))
+
+    def steps(self, entrants: int) -> dict[str, int]:
+        """How far `advance` will count for each part of the work."""
+        settings = self._settings
+        environment = settings.units * entrants * settings.evaluation.episodes * settings.evaluation.horizon
+        return {
+            "data": settings.units * 2 * settings.rows.count * settings.rows.length,
+            "train": settings.units * entrants,
+            "judge": 2 * environment,
+        }
+
+    def _units_at_once(self) -> int:
+        size = self._settings.rows
+        row_bytes = 4 * (self._program.task.observation_size + self._program.task.action_size + 1)
+        return int(np.clip(MAX_UNIT_BYTES // (2 * size.count * size.length * row_bytes), 1, self._settings.units))
+
+    def _key(self, unit: int, purpose: Purpose) -> Array:
+        return stream_key(self._settings.seed, self._settings.stream, self._settings.first_unit + unit, purpose)
+
+    def _make_units(self, batch: range, advance: Callable[[str, int], None]) -> Units:
+        settings = self._settings
+        banks = [
+            generate_pairs(
+                self._program, self._agents, settings.spec, settings.rows,
+                key=stream_key(settings.seed, settings.stream, settings.first_unit + unit),
+                advance=partial(advance, "data"),
+            )
+            for unit in batch
+        ]  # fmt: skip
+        banks += banks[-1:] * (self._units_at_once() - len(banks))  # one shape for every batch
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *banks)
+        label_key = jnp.stack([self._key(unit, Purpose.LABELS) for unit in batch])
+        training_key = jnp.stack([self._key(unit, Purpose.TRAINING) for unit in batch])
+        missing = self._units_at_once() - len(batch)
+        pad = jnp.concatenate([jnp.arange(len(batch)), jnp.zeros(missing, jnp.int32)]).astype(jnp.int32)
+        return _labelled(self._original, stacked, settings.spec, label_key[pad], training_key[pad])
+
+    def _train_all(
+        self, entrants: list[Entrant], units: Units, count: int, advance: Callable[[str, int], None]
+    ) -> GaussianPolicy:
+        """Policies with leading axes (entrant, unit), on the host."""
+        trained: list = [None] * len(entrants)
+        for sft_epochs in sorted({entrant.sft_epochs for entrant in entrants}):
+            group = [i for i, entrant in enumerate(entrants) if entrant.sft_epochs == sft_epochs]
+            stacked = stack_objectives([entrants[i].objective for i in group])
+            policies = self._train_group(stacked, len(group), sft_epochs, units, count, advance)
+            for place, i in enumerate(group):
+                trained[i] = jax.tree.map(lambda leaf, place=place: leaf[place], policies)
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *trained)
+
+    def _train_group(self, stacked, entrants: int, sft_epochs: int, units: Units, count: int, advance) -> GaussianPolicy:
+        train = self._train_program(sft_epochs)
+        entrant, unit = (index.reshape(-1) for index in np.indices((entrants, count)))
+        size = -(-JOBS_A_CALL // self._program.mesh.size) * self._program.mesh.size
+        parts = []
+        for first in range(0, len(unit), size):
+            at = np.minimum(np.arange(first, first + size), len(unit) - 1)
+            jobs = Jobs(jax.tree.map(lambda leaf, at=at: leaf[entrant[at]], stacked), jnp.asarray(unit[at], jnp.int32))
+            kept = min(size, len(unit) - first)
+            parts.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[:kept], train(jobs, units)))
+            advance("train", kept)
+        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        return jax.tree.map(lambda leaf: leaf.reshape(entrants, count, *leaf.shape[1:]), whole)
+
+    def _train_program(self, sft_epochs: int) -> Callable:
+        if sft_epochs not in self._train:
+            inner = dataclasses.replace(self._settings.inner, sft_epochs=sft_epochs)
+            original, mesh = self._original, self._program.mesh
+
+            def program(jobs: Jobs, units: Units) -> GaussianPolicy:
+                return train_jobs(jobs, jax.tree.map(lambda _: None, jobs.objective), units, original, inner, mesh)[0]
+
+            self._train[sft_epochs] = jax.jit(program)
+        return self._train[sft_epochs]
+
+    def _judge(
+        self, policies: GaussianPolicy, noise: float, advance: Callable[[str, int], None]
+    ) -> Float[np.ndarray, "entrant unit"]:
+        evaluation = self._settings.evaluation
+        entrants, units = policies.raw_scale.shape[:2]
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), policies)
+        reset_key, action_key = (
+            jnp.stack([jax.random.split(self._key(unit, purpose), evaluation.episodes) for unit in range(units)])
+            for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
+        )
+        policy, unit, episode = (
+            index.reshape(-1)
+            for index in np.broadcast_arrays(
+                np.arange(entrants * units).reshape(entrants, units, 1),
+                np.arange(units)[None, :, None],
+                np.arange(evaluation.episodes)[None, None, :],
+            )
+        )
+        keys = (reset_key[unit, episode], action_key[unit, episode])
+        returns = []
+        for block in self._program.blocks(flat, policy, keys, horizon=evaluation.horizon, noise=noise):
+            returns.append(block.return_)
+            advance("judge", len(block.return_) * evaluation.horizon)
+        return np.concatenate(returns).reshape(entrants, units, evaluation.episodes).mean(-1)
+
+
+@partial(jax.jit, static_argnums=2)
+def _labelled(original: GaussianPolicy, banks: PairBank, spec: DataSpec, label_key: Array, training_key: Array) -> Units:
+    rows = jax.vmap(lambda bank, key: label_pairs(bank, spec, key=key))(banks, label_key)
+    return make_units(original, rows, training_key)
