@@ -28,9 +28,8 @@ PROGRESS_B = 0.25
 # Of the objectives that need more than the defaults; a pair is (at A, at B).
 SETTINGS = {
     "kto": ({"kl": 0.2}, {"kl": 0.2}),
-    "mappo": ({"reward_gap": 1.0}, {"reward_gap": 0.6}),
-    "beta_dpo": ({"center": 0.5}, {"center": 0.5}),
-    "pmpo": ({"kl": 0.5}, {"kl": 0.5}),
+    "mappo": ({"dr": 1.0}, {"dr": 0.6}),
+    "beta_dpo": ({"m0": 0.5}, {"m0": 0.5}),
 }
 KINKS_AT_A = ("rrhf", "dpop")
 

@@ -9,7 +9,7 @@ from mpo_core.mirror.members import as_mirror, member_ids, why_not_member
 from objective_check_values import POINT_A, POINT_B
 from objective_points import pair_at, random_point, value_and_slopes
 
-NOT_MONOTONE = {"ipo", "ipo_mean", "cdpo", "exo_pair", "discopop", "padll"}
+NOT_MONOTONE = {"inpo", "ipo", "ipo_mean", "cdpo", "exo_pair", "discopop", "padll"}
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mpo_core.catalogue import catalogue, make_objective, objective_ids, parse_objective_text
+from mpo_core.catalogue import NOT_BUILT, catalogue, make_objective, objective_ids, parse_objective_text
 from objective_check_values import CHECK_VALUES, KINKS_AT_A, POINT_A, POINT_B, PROGRESS_A, PROGRESS_B, SETTINGS
 from objective_points import pair_at, random_point, value_and_slopes
 
@@ -136,6 +136,7 @@ def test_catalogue_is_consistent():
     ("call", "message"),
     [
         (lambda: make_objective("dppo"), r"unknown objective 'dppo': did you mean 'dpo'.*\(mpo list objectives shows"),
+        (lambda: make_objective("mrpo"), r"unknown objective 'mrpo'.*that name is not built: it needs the log-probs"),
         (lambda: make_objective("zzzzz"), r"unknown objective 'zzzzz' \(mpo list"),
         (lambda: make_objective("dpo", betta=1), r"unknown setting of objective 'dpo' 'betta': did you mean 'beta'\?"),
         (lambda: make_objective("sft", beta=1), r"'sft' has no settings"),
@@ -155,6 +156,11 @@ def test_catalogue_is_consistent():
 def test_errors_name_the_nearest(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_what_is_not_built_is_not_in_the_catalogue():
+    assert not set(NOT_BUILT) & set(objective_ids())
+    assert set(CHECK_VALUES) <= set(objective_ids())
 
 
 def test_objective_text():

@@ -189,4 +189,4 @@ def _shapes_agree(tensors: dict[str, np.ndarray], layers: list[tuple[str, str]])
     sizes = [tensors["observation_mean"].shape, *(tensors[bias].shape for _, bias in layers)]
     if tensors["observation_std"].shape != sizes[0] or tensors["raw_scale"].shape != sizes[-1]:
         return False
-    return all(kernel == before + after for kernel, before, after in zip(kernels, sizes, sizes[1:], strict=True))
+    return all(kernel == before + after for kernel, before, after in zip(kernels, sizes[:-1], sizes[1:], strict=True))

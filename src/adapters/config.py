@@ -126,7 +126,9 @@ def read_config_file(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, yaml.YAMLError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
-        raise ValueError(f"config file {path}: is not valid {path.suffix.lstrip('.').upper() or 'YAML'}{line}") from None
+        raise ValueError(
+            f"config file {path}: is not valid {path.suffix.lstrip('.').upper() or 'YAML'}{line}"
+        ) from None
     if not isinstance(value, dict):
         raise ValueError(f"config file {path}: must hold settings by name, such as 'task: halfcheetah'")
     value.pop("provenance", None)

@@ -106,10 +106,11 @@ def read_objective(path: Path) -> tuple[dict[str, Any], MirrorObjective]:
     card_path = path / CARD_NAME if path.is_dir() else path.with_suffix(".json")
     card = read_json(card_path, "objective file")
     if card.get("format") != FORMAT:
-        raise ValueError(f"objective file {card_path}: is not an mpo objective (no \"format\": \"{FORMAT}\")")
+        raise ValueError(f'objective file {card_path}: is not an mpo objective (no "format": "{FORMAT}")')
     if card.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(
-            f"objective file {card_path}: has schema version {card.get('schema_version')}, this mpo reads {SCHEMA_VERSION}"
+            f"objective file {card_path}: has schema version {card.get('schema_version')}, "
+            f"this mpo reads {SCHEMA_VERSION}"
         )
     if not isinstance(card.get("init"), str) or not isinstance(card.get("temporal"), bool):
         raise ValueError(f"objective file {card_path}: 'init' or 'temporal' is missing")

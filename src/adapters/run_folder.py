@@ -46,7 +46,9 @@ class RunFolder:
             ValueError: not a run folder.
         """
         if not (path / "config.json").is_file():
-            raise ValueError(f"run folder {path}: has no config.json; a run folder is what `mpo meta-train` prints at its end")
+            raise ValueError(
+                f"run folder {path}: has no config.json; a run folder is what `mpo meta-train` prints at its end"
+            )
         provenance = read_json(path / "config.json", "config file").get("provenance", {})
         config = build_config(read_config_file(path / "config.json"))
         return cls(path), config.model_copy(update={"provenance": provenance})

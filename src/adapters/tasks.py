@@ -10,7 +10,7 @@ class PPOSettings:
     """How agents are trained: PPO with an unsquashed Gaussian and a deviation that does not depend on the state."""
 
     steps: int
-    """Environment steps in all; brax rounds up to whole updates."""
+    """Environment steps in all; brax rounds up to whole updates at each evaluation."""
     evaluations: int
     """Snapshots after the start, evenly spaced."""
     learning_rate: float = 3e-4
@@ -51,21 +51,21 @@ TASKS = {
             description="Run forward on two legs; reward is speed minus 0.1 x squared torque; never ends early.",
             brax_name="halfcheetah",
             backend="spring",
-            recipe=PPOSettings(steps=5_000_000, evaluations=40),
+            recipe=PPOSettings(steps=6_553_600, evaluations=40),
         ),
         TaskSpec(
             name="hopper",
             description="Hop forward on one leg; reward is speed plus 1 while upright; ends at a fall.",
             brax_name="hopper",
             backend="positional",
-            recipe=PPOSettings(steps=3_000_000, evaluations=30),
+            recipe=PPOSettings(steps=2_949_120, evaluations=24),
         ),
         TaskSpec(
             name="ant",
             description="Walk forward on four legs; reward is speed plus 1 minus 0.5 x squared torque; ends at a fall.",
             brax_name="ant",
             backend="spring",
-            recipe=PPOSettings(steps=4_000_000, evaluations=32),
+            recipe=PPOSettings(steps=3_932_160, evaluations=32),
         ),
     )
 }

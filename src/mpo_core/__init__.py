@@ -1,0 +1,93 @@
+"""The core of mpo: Mirror Preference Optimization objectives, the inner loop they drive, how they are compared.
+
+Names are imported on first use, so that `import mpo_core` starts no JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mpo_core.catalogue import make_objective as make_objective, objective_ids as objective_ids
+    from mpo_core.data_spec import DataSpec as DataSpec, parse_data_spec as parse_data_spec
+    from mpo_core.inner_loop import row_log_probs as row_log_probs
+    from mpo_core.mirror.learned import learned_mirror as learned_mirror
+    from mpo_core.mirror.members import as_mirror as as_mirror
+    from mpo_core.mirror.mirror_objective import MirrorObjective as MirrorObjective
+    from mpo_core.objective import AbstractObjective as AbstractObjective
+    from mpo_core.pair_log_probs import PairLogProbs as PairLogProbs
+    from mpo_core.policy import GaussianPolicy as GaussianPolicy
+    from mpo_core.settings import (
+        EvaluationSettings as EvaluationSettings,
+        InnerLoopSettings as InnerLoopSettings,
+        RowSettings as RowSettings,
+    )
+    from mpo_core.statistics import (
+        Interval as Interval,
+        interquartile_mean as interquartile_mean,
+        paired_difference as paired_difference,
+        stratified_bootstrap as stratified_bootstrap,
+    )
+    from mpo_core.task import Task as Task, TaskState as TaskState
+    from mpo_core.trajectories import PreferenceRows as PreferenceRows, Trajectory as Trajectory
+
+_HOMES = {
+    "AbstractObjective": "mpo_core.objective",
+    "DataSpec": "mpo_core.data_spec",
+    "EvaluationSettings": "mpo_core.settings",
+    "GaussianPolicy": "mpo_core.policy",
+    "InnerLoopSettings": "mpo_core.settings",
+    "Interval": "mpo_core.statistics",
+    "MirrorObjective": "mpo_core.mirror.mirror_objective",
+    "PairLogProbs": "mpo_core.pair_log_probs",
+    "PreferenceRows": "mpo_core.trajectories",
+    "RowSettings": "mpo_core.settings",
+    "Task": "mpo_core.task",
+    "TaskState": "mpo_core.task",
+    "Trajectory": "mpo_core.trajectories",
+    "as_mirror": "mpo_core.mirror.members",
+    "interquartile_mean": "mpo_core.statistics",
+    "learned_mirror": "mpo_core.mirror.learned",
+    "make_objective": "mpo_core.catalogue",
+    "objective_ids": "mpo_core.catalogue",
+    "paired_difference": "mpo_core.statistics",
+    "parse_data_spec": "mpo_core.data_spec",
+    "row_log_probs": "mpo_core.inner_loop",
+    "stratified_bootstrap": "mpo_core.statistics",
+}
+
+__all__ = [
+    "AbstractObjective",
+    "DataSpec",
+    "EvaluationSettings",
+    "GaussianPolicy",
+    "InnerLoopSettings",
+    "Interval",
+    "MirrorObjective",
+    "PairLogProbs",
+    "PreferenceRows",
+    "RowSettings",
+    "Task",
+    "TaskState",
+    "Trajectory",
+    "as_mirror",
+    "interquartile_mean",
+    "learned_mirror",
+    "make_objective",
+    "objective_ids",
+    "paired_difference",
+    "parse_data_spec",
+    "row_log_probs",
+    "stratified_bootstrap",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mpo_core' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(_HOMES)

@@ -11,10 +11,23 @@ from jax import Array
 
 from mpo_core.names import unknown_name
 from mpo_core.objective import AbstractObjective
-from mpo_core.objectives import imitation, log_ratio, normalised, regularised
+from mpo_core.objectives import (
+    batch,
+    discovered,
+    divergence,
+    imitation,
+    log_ratio,
+    normalised,
+    regularised,
+    rewards,
+    separate,
+    unequal,
+)
 from mpo_core.objectives.entry import CatalogueEntry, TuningRange
+from mpo_core.objectives.not_built import NOT_BUILT
 
 __all__ = [
+    "NOT_BUILT",
     "CatalogueEntry",
     "TuningRange",
     "catalogue",
@@ -24,7 +37,19 @@ __all__ = [
     "parse_objective_text",
 ]
 
-_ENTRIES = (*imitation.ENTRIES, *log_ratio.ENTRIES, *normalised.ENTRIES, *regularised.ENTRIES)
+_FAMILIES = (
+    imitation,
+    log_ratio,
+    normalised,
+    regularised,
+    unequal,
+    separate,
+    divergence,
+    rewards,
+    discovered,
+    batch,
+)
+_ENTRIES = tuple(entry for family in _FAMILIES for entry in family.ENTRIES)
 _BY_ID = {entry.id: entry for entry in _ENTRIES}
 
 
@@ -42,10 +67,13 @@ def catalogue_entry(id: str, /) -> CatalogueEntry:
     """The entry of one objective.
 
     Raises:
-        ValueError: no objective has that id; the nearest ids are named.
+        ValueError: no objective has that id; the nearest ids are named, or why it is not built.
     """
     if id not in _BY_ID:
-        raise unknown_name("objective", id, _BY_ID, where="mpo list objectives")
+        error = unknown_name("objective", id, _BY_ID, where="mpo list objectives")
+        if id in NOT_BUILT:
+            raise ValueError(f"{error}; the published loss of that name is not built: {NOT_BUILT[id]}")
+        raise error
     return _BY_ID[id]
 
 
@@ -109,8 +137,12 @@ def _check_setting(id: str, factory: type[AbstractObjective], name: str, value: 
     if choices[name]:
         if value not in choices[name]:
             raise ValueError(f"objective {id!r}: {name} is one of {', '.join(map(str, choices[name]))}, not {value!r}")
-    elif not _is_number(value):
+    elif not _is_number(value) and not (value is None and _may_be_open(factory, name)):
         raise ValueError(f"objective {id!r}: {name} is a finite number, not {value!r}")
+
+
+def _may_be_open(factory: type[AbstractObjective], name: str) -> bool:
+    return next(field for field in dataclasses.fields(factory) if field.name == name).default is None
 
 
 def _is_number(value: object) -> bool:

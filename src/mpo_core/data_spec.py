@@ -28,7 +28,9 @@ class DataSpec:
 
     def __post_init__(self):
         if not (_share(self.noise) and all(_share(share) for share in self.pairs)):
-            raise ValueError(f"data specification: shares must lie in [0, 1], not noise {self.noise}, pairs {self.pairs}")
+            raise ValueError(
+                f"data specification: shares must lie in [0, 1], not noise {self.noise}, pairs {self.pairs}"
+            )
         if not math.isclose(sum(self.pairs), 1.0, abs_tol=1e-6):
             raise ValueError(f"data specification: the shares of 'pairs' must sum to 1, not {sum(self.pairs):g}")
         if not (math.isfinite(self.temperature) and self.temperature >= 0):

@@ -18,15 +18,15 @@ from mpo_core.trajectories import CHOSEN, REJECTED, PreferenceRows
 class TrainingTrace(eqx.Module):
     """What happened, an entry an update."""
 
-    loss: Float[Array, " update"]
-    chosen_mean: Float[Array, " update"]
+    loss: Float[Array, "*update"]
+    chosen_mean: Float[Array, "*update"]
     """Mean token log-prob of the chosen trajectories."""
-    rejected_mean: Float[Array, " update"]
-    accuracy: Float[Array, " update"]
+    rejected_mean: Float[Array, "*update"]
+    accuracy: Float[Array, "*update"]
     """Share of rows whose chosen trajectory has the higher mean token log-prob."""
-    clamped: Float[Array, " update"]
+    clamped: Float[Array, "*update"]
     """Share of trajectories whose mean token log-prob lies above the clamp, log(1 - 1e-6)."""
-    finite: Float[Array, " update"]
+    finite: Float[Array, "*update"]
     """1 where loss and gradient are finite."""
 
 

@@ -17,9 +17,7 @@ class Verdict(eqx.Module):
     """True where noise turned what the judge said."""
 
 
-def judge(
-    return_: Float[Array, "row side"], *, temperature: Scalar, noise: Scalar, key: PRNGKeyArray
-) -> Verdict:
+def judge(return_: Float[Array, "row side"], *, temperature: Scalar, noise: Scalar, key: PRNGKeyArray) -> Verdict:
     """Labels pairs: P(second wins) = sigmoid((R_2 - R_1) / temperature), then flips a label with probability `noise`.
 
     Args:
@@ -30,7 +28,9 @@ def judge(
     judge_key, noise_key = jax.random.split(key)
     difference = return_[:, 1] - return_[:, 0]
     uniform = jax.random.uniform(judge_key, difference.shape, minval=1e-7, maxval=1.0 - 1e-7)
-    threshold = jnp.log(uniform) - jnp.log1p(-uniform)  # a logistic draw: sigmoid(d / T) > uniform, without dividing by T
+    threshold = jnp.log(uniform) - jnp.log1p(
+        -uniform
+    )  # a logistic draw: sigmoid(d / T) > uniform, without dividing by T
     said_second = jnp.where(difference == 0, uniform > 0.5, difference > temperature * threshold)
     flipped = jax.random.uniform(noise_key, difference.shape) < noise
     return Verdict(said_second ^ flipped, flipped)

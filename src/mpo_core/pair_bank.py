@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from mpo_core.arrays import AnyArray
 from mpo_core.data_spec import DataSpec
 from mpo_core.judge import judge
 from mpo_core.trajectories import PreferenceRows
@@ -13,11 +14,11 @@ from mpo_core.trajectories import PreferenceRows
 class PairBank(eqx.Module):
     """Unlabelled pairs, both trajectories of one from the same start state, ordered by kind (oo, ot, tt)."""
 
-    observation: Float[Array, "pair side time observation"]
-    action: Float[Array, "pair side time action"]
-    alive: Float[Array, "pair side time"]
-    return_: Float[Array, "pair side"]
-    source: Int[Array, "pair side"]
+    observation: Float[AnyArray, "pair side time observation"]
+    action: Float[AnyArray, "pair side time action"]
+    alive: Float[AnyArray, "pair side time"]
+    return_: Float[AnyArray, "pair side"]
+    source: Int[AnyArray, "pair side"]
     """0 where the trajectory is the original agent's, 1 where it is the target agent's."""
 
 

@@ -5,7 +5,9 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
+
+from mpo_core.arrays import AnyArray
 
 DEFAULT_BIN_WIDTH = 0.1
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "swish": jax.nn.swish}
@@ -14,22 +16,22 @@ ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "swish": jax.nn.swish}
 class Layer(eqx.Module):
     """An affine map `x @ kernel + bias`."""
 
-    kernel: Float[Array, "*batch input output"]
-    bias: Float[Array, "*batch output"]
+    kernel: Float[AnyArray, "*batch input output"]
+    bias: Float[AnyArray, "*batch output"]
 
 
 class GaussianPolicy(eqx.Module):
     """Diagonal Gaussian over actions, not squashed, with a trained deviation that does not depend on the state.
 
     A token is one action dimension at one step. Its probability is its density times the bin width `w`; the deviation
-    never falls under w / sqrt(2 pi), so that it lies in (0, 1] like that of a language-model token (our reconstruction).
-    The observation normaliser is a frozen buffer.
+    never falls under w / sqrt(2 pi), so that it lies in (0, 1] like that of a language-model token (our
+    reconstruction). The observation normaliser is a frozen buffer.
     """
 
-    observation_mean: Float[Array, "*batch observation"]
-    observation_std: Float[Array, "*batch observation"]
+    observation_mean: Float[AnyArray, "*batch observation"]
+    observation_std: Float[AnyArray, "*batch observation"]
     layers: tuple[Layer, ...]
-    raw_scale: Float[Array, "*batch action"]
+    raw_scale: Float[AnyArray, "*batch action"]
     activation: str = eqx.field(static=True, default="relu")
     bin_width: float = eqx.field(static=True, default=DEFAULT_BIN_WIDTH)
 
@@ -39,11 +41,11 @@ class GaussianPolicy(eqx.Module):
         return self.bin_width / math.sqrt(2 * math.pi)
 
     @property
-    def scale(self) -> Float[Array, "*batch action"]:
+    def scale(self) -> Float[AnyArray, "*batch action"]:
         """Standard deviation of each action dimension, in action units."""
         return self.scale_floor + jax.nn.softplus(self.raw_scale)
 
-    def mode(self, observation: Float[Array, "*any observation"]) -> Float[Array, "*any action"]:
+    def mode(self, observation: Float[AnyArray, "*any observation"]) -> Float[AnyArray, "*any action"]:
         """The most likely action."""
         activation = ACTIVATIONS[self.activation]
         hidden = (observation - self.observation_mean) / self.observation_std
@@ -51,14 +53,16 @@ class GaussianPolicy(eqx.Module):
             hidden = activation(hidden @ layer.kernel + layer.bias)
         return hidden @ self.layers[-1].kernel + self.layers[-1].bias
 
-    def sample(self, observation: Float[Array, "*any observation"], *, key: PRNGKeyArray) -> Float[Array, "*any action"]:
+    def sample(
+        self, observation: Float[AnyArray, "*any observation"], *, key: PRNGKeyArray
+    ) -> Float[AnyArray, "*any action"]:
         """A random action."""
         mode = self.mode(observation)
         return mode + self.scale * jax.random.normal(key, mode.shape)
 
     def step_log_prob(
-        self, observation: Float[Array, "*any observation"], action: Float[Array, "*any action"]
-    ) -> Float[Array, "*any"]:
+        self, observation: Float[AnyArray, "*any observation"], action: Float[AnyArray, "*any action"]
+    ) -> Float[AnyArray, "*any"]:
         """Sum of the token log-probabilities of one step; never positive."""
         scale = self.scale
         deviation = (action - self.mode(observation)) / scale
@@ -66,7 +70,9 @@ class GaussianPolicy(eqx.Module):
         return at_mode - 0.5 * jnp.square(deviation).sum(-1)
 
 
-def raw_scale_of(scale: Float[Array, "*batch action"], bin_width: float = DEFAULT_BIN_WIDTH) -> Float[Array, "*batch action"]:
+def raw_scale_of(
+    scale: Float[AnyArray, "*batch action"], bin_width: float = DEFAULT_BIN_WIDTH
+) -> Float[AnyArray, "*batch action"]:
     """The `raw_scale` that gives a standard deviation: inverse of `GaussianPolicy.scale`.
 
     Deviations at or under the floor are raised to just above it.

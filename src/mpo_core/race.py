@@ -48,10 +48,12 @@ class RaceSettings:
     stream: Stream
     first_unit: int = 0
     units: int = 12
+    mode_actions: bool = True
+    """Whether policies are also judged by their mode actions."""
 
 
 class RaceReturns(eqx.Module):
-    """Mean return of every entrant's policy on every unit."""
+    """Mean return of every entrant's policy on every unit; `mode` is NaN where it was not asked for."""
 
     sampled: Float[np.ndarray, "entrant unit"]
     mode: Float[np.ndarray, "entrant unit"]
@@ -65,7 +67,9 @@ class Race:
         self._original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
         self._train: dict[int, Callable] = {}
 
-    def run(self, entrants: list[Entrant], advance: Callable[[str, int], None] = lambda what, jobs: None) -> RaceReturns:
+    def run(
+        self, entrants: list[Entrant], advance: Callable[[str, int], None] = lambda what, jobs: None
+    ) -> RaceReturns:
         """Trains and judges every entrant on every unit.
 
         Args:
@@ -78,7 +82,9 @@ class Race:
             units = self._make_units(batch, advance)
             policies.append(self._train_all(entrants, units, len(batch), advance))
         whole = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *policies)
-        return RaceReturns(self._judge(whole, 1.0, advance), self._judge(whole, 0.0, advance))
+        sampled = self._judge(whole, 1.0, advance)
+        mode = self._judge(whole, 0.0, advance) if settings.mode_actions else np.full_like(sampled, np.nan)
+        return RaceReturns(sampled, mode)
 
     def steps(self, entrants: int) -> dict[str, int]:
         """How far `advance` will count for each part of the work."""
@@ -87,7 +93,7 @@ class Race:
         return {
             "data": settings.units * 2 * settings.rows.count * settings.rows.length,
             "train": settings.units * entrants,
-            "judge": 2 * environment,
+            "judge": (1 + settings.mode_actions) * environment,
         }
 
     def _units_at_once(self) -> int:
@@ -129,7 +135,9 @@ class Race:
                 trained[i] = jax.tree.map(lambda leaf, place=place: leaf[place], policies)
         return jax.tree.map(lambda *leaves: np.stack(leaves), *trained)
 
-    def _train_group(self, stacked, entrants: int, sft_epochs: int, units: Units, count: int, advance) -> GaussianPolicy:
+    def _train_group(
+        self, stacked, entrants: int, sft_epochs: int, units: Units, count: int, advance
+    ) -> GaussianPolicy:
         train = self._train_program(sft_epochs)
         entrant, unit = (index.reshape(-1) for index in np.indices((entrants, count)))
         size = -(-JOBS_A_CALL // self._program.mesh.size) * self._program.mesh.size
@@ -181,6 +189,8 @@ class Race:
 
 
 @partial(jax.jit, static_argnums=2)
-def _labelled(original: GaussianPolicy, banks: PairBank, spec: DataSpec, label_key: Array, training_key: Array) -> Units:
+def _labelled(
+    original: GaussianPolicy, banks: PairBank, spec: DataSpec, label_key: Array, training_key: Array
+) -> Units:
     rows = jax.vmap(lambda bank, key: label_pairs(bank, spec, key=key))(banks, label_key)
     return make_units(original, rows, training_key)

@@ -1,5 +1,7 @@
 """Policies in a task: many episodes side by side, a lane each."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,13 +18,13 @@ class Lanes(eqx.Module):
     state: TaskState
     alive: Float[Array, " lane"]
     key: Key[Array, " lane"]
-    step: Int[Array, ""]
+    step: Int[Array, " lane"]
 
 
 def start_lanes(task: Task, reset_key: Key[Array, " lane"], action_key: Key[Array, " lane"]) -> Lanes:
     """Fresh episodes. Equal reset keys give equal start states."""
     state = jax.vmap(lambda key: task.reset(key=key))(reset_key)
-    return Lanes(state, jnp.ones(reset_key.shape), action_key, jnp.zeros((), jnp.int32))
+    return Lanes(state, jnp.ones(reset_key.shape), action_key, jnp.zeros(reset_key.shape, jnp.int32))
 
 
 def lane_step(
@@ -36,7 +38,7 @@ def lane_step(
     """
     observation = lanes.state.observation
     mode = jax.vmap(GaussianPolicy.mode)(policy, observation) if per_lane else policy.mode(observation)
-    normal = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, lanes.step), mode.shape[1:]))(lanes.key)
+    normal = jax.vmap(partial(_step_normal, shape=mode.shape[1:]))(lanes.key, lanes.step)
     action = mode + noise * policy.scale * normal
     state = jax.vmap(task.step)(lanes.state, action)
     running = lanes.alive > 0
@@ -72,3 +74,7 @@ def lane_returns(
 
     (_, total), _ = jax.lax.scan(body, (lanes, jnp.zeros(lanes.alive.shape)), None, length=horizon)
     return total
+
+
+def _step_normal(key: Key[Array, ""], step: Int[Array, ""], shape: tuple[int, ...]) -> Float[Array, "*any"]:
+    return jax.random.normal(jax.random.fold_in(key, step), shape)

@@ -11,13 +11,13 @@ from jaxtyping import Array, Key
 
 from mpo_core.devices import POPULATION, population_mesh
 from mpo_core.policy import GaussianPolicy
-from mpo_core.rollout import Lanes, advance, start_lanes
+from mpo_core.rollout import advance, start_lanes
 from mpo_core.task import Task
 from mpo_core.trajectories import Trajectory
 
 
 class RolloutProgram:
-    """Rolls policies out in fixed-size blocks: `lanes` episodes side by side, `chunk` steps a call, sharded over devices.
+    """Rolls policies out in blocks: `lanes` episodes side by side, `chunk` steps a call, sharded over the devices.
 
     Physics programs are slow to compile, so blocks have one shape: shorter requests are padded, longer ones split.
     """
@@ -30,13 +30,12 @@ class RolloutProgram:
         lane, whole = PartitionSpec(POPULATION), PartitionSpec()
         # brax scans fail the varying-axes check: docs/performance.md
         shard = partial(jax.shard_map, mesh=self.mesh, check_vma=False)
-        lanes_spec = _lanes_spec(lane, whole)
-        self._start = jax.jit(shard(partial(start_lanes, task), in_specs=(lane, lane), out_specs=lanes_spec))
+        self._start = jax.jit(shard(partial(start_lanes, task), in_specs=(lane, lane), out_specs=lane))
         self._advance = jax.jit(
             shard(
                 partial(advance, task, steps=chunk),
-                in_specs=(lane, lanes_spec, whole),
-                out_specs=(lanes_spec, lane),
+                in_specs=(lane, lane, whole),
+                out_specs=(lane, lane),
             )
         )
 
@@ -103,8 +102,3 @@ class RolloutProgram:
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1)[:, :horizon], *parts)
         missing = horizon - whole.alive.shape[1]
         return jax.tree.map(lambda leaf: np.pad(leaf, [(0, 0), (0, missing)] + [(0, 0)] * (leaf.ndim - 2)), whole)
-
-
-def _lanes_spec(lane: PartitionSpec, whole: PartitionSpec):
-    """The sharding of `Lanes`: everything but the step counter is split by lane."""
-    return Lanes(lane, lane, lane, whole)  # pyright: ignore[reportArgumentType]

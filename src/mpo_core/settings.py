@@ -31,7 +31,9 @@ class InnerLoopSettings:
 
     def __post_init__(self):
         if not 0 <= self.sft_epochs <= self.epochs or self.epochs < 1:
-            raise ValueError(f"inner loop: need epochs >= 1 and 0 <= sft_epochs <= {self.epochs}, not {self.sft_epochs}")
+            raise ValueError(
+                f"inner loop: need epochs >= 1 and 0 <= sft_epochs <= {self.epochs}, not {self.sft_epochs}"
+            )
         if self.minibatch < 1 or self.learning_rate <= 0 or self.max_grad_norm <= 0:
             raise ValueError("inner loop: minibatch, learning_rate and max_grad_norm must be positive")
 

@@ -1,6 +1,6 @@
 """What the core asks of a task: start an episode, take a step."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
@@ -17,6 +17,7 @@ class TaskState(eqx.Module):
     """1 once the episode has ended by failure, otherwise 0."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """A control task for one episode at a time; pure, so that `vmap`, `scan` and `jit` apply.
 

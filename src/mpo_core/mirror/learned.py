@@ -53,7 +53,11 @@ def learned_mirror(start: MirrorObjective, *, temporal: bool) -> MirrorObjective
     return eqx.tree_at(
         lambda m: (m.phi_inv, m.psi, m.g),
         start,
-        (learned(start.phi_inv, Domain.LOG_PROB), learned(start.psi, Domain.BRACKET), learned(start.g, Domain.LOG_PROB)),
+        (
+            learned(start.phi_inv, Domain.LOG_PROB),
+            learned(start.psi, Domain.BRACKET),
+            learned(start.g, Domain.LOG_PROB),
+        ),
     )
 
 

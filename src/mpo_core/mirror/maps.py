@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mpo_core.objective import Scalar, coefficient
+from mpo_core.objectives.log_ratio import AbstractMarginObjective
 from mpo_core.stable import logit_of_log_prob, negative_log_sigmoid, ramp, tsallis_of_log_prob
 
 
@@ -131,6 +132,23 @@ class NegativeSquare(AbstractMap):
     def monotone(self) -> bool:
         """Decreases beyond the target."""
         return False
+
+
+class NegativeLoss(AbstractMap):
+    """-f(u), where f is the loss of an objective that is a function of its scaled margin alone."""
+
+    loss: AbstractMarginObjective
+    increasing: bool = eqx.field(static=True)
+    """Whether -f nowhere decreases."""
+
+    def __call__(self, x: Float[Array, "*any"], progress: Scalar) -> Float[Array, "*any"]:
+        """-f(u)."""
+        return -self.loss.of_margin(x)
+
+    @property
+    def monotone(self) -> bool:
+        """As told."""
+        return self.increasing
 
 
 class FadeIn(AbstractMap):

@@ -4,12 +4,24 @@ from collections.abc import Callable
 from typing import Any
 
 from mpo_core.catalogue import catalogue_entry, make_objective
-from mpo_core.mirror.maps import FadeIn, FadeOut, Log, Logit, LogSigmoid, MinZero, NegativeSquare, Zero
+from mpo_core.mirror.maps import (
+    FadeIn,
+    FadeOut,
+    Log,
+    Logit,
+    LogSigmoid,
+    MinZero,
+    NegativeLoss,
+    NegativeSquare,
+    Tsallis,
+    Zero,
+)
 from mpo_core.mirror.mirror_objective import MirrorObjective
+from mpo_core.objectives.divergence import MpoTsallisRef
 from mpo_core.objectives.imitation import Tempo
-from mpo_core.objectives.log_ratio import Dpo, Hinge, Ipo
-from mpo_core.objectives.normalised import IpoMean, Orpo, SimPo
-from mpo_core.objectives.regularised import Cpo, Rrhf, SlicHf
+from mpo_core.objectives.log_ratio import AbstractMarginObjective, Dpo, Hinge, Inpo, Ipo
+from mpo_core.objectives.normalised import AlphaPo, DpoNorm, IpoMean, Orpo, RePo, SimPo
+from mpo_core.objectives.regularised import Cpo, Irpo, RpoSft, Rrhf, SlicHf
 
 
 def as_mirror(id: str, /, **settings: object) -> MirrorObjective:
@@ -85,6 +97,44 @@ def _rrhf(objective: Rrhf) -> MirrorObjective:
     return MirrorObjective(Log(), MinZero(), Log(objective.lam), "mean", objective.nll, False)
 
 
+def _inpo(objective: Inpo) -> MirrorObjective:
+    return MirrorObjective(Log(), NegativeSquare(0.5 / objective.eta), Zero(), "sum", "sum", True)
+
+
+def _increasing(objective: AbstractMarginObjective) -> MirrorObjective:
+    return MirrorObjective(Log(objective.beta), NegativeLoss(objective, True), Zero(), "sum", "sum", True)
+
+
+def _not_monotone(objective: AbstractMarginObjective) -> MirrorObjective:
+    return MirrorObjective(Log(objective.beta), NegativeLoss(objective, False), Zero(), "sum", "sum", True)
+
+
+def _dpo_norm(objective: DpoNorm) -> MirrorObjective:
+    return MirrorObjective(Log(objective.beta), LogSigmoid(), Zero(), "mean", "mean", True)
+
+
+def _alphapo(objective: AlphaPo) -> MirrorObjective:
+    phi_inv = Tsallis(objective.alpha, objective.beta)
+    return MirrorObjective(phi_inv, LogSigmoid(shift=objective.gamma), Zero(), "mean", "mean", False)
+
+
+def _repo(objective: RePo) -> MirrorObjective:
+    return MirrorObjective(Log(), MinZero(objective.gamma), Zero(), "mean", "mean", False)
+
+
+def _mpo_tsallis_ref(objective: MpoTsallisRef) -> MirrorObjective:
+    phi_inv = Tsallis(1 - objective.q, objective.beta * objective.q)
+    return MirrorObjective(phi_inv, LogSigmoid(), Zero(), "mean", "mean", True)
+
+
+def _rpo_sft(objective: RpoSft) -> MirrorObjective:
+    return MirrorObjective(Log(objective.beta), LogSigmoid(), Log(objective.eta), "sum", "sum", True)
+
+
+def _irpo(objective: Irpo) -> MirrorObjective:
+    return MirrorObjective(Log(objective.beta), LogSigmoid(), Log(objective.alpha), "sum", "mean", True)
+
+
 _MEMBERS: dict[str, Callable[..., MirrorObjective]] = {
     "sft": _sft,
     "sft_mean": _sft_mean,
@@ -98,46 +148,68 @@ _MEMBERS: dict[str, Callable[..., MirrorObjective]] = {
     "cpo": _cpo,
     "slic_hf": _slic_hf,
     "rrhf": _rrhf,
+    "inpo": _inpo,
+    "cdpo": _not_monotone,
+    "robust_dpo": _increasing,
+    "exo_pair": _not_monotone,
+    "discopop": _not_monotone,
+    "cell": _increasing,
+    "padll": _not_monotone,
+    "gpo_exp": _increasing,
+    "gpo_trunc_quad": _increasing,
+    "gpo_savage": _increasing,
+    "dpo_norm": _dpo_norm,
+    "alphapo": _alphapo,
+    "repo": _repo,
+    "mpo_tsallis_ref": _mpo_tsallis_ref,
+    "rpo_sft": _rpo_sft,
+    "irpo": _irpo,
 }
 
+_SEPARATE = "it acts on the log-ratios of chosen and rejected separately"
+_RATIO = "it acts on p/q, which is no difference of one phi_inv at p and at q"
+_UNEQUAL = "it weighs chosen and rejected unequally"
+_BATCH = "the loss of a row depends on the other rows of the batch"
+_WEIGHT = "it weighs each row by a factor that psi does not see"
+_ROW_CONSTANT = "its psi carries a constant that differs from row to row"
 _REASONS = {
-    "r_dpo": "its psi carries a constant that differs from row to row (the difference in length)",
+    "r_dpo": f"{_ROW_CONSTANT} (the difference in length)",
     "pfl": "which branch it takes depends on the margin without reference",
-    "aql": "the loss of a row depends on the other rows of the batch",
-    "aqfl": "the loss of a row depends on the other rows of the batch",
-    "dbaql": "the loss of a row depends on the other rows of the batch",
-    "f_dpo_forward_kl": "it acts on p/q, which is no difference of one phi_inv at p and at q",
-    "f_dpo_js": "it acts on p/q, which is no difference of one phi_inv at p and at q",
-    "f_dpo_alpha": "it acts on p/q, which is no difference of one phi_inv at p and at q",
-    "chipo": "it acts on p/q, which is no difference of one phi_inv at p and at q",
+    "aql": _BATCH,
+    "aqfl": _BATCH,
+    "dbaql": _BATCH,
+    "f_dpo_forward_kl": _RATIO,
+    "f_dpo_js": _RATIO,
+    "f_dpo_alpha": _RATIO,
+    "chipo": _RATIO,
     "alpha_dpo": "its target margin differs from row to row",
     "pro_pair": "its scale differs from row to row (the margin)",
-    "mixed_po": "it acts on the log-ratios of chosen and rejected separately",
-    "vpo_offline": "it adds a constant of the row, the reference log-prob (rpo_sft with eta = alpha beta has the same gradient)",
+    "mixed_po": _SEPARATE,
+    "vpo_offline": "it adds a constant of the row, the reference log-prob (rpo_sft with eta = alpha beta is one)",
     "pmpo": "its KL term adds a constant of the row, the reference log-probs",
-    "kto": "it acts on the log-ratios of chosen and rejected separately",
-    "nca_pair": "it acts on the log-ratios of chosen and rejected separately",
-    "bco_pair": "it acts on the log-ratios of chosen and rejected separately",
-    "sppo_hard": "it acts on the log-ratios of chosen and rejected separately",
-    "sppo_soft": "it acts on the log-ratios of chosen and rejected separately",
-    "apo_zero": "it acts on the log-ratios of chosen and rejected separately",
-    "apo_down": "it acts on the log-ratios of chosen and rejected separately",
-    "cal_dpo": "it acts on the log-ratios of chosen and rejected separately",
-    "dpop": "it acts on the log-ratios of chosen and rejected separately",
-    "madpo": "it weighs each row by a factor that psi does not see",
-    "mmpo": "its psi carries a constant that differs from row to row (the soft label)",
-    "rpo_bwd_kl": "its psi carries a constant that differs from row to row (the margin)",
-    "rpo_fwd_kl": "its psi carries a constant that differs from row to row (the margin)",
-    "rpo_sq": "its psi carries a constant that differs from row to row (the margin)",
-    "modpo": "its psi carries a constant that differs from row to row (the margin)",
-    "mappo": "it weighs chosen and rejected unequally",
-    "omni_dpo": "it weighs each row by a factor that psi does not see",
-    "dpo_shift": "it weighs chosen and rejected unequally",
-    "cpl": "it weighs chosen and rejected unequally (with lam = 1 it is a member)",
-    "wpo_dpo": "it weighs each row by a factor that psi does not see",
-    "beta_dpo": "the loss of a row depends on the other rows of the batch",
-    "aot": "the loss of a row depends on the other rows of the batch",
-    "aot_unpaired": "the loss of a row depends on the other rows of the batch",
-    "relative_po": "the loss of a row depends on the other rows of the batch",
-    "rpo_diagonal": "the loss of a row depends on the other rows of the batch",
+    "kto": _SEPARATE,
+    "nca_pair": _SEPARATE,
+    "bco_pair": _SEPARATE,
+    "sppo_hard": _SEPARATE,
+    "sppo_soft": _SEPARATE,
+    "apo_zero": _SEPARATE,
+    "apo_down": _SEPARATE,
+    "cal_dpo": _SEPARATE,
+    "dpop": _SEPARATE,
+    "madpo": _WEIGHT,
+    "mmpo": f"{_ROW_CONSTANT} (the soft label)",
+    "rpo_bwd_kl": f"{_ROW_CONSTANT} (the margin)",
+    "rpo_fwd_kl": f"{_ROW_CONSTANT} (the margin)",
+    "rpo_sq": f"{_ROW_CONSTANT} (the margin)",
+    "modpo": f"{_ROW_CONSTANT} (the margin)",
+    "mappo": _UNEQUAL,
+    "omni_dpo": _WEIGHT,
+    "dpo_shift": _UNEQUAL,
+    "cpl": f"{_UNEQUAL} (with lam = 1 it is a member)",
+    "wpo_dpo": _WEIGHT,
+    "beta_dpo": _BATCH,
+    "aot": _BATCH,
+    "aot_unpaired": _BATCH,
+    "relative_po": _BATCH,
+    "rpo_diagonal": _BATCH,
 }

@@ -74,9 +74,9 @@ def hats(progress: Scalar, knots: int) -> Float[Array, " knot"]:
 class MonotoneNetwork(AbstractMap):
     """sum_j relu(w_j(t)) f_j(e^(s_j) a_j x + b_j + o_j), every f_j increasing: increasing in x whatever the parameters.
 
-    All learned parameters (w, s, o) are zero at the start, and so is the function. Unlike theta^2 or |theta|, relu makes the
-    members at +eps and -eps of a weight differ, so that an antithetic search sees a gradient (our reconstruction; the
-    paper's networks are not available).
+    All learned parameters (w, s, o) are zero at the start, and so is the function. Unlike theta^2 or |theta|, relu
+    makes the members at +eps and -eps of a weight differ, so that an antithetic search sees a gradient (our
+    reconstruction; the paper's networks are not available).
     """
 
     weight: Float[Array, "unit knot"]

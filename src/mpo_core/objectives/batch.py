@@ -6,11 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mpo_core.objective import AbstractObjective, Scalar, coefficient
-from mpo_core.objectives.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objectives.log_ratio import AbstractMarginObjective
-from mpo_core.objectives.terms import Reduction, chosen_nll, log_prob_margin, log_ratio_margin, mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
+from mpo_core.objectives.entry import CatalogueEntry, around
+from mpo_core.objectives.terms import log_prob_margin, log_ratio_margin
 from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.stable import MAX_EXPONENT, bounded_exp, logit_of_log_prob, negative_log_sigmoid, positive_part, ramp, tsallis_of_log_prob
+from mpo_core.stable import negative_log_sigmoid
 
 
 def _sorted_difference(mine: Float[Array, " row"], theirs: Float[Array, " row"]) -> Float[Array, " row"]:
@@ -54,7 +53,9 @@ class Aot(AbstractObjective):
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
-        return negative_log_sigmoid(self.beta * _sorted_difference(log_prob_margin(pair), pair.ref_chosen - pair.ref_rejected))
+        return negative_log_sigmoid(
+            self.beta * _sorted_difference(log_prob_margin(pair), pair.ref_chosen - pair.ref_rejected)
+        )
 
 
 class AotUnpaired(AbstractObjective):
@@ -105,9 +106,59 @@ class RpoDiagonal(AbstractObjective):
 
 
 ENTRIES = (
-CatalogueEntry(id="beta_dpo", factory=BetaDpo, family="batch", citation="Wu et al. 2024, arXiv 2407.08639", formula="softplus(-sg(max(0.001, beta (1 + a (mean D - m0)))) D)", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="aot", factory=Aot, family="batch", citation="Melnyk et al. 2024, arXiv 2406.05882", formula="softplus(-beta (sort(P) - sort(R))), R = rw - rl", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.01, "sum"),),),
-CatalogueEntry(id="aot_unpaired", factory=AotUnpaired, family="batch", citation="Melnyk et al. 2024, arXiv 2406.05882", formula="softplus(-beta (sort(a) - sort(b)))", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.01, "sum"),),),
-CatalogueEntry(id="relative_po", factory=RelativePo, family="batch", citation="Yin et al. 2024 (Relative Preference Optimization)", formula="mean over j of softplus(-beta (a - b_j))", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="rpo_diagonal", factory=RpoDiagonal, family="batch", citation="Yin et al. 2024 (Relative Preference Optimization)", formula="c softplus(-beta D) + (1 - c) mean over j != i of softplus(-beta (a - b_j))", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"),),),
+    CatalogueEntry(
+        id="beta_dpo",
+        factory=BetaDpo,
+        family="batch",
+        citation="Wu et al. 2024, arXiv 2407.08639",
+        formula="softplus(-sg(max(0.001, beta (1 + a (mean D - m0)))) D)",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="aot",
+        factory=Aot,
+        family="batch",
+        citation="Melnyk et al. 2024, arXiv 2406.05882",
+        formula="softplus(-beta (sort(P) - sort(R))), R = rw - rl",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.01, "sum"),),
+    ),
+    CatalogueEntry(
+        id="aot_unpaired",
+        factory=AotUnpaired,
+        family="batch",
+        citation="Melnyk et al. 2024, arXiv 2406.05882",
+        formula="softplus(-beta (sort(a) - sort(b)))",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.01, "sum"),),
+    ),
+    CatalogueEntry(
+        id="relative_po",
+        factory=RelativePo,
+        family="batch",
+        citation="Yin et al. 2024 (Relative Preference Optimization)",
+        formula="mean over j of softplus(-beta (a - b_j))",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="rpo_diagonal",
+        factory=RpoDiagonal,
+        family="batch",
+        citation="Yin et al. 2024 (Relative Preference Optimization)",
+        formula="c softplus(-beta D) + (1 - c) mean over j != i of softplus(-beta (a - b_j))",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
 )

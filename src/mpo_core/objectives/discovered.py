@@ -1,4 +1,4 @@
-"""Losses found by language-model search: DiscoPOP and its siblings, all functions of u = beta D and of the batch."""
+"""Losses found by language-model search: DiscoPOP and its siblings, functions of u = beta D and some of the batch."""
 
 import equinox as eqx
 import jax
@@ -6,14 +6,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mpo_core.objective import AbstractObjective, Scalar, coefficient
-from mpo_core.objectives.entry import CatalogueEntry, TuningRange, around
+from mpo_core.objectives.entry import CatalogueEntry, around
 from mpo_core.objectives.log_ratio import AbstractMarginObjective
-from mpo_core.objectives.terms import Reduction, chosen_nll, log_prob_margin, log_ratio_margin, mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
+from mpo_core.objectives.terms import log_ratio_margin
 from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.stable import MAX_EXPONENT, bounded_exp, logit_of_log_prob, negative_log_sigmoid, positive_part, ramp, tsallis_of_log_prob
-
+from mpo_core.stable import bounded_exp, negative_log_sigmoid, positive_part
 
 UNIT = 0.05
+"""The margin that the official code measures batch statistics in."""
 
 
 def _blend(share: Float[Array, " row"], u: Float[Array, " row"]) -> Float[Array, " row"]:
@@ -107,7 +107,9 @@ class Aql(AbstractObjective):
 
 
 class Aqfl(AbstractObjective):
-    """w softplus(-u) + (1 - w) relu(1 - u), w = sigmoid(0.1 |v - q|), q = 0.95 std(v) mean(sigmoid(-v)) + 0.05 sigmoid(mean v), v = u / 0.05.
+    """w softplus(-u) + (1 - w) relu(1 - u), w = sigmoid(0.1 |v - q|), v = u / 0.05.
+
+    q = 0.95 std(v) mean(sigmoid(-v)) + 0.05 sigmoid(mean v).
 
     The statistics are those of the minibatch, with the 0.05 of the official code whatever beta is. Lu et al.
     2024, arXiv 2406.08414. Defaults: beta 0.05. With reference, not length-normalised, no member of MPO: the loss
@@ -142,11 +144,83 @@ class Dbaql(AbstractObjective):
 
 
 ENTRIES = (
-CatalogueEntry(id="discopop", factory=DiscoPop, family="discovered", citation="Lu et al. 2024, arXiv 2406.08414", formula="(1 - w) softplus(-u) + w e^-u, w = sigmoid(u / T), u = beta D, T = temperature", needs_reference=True, length_normalised=False, member="MR", tuning=(around("beta", 0.05, "sum"),),),
-CatalogueEntry(id="cell", factory=Cell, family="discovered", citation="Lu et al. 2024, arXiv 2406.08414", formula="(e^-u + softplus(-u)) / 2, u = beta D", needs_reference=True, length_normalised=False, member="MR", tuning=(around("beta", 0.05, "sum"),),),
-CatalogueEntry(id="padll", factory=Padll, family="discovered", citation="Lu et al. 2024, arXiv 2406.08414", formula="0.9 (1 - [u < 0] / 2) softplus(-u), u = beta D", needs_reference=True, length_normalised=False, member="MR", tuning=(around("beta", 0.05, "sum"),),),
-CatalogueEntry(id="pfl", factory=Pfl, family="discovered", citation="Lu et al. 2024, arXiv 2406.08414", formula="softplus(-u) / 2 if lw > ll else 2 relu(1 - u), u = beta D", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.05, "sum"),),),
-CatalogueEntry(id="aql", factory=Aql, family="discovered", citation="Lu et al. 2024, arXiv 2406.08414", formula="w softplus(-u) + (1 - w) relu(1 - u), w = sigmoid(q - v), q = 0.5 + 0.01 (sigmoid(mean v) - 0.5), v = u / 0.05", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.05, "sum"),),),
-CatalogueEntry(id="aqfl", factory=Aqfl, family="discovered", citation="Lu et al. 2024, arXiv 2406.08414", formula="w softplus(-u) + (1 - w) relu(1 - u), w = sigmoid(0.1 |v - q|), q = 0.95 std(v) mean(sigmoid(-v)) + 0.05 sigmoid(mean v), v = u / 0.05", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.05, "sum"),),),
-CatalogueEntry(id="dbaql", factory=Dbaql, family="discovered", citation="Lu et al. 2024, arXiv 2406.08414", formula="c softplus(-u / 0.9) + (1 - c) e^(-0.9 u), c = sigmoid(var(u / 0.05)), u = beta D", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.05, "sum"),),),
+    CatalogueEntry(
+        id="discopop",
+        factory=DiscoPop,
+        family="discovered",
+        citation="Lu et al. 2024, arXiv 2406.08414",
+        formula="(1 - w) softplus(-u) + w e^-u, w = sigmoid(u / T), u = beta D, T = temperature",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(around("beta", 0.05, "sum"),),
+    ),
+    CatalogueEntry(
+        id="cell",
+        factory=Cell,
+        family="discovered",
+        citation="Lu et al. 2024, arXiv 2406.08414",
+        formula="(e^-u + softplus(-u)) / 2, u = beta D",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(around("beta", 0.05, "sum"),),
+    ),
+    CatalogueEntry(
+        id="padll",
+        factory=Padll,
+        family="discovered",
+        citation="Lu et al. 2024, arXiv 2406.08414",
+        formula="0.9 (1 - [u < 0] / 2) softplus(-u), u = beta D",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(around("beta", 0.05, "sum"),),
+    ),
+    CatalogueEntry(
+        id="pfl",
+        factory=Pfl,
+        family="discovered",
+        citation="Lu et al. 2024, arXiv 2406.08414",
+        formula="softplus(-u) / 2 if lw > ll else 2 relu(1 - u), u = beta D",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.05, "sum"),),
+    ),
+    CatalogueEntry(
+        id="aql",
+        factory=Aql,
+        family="discovered",
+        citation="Lu et al. 2024, arXiv 2406.08414",
+        formula="w softplus(-u) + (1 - w) relu(1 - u), w = sigmoid(q - v), v = u / 0.05, "
+        "q = 0.5 + 0.01 (sigmoid(mean v) - 0.5)",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.05, "sum"),),
+    ),
+    CatalogueEntry(
+        id="aqfl",
+        factory=Aqfl,
+        family="discovered",
+        citation="Lu et al. 2024, arXiv 2406.08414",
+        formula="w softplus(-u) + (1 - w) relu(1 - u), w = sigmoid(0.1 |v - q|), v = u / 0.05, "
+        "q = 0.95 std(v) mean(sigmoid(-v)) + 0.05 sigmoid(mean v)",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.05, "sum"),),
+    ),
+    CatalogueEntry(
+        id="dbaql",
+        factory=Dbaql,
+        family="discovered",
+        citation="Lu et al. 2024, arXiv 2406.08414",
+        formula="c softplus(-u / 0.9) + (1 - c) e^(-0.9 u), c = sigmoid(var(u / 0.05)), u = beta D",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.05, "sum"),),
+    ),
 )

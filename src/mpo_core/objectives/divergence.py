@@ -1,16 +1,13 @@
 """Other divergences to the reference, and other mirror maps, than the logarithm's."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mpo_core.objective import AbstractObjective, Scalar, coefficient
-from mpo_core.objectives.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objectives.log_ratio import AbstractMarginObjective
-from mpo_core.objectives.terms import Reduction, chosen_nll, log_prob_margin, log_ratio_margin, mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
+from mpo_core.objectives.entry import CatalogueEntry, around
 from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.stable import MAX_EXPONENT, bounded_exp, logit_of_log_prob, negative_log_sigmoid, positive_part, ramp, tsallis_of_log_prob
+from mpo_core.stable import bounded_exp, negative_log_sigmoid, tsallis_of_log_prob
 
 
 class FDpoForwardKl(AbstractObjective):
@@ -90,6 +87,7 @@ class MpoTsallisRef(AbstractObjective):
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
+
         def score(log_prob: Array, ref_log_prob: Array, length: Array) -> Array:
             mapped, ref_mapped = (tsallis_of_log_prob(x / length, 1 - self.q) for x in (log_prob, ref_log_prob))
             return self.q * (mapped - ref_mapped)
@@ -100,9 +98,59 @@ class MpoTsallisRef(AbstractObjective):
 
 
 ENTRIES = (
-CatalogueEntry(id="f_dpo_forward_kl", factory=FDpoForwardKl, family="divergence", citation="Wang et al. 2023, arXiv 2309.16240", formula="softplus(-beta (f(a) - f(b))), f(x) = -e^-x", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="f_dpo_js", factory=FDpoJs, family="divergence", citation="Wang et al. 2023, arXiv 2309.16240", formula="softplus(-beta (f(a) - f(b))), f(x) = -softplus(-x)", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="f_dpo_alpha", factory=FDpoAlpha, family="divergence", citation="Wang et al. 2023, arXiv 2309.16240", formula="softplus(-beta (f(a) - f(b))), f(x) = e^((alpha - 1) x) / (alpha - 1)", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="chipo", factory=ChiPo, family="divergence", citation="Huang et al. 2024, arXiv 2407.13399", formula="softplus(-clip(beta (e^a + a - e^b - b), -2 R, 2 R)), R = clip", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="mpo_tsallis_ref", factory=MpoTsallisRef, family="divergence", citation="Sapora 2024, fork of the DPO code (B-DPO)", formula="softplus(-beta (h(mw) - h(qw) - h(ml) + h(ql))), h(x) = q e^((q - 1) x) / (q - 1)", needs_reference=True, length_normalised=True, member="MR-bar", tuning=(around("beta", 0.1, "mean"),),),
+    CatalogueEntry(
+        id="f_dpo_forward_kl",
+        factory=FDpoForwardKl,
+        family="divergence",
+        citation="Wang et al. 2023, arXiv 2309.16240",
+        formula="softplus(-beta (f(a) - f(b))), f(x) = -e^-x",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="f_dpo_js",
+        factory=FDpoJs,
+        family="divergence",
+        citation="Wang et al. 2023, arXiv 2309.16240",
+        formula="softplus(-beta (f(a) - f(b))), f(x) = -softplus(-x)",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="f_dpo_alpha",
+        factory=FDpoAlpha,
+        family="divergence",
+        citation="Wang et al. 2023, arXiv 2309.16240",
+        formula="softplus(-beta (f(a) - f(b))), f(x) = e^((alpha - 1) x) / (alpha - 1)",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="chipo",
+        factory=ChiPo,
+        family="divergence",
+        citation="Huang et al. 2024, arXiv 2407.13399",
+        formula="softplus(-clip(beta (e^a + a - e^b - b), -2 R, 2 R)), R = clip",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="mpo_tsallis_ref",
+        factory=MpoTsallisRef,
+        family="divergence",
+        citation="Sapora 2024, fork of the DPO code (B-DPO)",
+        formula="softplus(-beta (h(mw) - h(qw) - h(ml) + h(ql))), h(x) = q e^((q - 1) x) / (q - 1)",
+        needs_reference=True,
+        length_normalised=True,
+        member="MR-bar",
+        tuning=(around("beta", 0.1, "mean"),),
+    ),
 )

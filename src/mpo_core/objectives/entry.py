@@ -28,6 +28,9 @@ class TuningRange:
     """Whether it is searched on a logarithmic scale."""
 
 
+PAPER_EPOCHS = 12
+
+
 @dataclass(frozen=True)
 class CatalogueEntry:
     """One hand-written objective: its class, where it comes from and what it needs."""
@@ -47,6 +50,10 @@ class CatalogueEntry:
     sft_epochs: int = 0
     """Epochs of supervised fine-tuning that go before it in the paper's schedule of 12."""
     tuning: tuple[TuningRange, ...] = ()
+
+    def sft_epochs_of(self, epochs: int) -> int:
+        """Epochs of SFT in a schedule of another length, in the paper's proportion; the objective keeps at least one."""
+        return min(round(self.sft_epochs * epochs / PAPER_EPOCHS), epochs - 1)
 
 
 HALF_DECADE = 10**0.5

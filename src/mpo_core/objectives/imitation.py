@@ -1,18 +1,13 @@
 """Imitation of the chosen trajectory, alone or fading into preference optimisation."""
 
-
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mpo_core.objective import AbstractObjective, Scalar, coefficient
-from mpo_core.objectives.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objectives.log_ratio import AbstractMarginObjective
-from mpo_core.objectives.terms import Reduction, chosen_nll, log_prob_margin, log_ratio_margin, mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
+from mpo_core.objectives.entry import CatalogueEntry, TuningRange
+from mpo_core.objectives.terms import mean_log_prob_margin
 from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.stable import MAX_EXPONENT, bounded_exp, logit_of_log_prob, negative_log_sigmoid, positive_part, ramp, tsallis_of_log_prob
-
+from mpo_core.stable import negative_log_sigmoid, ramp
 
 
 class Sft(AbstractObjective):
@@ -57,10 +52,39 @@ class Tempo(AbstractObjective):
         return (1 - share) * self.lam * -pair.chosen_mean + share * preference
 
 
-
-
 ENTRIES = (
-CatalogueEntry(id="sft", factory=Sft, family="imitation", citation="behaviour cloning", formula="-lw", needs_reference=False, length_normalised=False, member="M0",),
-CatalogueEntry(id="sft_mean", factory=SftMean, family="imitation", citation="behaviour cloning", formula="-mw", needs_reference=False, length_normalised=True, member="M0-bar",),
-CatalogueEntry(id="tempo", factory=Tempo, family="imitation", citation="Alfano et al. 2025, arXiv 2411.06568 (our reconstruction)", formula="(1 - r(t)) lam (-mw) + r(t) softplus(-beta (mw - ml)), r(t) = clip((t - t0) / (t1 - t0), 0, 1)", needs_reference=False, length_normalised=True, member="M0-bar", tuning=(TuningRange("beta", 0.5, 10.0, "mean", log=True), TuningRange("lam", 0.1, 3.0, "mean", log=True),),),
+    CatalogueEntry(
+        id="sft",
+        factory=Sft,
+        family="imitation",
+        citation="behaviour cloning",
+        formula="-lw",
+        needs_reference=False,
+        length_normalised=False,
+        member="M0",
+    ),
+    CatalogueEntry(
+        id="sft_mean",
+        factory=SftMean,
+        family="imitation",
+        citation="behaviour cloning",
+        formula="-mw",
+        needs_reference=False,
+        length_normalised=True,
+        member="M0-bar",
+    ),
+    CatalogueEntry(
+        id="tempo",
+        factory=Tempo,
+        family="imitation",
+        citation="Alfano et al. 2025, arXiv 2411.06568 (our reconstruction)",
+        formula="(1 - r(t)) lam (-mw) + r(t) softplus(-beta (mw - ml)), r(t) = clip((t - t0) / (t1 - t0), 0, 1)",
+        needs_reference=False,
+        length_normalised=True,
+        member="M0-bar",
+        tuning=(
+            TuningRange("beta", 0.5, 10.0, "mean", log=True),
+            TuningRange("lam", 0.1, 3.0, "mean", log=True),
+        ),
+    ),
 )

@@ -9,10 +9,9 @@ from jaxtyping import Array, Float
 
 from mpo_core.objective import AbstractObjective, Scalar, coefficient
 from mpo_core.objectives.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objectives.terms import Reduction, chosen_nll, log_prob_margin, log_ratio_margin, mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
+from mpo_core.objectives.terms import log_ratio_margin
 from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.stable import MAX_EXPONENT, bounded_exp, logit_of_log_prob, negative_log_sigmoid, positive_part, ramp, tsallis_of_log_prob
-
+from mpo_core.stable import bounded_exp, negative_log_sigmoid, positive_part
 
 
 class AbstractMarginObjective(AbstractObjective):
@@ -188,15 +187,137 @@ class Inpo(AbstractObjective):
 
 
 ENTRIES = (
-CatalogueEntry(id="dpo", factory=Dpo, family="log_ratio", citation="Rafailov et al. 2023, arXiv 2305.18290", formula="softplus(-beta D)", needs_reference=True, length_normalised=False, member="MR", sft_epochs=10, tuning=(TuningRange("beta", 0.01, 0.1, "sum", log=True),),),
-CatalogueEntry(id="hinge", factory=Hinge, family="log_ratio", citation="Liu et al. 2023, arXiv 2309.06657", formula="relu(1 - beta D)", needs_reference=True, length_normalised=False, member="MR", tuning=(around("beta", 0.05, "sum"),),),
-CatalogueEntry(id="ipo", factory=Ipo, family="log_ratio", citation="Azar et al. 2023, arXiv 2310.12036", formula="(D - 1/(2 tau))^2", needs_reference=True, length_normalised=False, member="MR", sft_epochs=10, tuning=(TuningRange("tau", 0.01, 1.0, "sum", log=True),),),
-CatalogueEntry(id="r_dpo", factory=RDpo, family="log_ratio", citation="Park et al. 2024, arXiv 2403.19159", formula="softplus(-(beta D + alpha (nw - nl)))", needs_reference=True, length_normalised=False, member="MR~row", sft_epochs=10, tuning=(TuningRange("beta", 0.01, 0.1, "sum", log=True), TuningRange("alpha", 0.05, 1.0, "sum", log=True),),),
-CatalogueEntry(id="cdpo", factory=CDpo, family="log_ratio", citation="Mitchell 2023, note on conservative DPO", formula="(1 - e) softplus(-u) + e softplus(u), u = beta D, e = epsilon", needs_reference=True, length_normalised=False, member="MR", tuning=(around("beta", 0.1, "sum"), TuningRange("epsilon", 0.1, 0.2),),),
-CatalogueEntry(id="robust_dpo", factory=RobustDpo, family="log_ratio", citation="Chowdhury et al. 2024, arXiv 2403.00409", formula="((1 - e) softplus(-u) - e softplus(u)) / (1 - 2 e), u = beta D, e = epsilon < 1/2", needs_reference=True, length_normalised=False, member="MR", tuning=(around("beta", 0.1, "sum"), around("epsilon", 0.1),),),
-CatalogueEntry(id="exo_pair", factory=ExoPair, family="log_ratio", citation="Ji et al. 2024, arXiv 2402.00856", formula="s(u) (log s(u) - log(1 - e)) + s(-u) (log s(-u) - log e), u = beta D, e = epsilon", needs_reference=True, length_normalised=False, member="MR", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="gpo_exp", factory=GpoExp, family="log_ratio", citation="Tang et al. 2024, arXiv 2402.05749", formula="e^-u, u = beta D", needs_reference=True, length_normalised=False, member="MR", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="gpo_trunc_quad", factory=GpoTruncatedQuadratic, family="log_ratio", citation="Tang et al. 2024, arXiv 2402.05749", formula="relu(1 - u)^2, u = beta D", needs_reference=True, length_normalised=False, member="MR", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="gpo_savage", factory=GpoSavage, family="log_ratio", citation="Tang et al. 2024, arXiv 2402.05749", formula="sigmoid(-u)^2, u = beta D", needs_reference=True, length_normalised=False, member="MR", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="inpo", factory=Inpo, family="log_ratio", citation="Zhang et al. 2024, arXiv 2407.00617", formula="(D - 1/(2 eta))^2", needs_reference=True, length_normalised=False, member="MR", tuning=(around("eta", 0.0075, "sum"),),),
+    CatalogueEntry(
+        id="dpo",
+        factory=Dpo,
+        family="log_ratio",
+        citation="Rafailov et al. 2023, arXiv 2305.18290",
+        formula="softplus(-beta D)",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        sft_epochs=10,
+        tuning=(TuningRange("beta", 0.01, 0.1, "sum", log=True),),
+    ),
+    CatalogueEntry(
+        id="hinge",
+        factory=Hinge,
+        family="log_ratio",
+        citation="Liu et al. 2023, arXiv 2309.06657",
+        formula="relu(1 - beta D)",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(around("beta", 0.05, "sum"),),
+    ),
+    CatalogueEntry(
+        id="ipo",
+        factory=Ipo,
+        family="log_ratio",
+        citation="Azar et al. 2023, arXiv 2310.12036",
+        formula="(D - 1/(2 tau))^2",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        sft_epochs=10,
+        tuning=(TuningRange("tau", 0.01, 1.0, "sum", log=True),),
+    ),
+    CatalogueEntry(
+        id="r_dpo",
+        factory=RDpo,
+        family="log_ratio",
+        citation="Park et al. 2024, arXiv 2403.19159",
+        formula="softplus(-(beta D + alpha (nw - nl)))",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR~row",
+        sft_epochs=10,
+        tuning=(
+            TuningRange("beta", 0.01, 0.1, "sum", log=True),
+            TuningRange("alpha", 0.05, 1.0, "sum", log=True),
+        ),
+    ),
+    CatalogueEntry(
+        id="cdpo",
+        factory=CDpo,
+        family="log_ratio",
+        citation="Mitchell 2023, note on conservative DPO",
+        formula="(1 - e) softplus(-u) + e softplus(u), u = beta D, e = epsilon",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(
+            around("beta", 0.1, "sum"),
+            TuningRange("epsilon", 0.1, 0.2),
+        ),
+    ),
+    CatalogueEntry(
+        id="robust_dpo",
+        factory=RobustDpo,
+        family="log_ratio",
+        citation="Chowdhury et al. 2024, arXiv 2403.00409",
+        formula="((1 - e) softplus(-u) - e softplus(u)) / (1 - 2 e), u = beta D, e = epsilon < 1/2",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(
+            around("beta", 0.1, "sum"),
+            around("epsilon", 0.1),
+        ),
+    ),
+    CatalogueEntry(
+        id="exo_pair",
+        factory=ExoPair,
+        family="log_ratio",
+        citation="Ji et al. 2024, arXiv 2402.00856",
+        formula="s(u) (log s(u) - log(1 - e)) + s(-u) (log s(-u) - log e), u = beta D, e = epsilon",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="gpo_exp",
+        factory=GpoExp,
+        family="log_ratio",
+        citation="Tang et al. 2024, arXiv 2402.05749",
+        formula="e^-u, u = beta D",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="gpo_trunc_quad",
+        factory=GpoTruncatedQuadratic,
+        family="log_ratio",
+        citation="Tang et al. 2024, arXiv 2402.05749",
+        formula="relu(1 - u)^2, u = beta D",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="gpo_savage",
+        factory=GpoSavage,
+        family="log_ratio",
+        citation="Tang et al. 2024, arXiv 2402.05749",
+        formula="sigmoid(-u)^2, u = beta D",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="inpo",
+        factory=Inpo,
+        family="log_ratio",
+        citation="Zhang et al. 2024, arXiv 2407.00617",
+        formula="(D - 1/(2 eta))^2",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(around("eta", 0.0075, "sum"),),
+    ),
 )

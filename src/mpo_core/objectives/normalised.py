@@ -1,6 +1,5 @@
 """Functions of mean token log-probs."""
 
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,11 +7,9 @@ from jaxtyping import Array, Float
 
 from mpo_core.objective import AbstractObjective, Scalar, coefficient
 from mpo_core.objectives.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objectives.log_ratio import AbstractMarginObjective
-from mpo_core.objectives.terms import Reduction, chosen_nll, log_prob_margin, log_ratio_margin, mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
+from mpo_core.objectives.terms import mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
 from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.stable import MAX_EXPONENT, bounded_exp, logit_of_log_prob, negative_log_sigmoid, positive_part, ramp, tsallis_of_log_prob
-
+from mpo_core.stable import logit_of_log_prob, negative_log_sigmoid, positive_part, tsallis_of_log_prob
 
 
 class IpoMean(AbstractObjective):
@@ -139,12 +136,106 @@ class ProPair(AbstractObjective):
 
 
 ENTRIES = (
-CatalogueEntry(id="ipo_mean", factory=IpoMean, family="normalised", citation="Azar et al. 2023, arXiv 2310.12036", formula="(A - B - 1/(2 tau))^2", needs_reference=True, length_normalised=True, member="MR-bar", sft_epochs=10, tuning=(TuningRange("tau", 0.01, 1.0, "mean", log=True),),),
-CatalogueEntry(id="simpo", factory=SimPo, family="normalised", citation="Meng et al. 2024, arXiv 2405.14734", formula="softplus(-(beta (mw - ml) - gamma))", needs_reference=False, length_normalised=True, member="M0-bar", sft_epochs=10, tuning=(TuningRange("beta", 2.0, 10.0, "mean", log=True), TuningRange("gamma", 0.3, 1.6),),),
-CatalogueEntry(id="orpo", factory=Orpo, family="normalised", citation="Hong et al. 2024, arXiv 2403.07691", formula="-mw + lam softplus(-(logit(e^mw) - logit(e^ml)))", needs_reference=False, length_normalised=True, member="M0-bar", tuning=(TuningRange("lam", 0.1, 2.0, log=True),),),
-CatalogueEntry(id="dpo_norm", factory=DpoNorm, family="normalised", citation="Lambert et al. 2024 (Tulu 3), arXiv 2411.15124", formula="softplus(-beta (A - B))", needs_reference=True, length_normalised=True, member="MR-bar", tuning=(TuningRange("beta", 0.1, 5.0, "mean", log=True),),),
-CatalogueEntry(id="alphapo", factory=AlphaPo, family="normalised", citation="Gupta et al. 2025, arXiv 2501.03884", formula="softplus(-(beta (h(mw) - h(ml)) - gamma)), h(x) = (1 - e^(-alpha x)) / alpha", needs_reference=False, length_normalised=True, member="M0-bar", tuning=(around("beta", 2.5, "mean"), around("gamma", 0.1), around("alpha", 0.25),),),
-CatalogueEntry(id="repo", factory=RePo, family="normalised", citation="Wu et al. 2025 (RePO)", formula="relu(gamma - (mw - ml))", needs_reference=False, length_normalised=True, member="M0-bar", tuning=(TuningRange("gamma", 0.4, 0.6),),),
-CatalogueEntry(id="alpha_dpo", factory=AlphaDpo, family="normalised", citation="Wu et al. 2024, arXiv 2410.10148", formula="softplus(-beta (mw - ml - sg(gamma + alpha (A - B - center) / sd)))", needs_reference=True, length_normalised=True, member="no", tuning=(around("beta", 2.5, "mean"), around("gamma", 0.6), around("alpha", 0.2),),),
-CatalogueEntry(id="pro_pair", factory=ProPair, family="normalised", citation="Song et al. 2023, arXiv 2306.17492", formula="softplus(-T (mw - ml)) - sft lw, T = margin", needs_reference=False, length_normalised=True, member="M0~row", sees_rewards=True, tuning=(around("sft", 0.05, "sum"),),),
+    CatalogueEntry(
+        id="ipo_mean",
+        factory=IpoMean,
+        family="normalised",
+        citation="Azar et al. 2023, arXiv 2310.12036",
+        formula="(A - B - 1/(2 tau))^2",
+        needs_reference=True,
+        length_normalised=True,
+        member="MR-bar",
+        sft_epochs=10,
+        tuning=(TuningRange("tau", 0.01, 1.0, "mean", log=True),),
+    ),
+    CatalogueEntry(
+        id="simpo",
+        factory=SimPo,
+        family="normalised",
+        citation="Meng et al. 2024, arXiv 2405.14734",
+        formula="softplus(-(beta (mw - ml) - gamma))",
+        needs_reference=False,
+        length_normalised=True,
+        member="M0-bar",
+        sft_epochs=10,
+        tuning=(
+            TuningRange("beta", 2.0, 10.0, "mean", log=True),
+            TuningRange("gamma", 0.3, 1.6),
+        ),
+    ),
+    CatalogueEntry(
+        id="orpo",
+        factory=Orpo,
+        family="normalised",
+        citation="Hong et al. 2024, arXiv 2403.07691",
+        formula="-mw + lam softplus(-(logit(e^mw) - logit(e^ml)))",
+        needs_reference=False,
+        length_normalised=True,
+        member="M0-bar",
+        tuning=(TuningRange("lam", 0.1, 2.0, log=True),),
+    ),
+    CatalogueEntry(
+        id="dpo_norm",
+        factory=DpoNorm,
+        family="normalised",
+        citation="Lambert et al. 2024 (Tulu 3), arXiv 2411.15124",
+        formula="softplus(-beta (A - B))",
+        needs_reference=True,
+        length_normalised=True,
+        member="MR-bar",
+        tuning=(TuningRange("beta", 0.1, 5.0, "mean", log=True),),
+    ),
+    CatalogueEntry(
+        id="alphapo",
+        factory=AlphaPo,
+        family="normalised",
+        citation="Gupta et al. 2025, arXiv 2501.03884",
+        formula="softplus(-(beta (h(mw) - h(ml)) - gamma)), h(x) = (1 - e^(-alpha x)) / alpha",
+        needs_reference=False,
+        length_normalised=True,
+        member="M0-bar",
+        tuning=(
+            around("beta", 2.5, "mean"),
+            around("gamma", 0.1),
+            around("alpha", 0.25),
+        ),
+    ),
+    CatalogueEntry(
+        id="repo",
+        factory=RePo,
+        family="normalised",
+        citation="Wu et al. 2025 (RePO)",
+        formula="relu(gamma - (mw - ml))",
+        needs_reference=False,
+        length_normalised=True,
+        member="M0-bar",
+        tuning=(TuningRange("gamma", 0.4, 0.6),),
+    ),
+    CatalogueEntry(
+        id="alpha_dpo",
+        factory=AlphaDpo,
+        family="normalised",
+        citation="Wu et al. 2024, arXiv 2410.10148",
+        formula="softplus(-beta (mw - ml - sg(gamma + alpha (A - B - center) / sd)))",
+        needs_reference=True,
+        length_normalised=True,
+        member="no",
+        tuning=(
+            around("beta", 2.5, "mean"),
+            around("gamma", 0.6),
+            around("alpha", 0.2),
+        ),
+    ),
+    CatalogueEntry(
+        id="pro_pair",
+        factory=ProPair,
+        family="normalised",
+        citation="Song et al. 2023, arXiv 2306.17492",
+        formula="softplus(-T (mw - ml)) - sft lw, T = margin",
+        needs_reference=False,
+        length_normalised=True,
+        member="M0~row",
+        sees_rewards=True,
+        tuning=(around("sft", 0.05, "sum"),),
+    ),
 )

@@ -1,18 +1,13 @@
 """A preference term with imitation of the chosen trajectory beside it."""
 
-
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mpo_core.objective import AbstractObjective, Scalar, coefficient
 from mpo_core.objectives.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objectives.log_ratio import AbstractMarginObjective
-from mpo_core.objectives.terms import Reduction, chosen_nll, log_prob_margin, log_ratio_margin, mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
+from mpo_core.objectives.terms import Reduction, chosen_nll, log_prob_margin, log_ratio_margin, mean_log_prob_margin
 from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.stable import MAX_EXPONENT, bounded_exp, logit_of_log_prob, negative_log_sigmoid, positive_part, ramp, tsallis_of_log_prob
-
+from mpo_core.stable import negative_log_sigmoid, positive_part
 
 
 class Cpo(AbstractObjective):
@@ -144,12 +139,110 @@ class Pmpo(AbstractObjective):
 
 
 ENTRIES = (
-CatalogueEntry(id="cpo", factory=Cpo, family="regularised", citation="Xu et al. 2024, arXiv 2401.08417", formula="softplus(-beta P) - lam lw", needs_reference=False, length_normalised=False, member="M0", tuning=(TuningRange("beta", 0.01, 0.1, "sum", log=True), TuningRange("lam", 0.1, 10.0, "sum", log=True),),),
-CatalogueEntry(id="slic_hf", factory=SlicHf, family="regularised", citation="Zhao et al. 2023, arXiv 2305.10425", formula="relu(delta - P) - lam lw", needs_reference=False, length_normalised=False, member="M0", tuning=(TuningRange("delta", 0.1, 2.0, log=True), TuningRange("lam", 0.1, 10.0, "sum", log=True),),),
-CatalogueEntry(id="rrhf", factory=Rrhf, family="regularised", citation="Yuan et al. 2023, arXiv 2304.05302", formula="relu(ml - mw) - lam lw", needs_reference=False, length_normalised=True, member="M0-bar", tuning=(TuningRange("lam", 0.1, 10.0, "sum", log=True),),),
-CatalogueEntry(id="rpo_sft", factory=RpoSft, family="regularised", citation="Liu et al. 2024, arXiv 2405.16436", formula="softplus(-beta D) - eta lw", needs_reference=True, length_normalised=False, member="MR", tuning=(around("beta", 0.01, "sum"), around("eta", 0.005, "sum"),),),
-CatalogueEntry(id="irpo", factory=Irpo, family="regularised", citation="Pang et al. 2024, arXiv 2404.19733", formula="softplus(-beta D) - alpha mw", needs_reference=True, length_normalised=False, member="MR", tuning=(around("beta", 0.1, "sum"), around("alpha", 1.0, "mean"),),),
-CatalogueEntry(id="mixed_po", factory=MixedPo, family="regularised", citation="Wang et al. 2024 (MPO of InternVL), arXiv 2411.10442", formula="dpo softplus(-beta D) + bco (softplus(shift - beta a) + softplus(beta b - shift)) - sft mw", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"), around("sft", 1.0, "mean"),),),
-CatalogueEntry(id="vpo_offline", factory=VpoOffline, family="regularised", citation="Cen et al. 2024, arXiv 2405.19320", formula="softplus(-beta D) - alpha beta a", needs_reference=True, length_normalised=False, member="MR~row", tuning=(around("beta", 0.1, "sum"), around("alpha", 0.1),),),
-CatalogueEntry(id="pmpo", factory=Pmpo, family="regularised", citation="Abdolmaleki et al. 2024, arXiv 2410.04166", formula="-alpha lw + (1 - alpha) ll + kl (rw - lw + rl - ll) / 2", needs_reference=True, length_normalised=False, member="M0~row", tuning=(TuningRange("alpha", 0.5, 1.0), TuningRange("kl", 0.3, 3.0, log=True),),),
+    CatalogueEntry(
+        id="cpo",
+        factory=Cpo,
+        family="regularised",
+        citation="Xu et al. 2024, arXiv 2401.08417",
+        formula="softplus(-beta P) - lam lw",
+        needs_reference=False,
+        length_normalised=False,
+        member="M0",
+        tuning=(
+            TuningRange("beta", 0.01, 0.1, "sum", log=True),
+            around("lam", 1.0, "sum"),
+        ),
+    ),
+    CatalogueEntry(
+        id="slic_hf",
+        factory=SlicHf,
+        family="regularised",
+        citation="Zhao et al. 2023, arXiv 2305.10425",
+        formula="relu(delta - P) - lam lw",
+        needs_reference=False,
+        length_normalised=False,
+        member="M0",
+        tuning=(
+            TuningRange("delta", 0.1, 2.0, log=True),
+            TuningRange("lam", 0.1, 10.0, "sum", log=True),
+        ),
+    ),
+    CatalogueEntry(
+        id="rrhf",
+        factory=Rrhf,
+        family="regularised",
+        citation="Yuan et al. 2023, arXiv 2304.05302",
+        formula="relu(ml - mw) - lam lw",
+        needs_reference=False,
+        length_normalised=True,
+        member="M0-bar",
+        tuning=(TuningRange("lam", 0.1, 10.0, "sum", log=True),),
+    ),
+    CatalogueEntry(
+        id="rpo_sft",
+        factory=RpoSft,
+        family="regularised",
+        citation="Liu et al. 2024, arXiv 2405.16436",
+        formula="softplus(-beta D) - eta lw",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(
+            around("beta", 0.01, "sum"),
+            around("eta", 0.005, "sum"),
+        ),
+    ),
+    CatalogueEntry(
+        id="irpo",
+        factory=Irpo,
+        family="regularised",
+        citation="Pang et al. 2024, arXiv 2404.19733",
+        formula="softplus(-beta D) - alpha mw",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR",
+        tuning=(
+            around("beta", 0.1, "sum"),
+            around("alpha", 1.0, "mean"),
+        ),
+    ),
+    CatalogueEntry(
+        id="mixed_po",
+        factory=MixedPo,
+        family="regularised",
+        citation="Wang et al. 2024 (MPO of InternVL), arXiv 2411.10442",
+        formula="dpo softplus(-beta D) + bco (softplus(shift - beta a) + softplus(beta b - shift)) - sft mw",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(
+            around("beta", 0.1, "sum"),
+            around("sft", 1.0, "mean"),
+        ),
+    ),
+    CatalogueEntry(
+        id="vpo_offline",
+        factory=VpoOffline,
+        family="regularised",
+        citation="Cen et al. 2024, arXiv 2405.19320",
+        formula="softplus(-beta D) - alpha beta a",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR~row",
+        tuning=(
+            around("beta", 0.1, "sum"),
+            around("alpha", 0.1),
+        ),
+    ),
+    CatalogueEntry(
+        id="pmpo",
+        factory=Pmpo,
+        family="regularised",
+        citation="Abdolmaleki et al. 2024, arXiv 2410.04166",
+        formula="-alpha lw + (1 - alpha) ll + kl (rw - lw + rl - ll) / 2",
+        needs_reference=True,
+        length_normalised=False,
+        member="M0~row",
+        tuning=(around("kl", 0.5),),
+    ),
 )

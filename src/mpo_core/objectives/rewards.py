@@ -7,10 +7,9 @@ from jaxtyping import Array, Float
 
 from mpo_core.objective import AbstractObjective, Scalar, coefficient
 from mpo_core.objectives.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objectives.log_ratio import AbstractMarginObjective
-from mpo_core.objectives.terms import Reduction, chosen_nll, log_prob_margin, log_ratio_margin, mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
+from mpo_core.objectives.terms import log_ratio_margin, mean_log_prob_margin, optional_coefficient
 from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.stable import MAX_EXPONENT, bounded_exp, logit_of_log_prob, negative_log_sigmoid, positive_part, ramp, tsallis_of_log_prob
+from mpo_core.stable import bounded_exp, negative_log_sigmoid
 
 
 def _bernoulli_kl(u: Float[Array, " row"], v: Float[Array, " row"]) -> Float[Array, " row"]:
@@ -163,12 +162,112 @@ class OmniDpo(AbstractObjective):
 
 
 ENTRIES = (
-CatalogueEntry(id="madpo", factory=MaDpo, family="rewards", citation="Margin-adaptive DPO 2025 (official code)", formula="w softplus(-beta D), w = sigmoid(c m) / sigmoid(m) if m > -tau else 1", needs_reference=True, length_normalised=False, member="w", sees_rewards=True, tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="mmpo", factory=Mmpo, family="rewards", citation="Kim et al. 2024 (Margin Matching)", formula="p softplus(-u) + (1 - p) softplus(u), p = sigmoid(bt m), u = beta D", needs_reference=True, length_normalised=False, member="MR~row", sees_rewards=True, tuning=(around("beta", 0.01, "sum"), TuningRange("bt", 0.3, 2.2, log=True),),),
-CatalogueEntry(id="rpo_bwd_kl", factory=RpoBackwardKl, family="rewards", citation="Sun et al. 2025 (Reward-aware Preference Optimization)", formula="KL(Bernoulli(sigmoid(v)) || Bernoulli(sigmoid(u))), u = beta D, v = eta m", needs_reference=True, length_normalised=False, member="MR~row", sees_rewards=True, tuning=(around("beta", 0.2, "sum"), around("eta", 1.0),),),
-CatalogueEntry(id="rpo_fwd_kl", factory=RpoForwardKl, family="rewards", citation="Sun et al. 2025 (Reward-aware Preference Optimization)", formula="KL(Bernoulli(sigmoid(u)) || Bernoulli(sigmoid(v))), u = beta D, v = eta m", needs_reference=True, length_normalised=False, member="MR~row", sees_rewards=True, tuning=(around("beta", 0.2, "sum"), around("eta", 1.0),),),
-CatalogueEntry(id="rpo_sq", factory=RpoSquare, family="rewards", citation="Sun et al. 2025 (Reward-aware Preference Optimization)", formula="(u - v)^2, u = beta D, v = eta m", needs_reference=True, length_normalised=False, member="MR~row", sees_rewards=True, tuning=(around("beta", 0.2, "sum"), around("eta", 1.0),),),
-CatalogueEntry(id="modpo", factory=MoDpo, family="rewards", citation="Zhou et al. 2023, arXiv 2310.03708", formula="softplus(-(beta D - (1 - w0) m) / w0)", needs_reference=True, length_normalised=False, member="MR~row", sees_rewards=True, tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="mappo", factory=MaPo, family="rewards", citation="Lan et al. 2025, arXiv 2507.21183", formula="softplus(-beta (a - dr b)), dr = clip(m, 0, 1)", needs_reference=True, length_normalised=False, member="no", sees_rewards=True, tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="omni_dpo", factory=OmniDpo, family="rewards", citation="Peng et al. 2025, arXiv 2506.10054", formula="sg(wq wp) softplus(-beta D), wq = sigmoid(eta m), wp = sigmoid(tau_ref - beta_ln (mw - ml))^g", needs_reference=True, length_normalised=False, member="w", sees_rewards=True, tuning=(around("beta", 0.1, "sum"),),),
+    CatalogueEntry(
+        id="madpo",
+        factory=MaDpo,
+        family="rewards",
+        citation="Margin-adaptive DPO 2025 (official code)",
+        formula="w softplus(-beta D), w = sigmoid(c m) / sigmoid(m) if m > -tau else 1",
+        needs_reference=True,
+        length_normalised=False,
+        member="w",
+        sees_rewards=True,
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="mmpo",
+        factory=Mmpo,
+        family="rewards",
+        citation="Kim et al. 2024 (Margin Matching)",
+        formula="p softplus(-u) + (1 - p) softplus(u), p = sigmoid(bt m), u = beta D",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR~row",
+        sees_rewards=True,
+        tuning=(
+            around("beta", 0.01, "sum"),
+            TuningRange("bt", 0.3, 2.2, log=True),
+        ),
+    ),
+    CatalogueEntry(
+        id="rpo_bwd_kl",
+        factory=RpoBackwardKl,
+        family="rewards",
+        citation="Sun et al. 2025 (Reward-aware Preference Optimization)",
+        formula="KL(Bernoulli(sigmoid(v)) || Bernoulli(sigmoid(u))), u = beta D, v = eta m",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR~row",
+        sees_rewards=True,
+        tuning=(
+            around("beta", 0.2, "sum"),
+            around("eta", 1.0),
+        ),
+    ),
+    CatalogueEntry(
+        id="rpo_fwd_kl",
+        factory=RpoForwardKl,
+        family="rewards",
+        citation="Sun et al. 2025 (Reward-aware Preference Optimization)",
+        formula="KL(Bernoulli(sigmoid(u)) || Bernoulli(sigmoid(v))), u = beta D, v = eta m",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR~row",
+        sees_rewards=True,
+        tuning=(
+            around("beta", 0.2, "sum"),
+            around("eta", 1.0),
+        ),
+    ),
+    CatalogueEntry(
+        id="rpo_sq",
+        factory=RpoSquare,
+        family="rewards",
+        citation="Sun et al. 2025 (Reward-aware Preference Optimization)",
+        formula="(u - v)^2, u = beta D, v = eta m",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR~row",
+        sees_rewards=True,
+        tuning=(
+            around("beta", 0.2, "sum"),
+            around("eta", 1.0),
+        ),
+    ),
+    CatalogueEntry(
+        id="modpo",
+        factory=MoDpo,
+        family="rewards",
+        citation="Zhou et al. 2023, arXiv 2310.03708",
+        formula="softplus(-(beta D - (1 - w0) m) / w0)",
+        needs_reference=True,
+        length_normalised=False,
+        member="MR~row",
+        sees_rewards=True,
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="mappo",
+        factory=MaPo,
+        family="rewards",
+        citation="Lan et al. 2025, arXiv 2507.21183",
+        formula="softplus(-beta (a - dr b)), dr = clip(m, 0, 1)",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        sees_rewards=True,
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="omni_dpo",
+        factory=OmniDpo,
+        family="rewards",
+        citation="Peng et al. 2025, arXiv 2506.10054",
+        formula="sg(wq wp) softplus(-beta D), wq = sigmoid(eta m), wp = sigmoid(tau_ref - beta_ln (mw - ml))^g",
+        needs_reference=True,
+        length_normalised=False,
+        member="w",
+        sees_rewards=True,
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
 )

@@ -7,10 +7,9 @@ from jaxtyping import Array, Float
 
 from mpo_core.objective import AbstractObjective, Scalar, coefficient
 from mpo_core.objectives.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objectives.log_ratio import AbstractMarginObjective
-from mpo_core.objectives.terms import Reduction, chosen_nll, log_prob_margin, log_ratio_margin, mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
+from mpo_core.objectives.terms import log_ratio_margin, optional_coefficient
 from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.stable import MAX_EXPONENT, bounded_exp, logit_of_log_prob, negative_log_sigmoid, positive_part, ramp, tsallis_of_log_prob
+from mpo_core.stable import negative_log_sigmoid, positive_part
 
 
 class Kto(AbstractObjective):
@@ -164,13 +163,110 @@ class Dpop(AbstractObjective):
 
 
 ENTRIES = (
-CatalogueEntry(id="kto", factory=Kto, family="separate", citation="Ethayarajh et al. 2024, arXiv 2402.01306", formula="desirable sigmoid(-beta (a - zw)) + undesirable sigmoid(-beta (zl - b))", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="nca_pair", factory=NcaPair, family="separate", citation="Chen et al. 2024, arXiv 2402.05369", formula="softplus(-beta a) + (softplus(beta a) + softplus(beta b)) / 2", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.01, "sum"),),),
-CatalogueEntry(id="bco_pair", factory=BcoPair, family="separate", citation="Jung et al. 2024, arXiv 2404.04656", formula="softplus(shift - beta a) + softplus(beta b - shift)", needs_reference=True, length_normalised=False, member="no", tuning=(TuningRange("beta", 0.01, 0.1, "sum", log=True),),),
-CatalogueEntry(id="sppo_hard", factory=SppoHard, family="separate", citation="Wu et al. 2024, arXiv 2405.00675", formula="(a - 1/(2 beta))^2 + (b + 1/(2 beta))^2", needs_reference=True, length_normalised=False, member="no", tuning=(TuningRange("beta", 0.001, 0.1, "sum", log=True),),),
-CatalogueEntry(id="sppo_soft", factory=SppoSoft, family="separate", citation="Wu et al. 2024, arXiv 2405.00675", formula="((a - c)^2 + (b + c)^2) / 2, c = (sigmoid(margin) - 1/2) / beta", needs_reference=True, length_normalised=False, member="no", sees_rewards=True, tuning=(TuningRange("beta", 0.001, 0.1, "sum", log=True),),),
-CatalogueEntry(id="apo_zero", factory=ApoZero, family="separate", citation="D'Oosterlinck et al. 2024, arXiv 2408.06266", formula="sigmoid(-beta a) + sigmoid(beta b)", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="apo_down", factory=ApoDown, family="separate", citation="D'Oosterlinck et al. 2024, arXiv 2408.06266", formula="sigmoid(beta a) + sigmoid(-beta D)", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"),),),
-CatalogueEntry(id="cal_dpo", factory=CalDpo, family="separate", citation="Xiao et al. 2024, arXiv 2412.14516", formula="softplus(-D) + c ((a - 1/(2 beta))^2 + (b + 1/(2 beta))^2)", needs_reference=True, length_normalised=False, member="no", tuning=(TuningRange("beta", 0.001, 0.1, "sum", log=True), TuningRange("c", 0.5, 1.0, log=True),),),
-CatalogueEntry(id="dpop", factory=Dpop, family="separate", citation="Pal et al. 2024 (Smaug), arXiv 2402.13228", formula="softplus(-beta (D - lam relu(rw - lw)))", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"), TuningRange("lam", 5.0, 50.0, log=True),),),
+    CatalogueEntry(
+        id="kto",
+        factory=Kto,
+        family="separate",
+        citation="Ethayarajh et al. 2024, arXiv 2402.01306",
+        formula="desirable sigmoid(-beta (a - zw)) + undesirable sigmoid(-beta (zl - b))",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="nca_pair",
+        factory=NcaPair,
+        family="separate",
+        citation="Chen et al. 2024, arXiv 2402.05369",
+        formula="softplus(-beta a) + (softplus(beta a) + softplus(beta b)) / 2",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.01, "sum"),),
+    ),
+    CatalogueEntry(
+        id="bco_pair",
+        factory=BcoPair,
+        family="separate",
+        citation="Jung et al. 2024, arXiv 2404.04656",
+        formula="softplus(shift - beta a) + softplus(beta b - shift)",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(TuningRange("beta", 0.01, 0.1, "sum", log=True),),
+    ),
+    CatalogueEntry(
+        id="sppo_hard",
+        factory=SppoHard,
+        family="separate",
+        citation="Wu et al. 2024, arXiv 2405.00675",
+        formula="(a - 1/(2 beta))^2 + (b + 1/(2 beta))^2",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(TuningRange("beta", 0.001, 0.1, "sum", log=True),),
+    ),
+    CatalogueEntry(
+        id="sppo_soft",
+        factory=SppoSoft,
+        family="separate",
+        citation="Wu et al. 2024, arXiv 2405.00675",
+        formula="((a - c)^2 + (b + c)^2) / 2, c = (sigmoid(margin) - 1/2) / beta",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        sees_rewards=True,
+        tuning=(TuningRange("beta", 0.001, 0.1, "sum", log=True),),
+    ),
+    CatalogueEntry(
+        id="apo_zero",
+        factory=ApoZero,
+        family="separate",
+        citation="D'Oosterlinck et al. 2024, arXiv 2408.06266",
+        formula="sigmoid(-beta a) + sigmoid(beta b)",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="apo_down",
+        factory=ApoDown,
+        family="separate",
+        citation="D'Oosterlinck et al. 2024, arXiv 2408.06266",
+        formula="sigmoid(beta a) + sigmoid(-beta D)",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="cal_dpo",
+        factory=CalDpo,
+        family="separate",
+        citation="Xiao et al. 2024, arXiv 2412.14516",
+        formula="softplus(-D) + c ((a - 1/(2 beta))^2 + (b + 1/(2 beta))^2)",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(
+            TuningRange("beta", 0.001, 0.1, "sum", log=True),
+            TuningRange("c", 0.5, 1.0, log=True),
+        ),
+    ),
+    CatalogueEntry(
+        id="dpop",
+        factory=Dpop,
+        family="separate",
+        citation="Pal et al. 2024 (Smaug), arXiv 2402.13228",
+        formula="softplus(-beta (D - lam relu(rw - lw)))",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(
+            around("beta", 0.1, "sum"),
+            TuningRange("lam", 5.0, 50.0, log=True),
+        ),
+    ),
 )

@@ -1,6 +1,5 @@
 """Many objectives in one program."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int

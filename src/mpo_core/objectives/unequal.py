@@ -2,15 +2,13 @@
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mpo_core.objective import AbstractObjective, Scalar, coefficient
 from mpo_core.objectives.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objectives.log_ratio import AbstractMarginObjective
-from mpo_core.objectives.terms import Reduction, chosen_nll, log_prob_margin, log_ratio_margin, mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
+from mpo_core.objectives.terms import log_ratio_margin
 from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.stable import MAX_EXPONENT, bounded_exp, logit_of_log_prob, negative_log_sigmoid, positive_part, ramp, tsallis_of_log_prob
+from mpo_core.stable import bounded_exp, negative_log_sigmoid
 
 
 class DpoShift(AbstractObjective):
@@ -62,7 +60,43 @@ class WpoDpo(AbstractObjective):
 
 
 ENTRIES = (
-CatalogueEntry(id="dpo_shift", factory=DpoShift, family="unequal", citation="DPO-Shift 2025, arXiv 2502.07599", formula="softplus(-beta (a - f(t) b)), f(t) = lo + (hi - lo) t", needs_reference=True, length_normalised=False, member="no", tuning=(around("beta", 0.1, "sum"), TuningRange("lo", 0.5, 1.0, log=True),),),
-CatalogueEntry(id="cpl", factory=Cpl, family="unequal", citation="Hejna et al. 2023, arXiv 2310.13639", formula="softplus(-alpha (lw - lam ll))", needs_reference=False, length_normalised=False, member="no", tuning=(around("alpha", 0.1, "sum"), TuningRange("lam", 0.25, 1.0, log=True),),),
-CatalogueEntry(id="wpo_dpo", factory=WpoDpo, family="unequal", citation="Zhou et al. 2024, arXiv 2406.11827", formula="sg(min(1, e^(mw + ml))) softplus(-beta D)", needs_reference=True, length_normalised=False, member="w", tuning=(around("beta", 0.01, "sum"),),),
+    CatalogueEntry(
+        id="dpo_shift",
+        factory=DpoShift,
+        family="unequal",
+        citation="DPO-Shift 2025, arXiv 2502.07599",
+        formula="softplus(-beta (a - f(t) b)), f(t) = lo + (hi - lo) t",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(
+            around("beta", 0.1, "sum"),
+            TuningRange("lo", 0.5, 1.0, log=True),
+        ),
+    ),
+    CatalogueEntry(
+        id="cpl",
+        factory=Cpl,
+        family="unequal",
+        citation="Hejna et al. 2023, arXiv 2310.13639",
+        formula="softplus(-alpha (lw - lam ll))",
+        needs_reference=False,
+        length_normalised=False,
+        member="no",
+        tuning=(
+            around("alpha", 0.1, "sum"),
+            TuningRange("lam", 0.25, 1.0, log=True),
+        ),
+    ),
+    CatalogueEntry(
+        id="wpo_dpo",
+        factory=WpoDpo,
+        family="unequal",
+        citation="Zhou et al. 2024, arXiv 2406.11827",
+        formula="sg(min(1, e^(mw + ml))) softplus(-beta D)",
+        needs_reference=True,
+        length_normalised=False,
+        member="w",
+        tuning=(around("beta", 0.01, "sum"),),
+    ),
 )

@@ -1,0 +1,102 @@
+"""A task with its agents and its one rollout program: where data come from and policies are judged."""
+
+import dataclasses
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters.agents import AgentsCard, Measured, load_agents, load_card
+from adapters.brax_tasks import BraxTask, load_task
+from adapters.watch import Watch
+from mpo_core.generate_pairs import stack_agents
+from mpo_core.policy import GaussianPolicy
+from mpo_core.race import Entrant, Race, RaceReturns, RaceSettings
+from mpo_core.rollout_program import RolloutProgram
+from mpo_core.seeds import Purpose, Stream, stream_key
+from mpo_core.settings import EvaluationSettings
+
+CONSTANT_EPISODES = 64
+"""Episodes an agent behind the search's constants where the card has none for its horizon."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arena:
+    """Build one a process and task: it holds compiled physics."""
+
+    name: str
+    lanes: int = 64
+    chunk: int = 50
+
+    @cached_property
+    def task(self) -> BraxTask:
+        """The environment."""
+        return load_task(self.name)
+
+    @cached_property
+    def card(self) -> AgentsCard:
+        """The agents' card."""
+        return load_card(self.name)
+
+    @cached_property
+    def agents(self) -> GaussianPolicy:
+        """Original and target agent along a leading axis."""
+        return stack_agents(*load_agents(self.name))
+
+    @property
+    def original(self) -> GaussianPolicy:
+        """The policy that is to be improved."""
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), self.agents)
+
+    @cached_property
+    def program(self) -> RolloutProgram:
+        """The rollout program."""
+        return RolloutProgram(self.task, lanes=self.lanes, chunk=self.chunk)
+
+    def constants(self, horizon: int, *, mode: bool = False) -> tuple[float, float]:
+        """Mean return of original and target agent: normalised scores 0 and 1.
+
+        From the card where it knows the horizon, otherwise measured here on fresh episodes.
+        """
+        if horizon == self.card.horizon:
+            low, high = (_measured(self.card, role, mode).return_ for role in ("original", "target"))
+            return low, high
+        both = np.repeat(np.arange(2), CONSTANT_EPISODES)
+        keys = tuple(
+            jax.random.split(stream_key(0, Stream.AGENT_CARD, horizon, purpose), len(both))
+            for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
+        )
+        returns = self.program.returns(
+            self.agents, both, (keys[0], keys[1]), horizon=horizon, noise=0.0 if mode else 1.0
+        )
+        original, target = returns.reshape(2, -1).mean(1)
+        return float(original), float(target)
+
+    def race(self, entrants: list[Entrant], settings: RaceSettings, watch: Watch) -> RaceReturns:
+        """Trains and judges objectives on fresh units, as normalised scores."""
+        race = Race(self.program, self.agents, settings)
+        stages = {"data": ("Fresh data", "step"), "train": ("Training", "policy"), "judge": ("Judging", "step")}
+        steps, current = race.steps(len(entrants)), [""]
+
+        def advance(what: str, amount: int) -> None:
+            if current[0] != what:
+                current[0] = what
+                watch.stage(stages[what][0], steps[what], stages[what][1])
+            watch.advance(amount)
+
+        returns = race.run(entrants, advance)
+        return RaceReturns(
+            self.normalised(returns.sampled, settings.evaluation),
+            self.normalised(returns.mode, settings.evaluation, mode=True),
+        )
+
+    def normalised(self, returns: np.ndarray, evaluation: EvaluationSettings, *, mode: bool = False) -> np.ndarray:
+        """(J - J_original) / (J_target - J_original)."""
+        low, high = self.constants(evaluation.horizon, mode=mode)
+        return (returns - low) / (high - low)
+
+
+def _measured(card: AgentsCard, role: str, mode: bool) -> Measured:
+    record = card.original if role == "original" else card.target
+    return record.mode if mode else record.sampled

@@ -1,0 +1,110 @@
+"""Figures of a run, as PNG."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mpo_core.mirror.maps import AbstractMap
+from mpo_core.mirror.mirror_objective import MirrorObjective
+
+INK, MUTED = "#1b1f24", "#8a939e"
+LEARNED, BEST = "#c2410c", "#f3b48f"
+MARKS = ("#1d4ed8", "#0f766e", "#7e22ce", "#b45309", "#be123c", "#4d7c0f")
+TIME = ("#f3b48f", "#e0763a", "#9a3412")
+
+
+def draw_fitness(path: Path, records: list[dict[str, Any]], marks: dict[str, float], title: str) -> None:
+    """Fitness over generations: search mean, best member, and the start on the same units; tuned baselines as marks."""
+    figure = Figure(figsize=(8.4, 4.4), dpi=150, layout="constrained")
+    axes: Axes = figure.subplots()
+    generation = np.array([record["generation"] for record in records])
+    for name, label, colour, width in (
+        ("best", "best member", BEST, 1.0),
+        ("start", "start, same units", MUTED, 1.0),
+        ("mean", "search mean", LEARNED, 1.2),
+    ):
+        value = np.array([record[name] for record in records], float)
+        axes.plot(generation, value, ".", color=colour, markersize=4, alpha=0.5)
+        axes.plot(generation, _smooth(value), color=colour, linewidth=2 * width, label=label)
+    _mark_baselines(axes, marks)
+    axes.set(xlabel="generation", ylabel="normalised score", title=f"Search on {title}")
+    low = min(np.nanmin([record["mean"] for record in records]), np.nanmin([record["start"] for record in records]))
+    axes.set_ylim(min(0.0, low) - 0.05, None)
+    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    _finish(axes)
+    _save(figure, path)
+
+
+def draw_maps(path: Path, found: MirrorObjective, start: MirrorObjective, *, lowest: float, temporal: bool) -> None:
+    """phi_inv, psi and g beside where they started, at the beginning, the middle and the end of training.
+
+    Args:
+        lowest: the least mean token log-prob to show.
+        temporal: whether the maps see training progress; otherwise one curve each.
+    """
+    figure = Figure(figsize=(11.5, 3.8), dpi=150, layout="constrained")
+    axes = figure.subplots(1, 3)
+    log_prob = np.linspace(lowest, -0.02, 400, dtype=np.float32)
+    bracket = np.linspace(-3, 3, 400, dtype=np.float32)
+    panels = (
+        ("phi_inv", r"$\phi^{-1}$: what the bracket compares", r"mean token log-prob", log_prob),
+        ("psi", r"$\psi$: reward of the bracket", r"bracket", bracket),
+        ("g", r"$g$: imitation of the chosen", r"mean token log-prob", log_prob),
+    )
+    for panel, (name, title, label, x) in zip(axes, panels, strict=True):
+        _draw_map(panel, getattr(found, name), getattr(start, name), x, temporal)
+        panel.set(title=title, xlabel=label)
+        _finish(panel)
+    axes[0].legend(frameon=False, fontsize=8, loc="best")
+    _save(figure, path)
+
+
+def _draw_map(axes: Axes, found: AbstractMap, start: AbstractMap, x: np.ndarray, temporal: bool) -> None:
+    times = (0.0, 0.5, 0.95) if temporal else (0.5,)
+    for time, colour in zip(times, TIME if temporal else TIME[1:2], strict=True):
+        label = f"learned, t = {time:g}" if temporal else "learned"
+        axes.plot(x, _values(found, x, time), color=colour, linewidth=2, label=label)
+    for time, style in zip(times, (":", "--", "-.") if temporal else ("--",), strict=True):
+        label = f"start, t = {time:g}" if temporal else "start"
+        axes.plot(x, _values(start, x, time), style, color=INK, linewidth=1, label=label)
+
+
+def _values(function: AbstractMap, x: np.ndarray, time: float) -> np.ndarray:
+    """The map less its value at the right end: constants of phi_inv and g change no gradient."""
+    values = np.asarray(jax.jit(lambda x: function(x, time))(x))
+    return values - values[-1] if x[-1] < 0 else values
+
+
+def _mark_baselines(axes: Axes, marks: dict[str, float]) -> None:
+    for (name, score), colour in zip(marks.items(), MARKS, strict=False):
+        axes.axhline(score, color=colour, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.7)
+        axes.annotate(
+            name, (1.0, score), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
+            va="center", fontsize=7, color=colour, annotation_clip=False,
+        )  # fmt: skip
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Exponential moving average, corrected for its start."""
+    decay = 0.8
+    total, weight, smooth = 0.0, 0.0, []
+    for value in values:
+        if np.isfinite(value):
+            total, weight = decay * total + (1 - decay) * value, decay * weight + (1 - decay)
+        smooth.append(total / weight if weight else np.nan)
+    return np.array(smooth)
+
+
+def _finish(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e5e7eb", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": None})

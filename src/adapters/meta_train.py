@@ -1,0 +1,182 @@
+"""The main job: search for an objective, judge it beside the hand-written ones on fresh units, write it all down."""
+
+import dataclasses
+import datetime
+import time
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from adapters.arena import Arena
+from adapters.config import RunConfig
+from adapters.figures import draw_fitness, draw_maps
+from adapters.objective_files import canonical_text, is_path, learned_start, read_objective, save_objective
+from adapters.provenance import agents_hash, data_hash, devices, versions
+from adapters.report import Report, make_report
+from adapters.run_folder import RunFolder
+from adapters.search import SearchProblem, SearchProgram, SearchState
+from adapters.strategies import Strategy
+from adapters.tensorboard import ScalarLog
+from adapters.tuned import load_tuned
+from adapters.tuning import BASELINES
+from adapters.watch import Watch
+from mpo_core.catalogue import catalogue_entry, make_objective
+from mpo_core.data_spec import parse_data_spec
+from mpo_core.generate_pairs import generate_pairs
+from mpo_core.inner_loop import row_log_probs
+from mpo_core.mirror.learned import split_learned
+from mpo_core.mirror.mirror_objective import MirrorObjective
+from mpo_core.pair_bank import PairBank, label_pairs
+from mpo_core.race import Entrant, RaceSettings
+from mpo_core.seeds import Stream, stream_key
+from mpo_core.settings import RowSettings
+
+START_NAME, DISCOVERED_NAME = "start", "discovered"
+
+
+class MetaTraining:
+    """A run from its folder and configuration; `run` may be called on a fresh, an interrupted or a finished one."""
+
+    def __init__(self, folder: RunFolder, config: RunConfig, watch: Watch):
+        self.folder, self.config, self.watch = folder, config, watch
+        self.arena = Arena(config.task, chunk=min(50, config.rows.length))
+        self.spec = parse_data_spec(config.data)
+        self.start = learned_start(config.init, config.temporal)
+
+    def run(self) -> Report:
+        """Searches, judges, writes; returns the final table."""
+        finished = Report.load(self.folder.path)
+        if finished is not None:
+            return finished
+        self.folder.write_config(self.config.model_copy(update={"provenance": self._provenance()}))
+        learned, common = split_learned(self.start)
+        found, bank = self._search(learned, common)
+        discovered = eqx.combine(found, common)
+        self._save(discovered)
+        report = self._report(discovered)
+        self._draw(discovered, bank)
+        report.save(self.folder.path)
+        return report
+
+    def marks(self) -> dict[str, float]:
+        """What the tuned hand-written objectives scored on the tuning units: reference marks for the search."""
+        cell = load_tuned(self.config.task, self.config.data)
+        if cell is None or cell.data != self.config.data:
+            return {}
+        return {name: found.score for name, found in cell.objectives.items()}
+
+    # -- search ---------------------------------------------------------------------------------------------------
+
+    def _search(self, learned: PyTree, common: PyTree) -> tuple[PyTree, PairBank]:
+        config, settings = self.config, self.config.search
+        bank = self._bank(0)
+        strategy = Strategy(config.strategy, learned, settings.generations)
+        problem = SearchProblem(
+            task=self.arena.task, original=self.arena.original, spec=self.spec, rows=config.rows.count,
+            inner=config.inner, constants=self.arena.constants(settings.horizon), seed=config.seed,
+        )  # fmt: skip
+        program = SearchProgram(problem, settings, strategy, (learned, common), self.arena.program.mesh)
+        state, first = program.start(), 0
+        saved = self.folder.load_checkpoint(state)
+        if saved is not None:
+            first, state = saved[0], program.place(saved[1])
+            self.folder.keep_metrics_before(first)
+        placed = program.place(bank)
+        with ScalarLog(self.folder.path / "tensorboard", first) as log:
+            self.watch.stage("Search", settings.generations, "generation")
+            self.watch.advance(first)
+            for generation in range(first, settings.generations):
+                if settings.bank_refresh and generation and generation % settings.bank_refresh == 0:
+                    placed = program.place(self._bank(generation))
+                state, record = self._generation(program, state, generation, placed)
+                self.folder.save_checkpoint(generation + 1, state)
+                self.folder.append_metrics(record)
+                log.write(record)
+                self.watch.generation(record)
+                self.watch.advance(1)
+        return program.result(state), bank
+
+    def _bank(self, generation: int) -> PairBank:
+        config = self.config
+        refresh = config.search.bank_refresh
+        number = generation // refresh if refresh else 0
+        size = RowSettings(config.search.bank_pairs, config.rows.length)
+        self.watch.stage("Pairs of trajectories", 2 * size.count * size.length, "step")
+        key = stream_key(config.seed, Stream.SEARCH, 2**31 - 1 - number)
+        return generate_pairs(
+            self.arena.program, self.arena.agents, self.spec, size, key=key, advance=self.watch.advance
+        )
+
+    def _generation(
+        self, program: SearchProgram, state: SearchState, generation: int, bank: PairBank
+    ) -> tuple[SearchState, dict[str, Any]]:
+        began = time.perf_counter()
+        state, scores = program.step(state, program.place(jnp.int32(generation)), bank)
+        members = np.asarray(scores.members)
+        finite = members[np.isfinite(members)]
+        record = {
+            "generation": generation,
+            "mean": float(scores.mean),
+            "start": float(scores.start),
+            "best": float(finite.max()) if finite.size else float("nan"),
+            "population_mean": float(finite.mean()) if finite.size else float("nan"),
+            "failed": int(members.size - finite.size),
+            "seconds": round(time.perf_counter() - began, 3),
+        }
+        return state, record
+
+    # -- after the search -----------------------------------------------------------------------------------------
+
+    def _save(self, discovered: MirrorObjective) -> None:
+        config = self.config
+        init = read_objective(Path(config.init))[0]["init"] if is_path(config.init) else canonical_text(config.init)
+        provenance = {
+            "task": config.task, "data": config.data, "preset": config.preset, "seed": config.seed,
+            "started_from": config.init, "strategy": dataclasses.asdict(config.strategy),
+            "search": dataclasses.asdict(config.search), "rows": dataclasses.asdict(config.rows),
+            "inner": dataclasses.asdict(config.inner), "bin_width": self.arena.card.bin_width,
+            "backend": self.arena.task.backend, "agents_sha256": agents_hash(config.task), "versions": versions(),
+            "note": "our reconstruction of arXiv 2411.06568; the search mean, averaged over its later half",
+        }  # fmt: skip
+        save_objective(self.folder.path, discovered, init=init, temporal=config.temporal, provenance=provenance)
+
+    def _report(self, discovered: MirrorObjective) -> Report:
+        config = self.config
+        cell = load_tuned(config.task, config.data)
+        entrants: dict[str, Entrant] = {}
+        for id in BASELINES:
+            tuned = cell.objectives.get(id) if cell else None
+            settings = tuned.settings if tuned else {}
+            entrants[id] = Entrant(make_objective(id, **settings), catalogue_entry(id).sft_epochs_of(config.inner.epochs))
+        entrants[START_NAME] = Entrant(self.start, config.inner.sft_epochs)
+        entrants[DISCOVERED_NAME] = Entrant(discovered, config.inner.sft_epochs)
+        race = RaceSettings(
+            spec=self.spec, rows=config.rows, inner=config.inner, evaluation=config.report.evaluation,
+            seed=config.seed, stream=Stream.REPORTING, units=config.report.units,
+        )  # fmt: skip
+        scores = self.arena.race(list(entrants.values()), race, self.watch)
+        return make_report(config, self.arena, dict(zip(entrants, range(len(entrants)), strict=True)), scores, cell)
+
+    def _draw(self, discovered: MirrorObjective, bank: PairBank) -> None:
+        config, folder = self.config, self.folder.path / "figures"
+        key = stream_key(config.seed, Stream.SEARCH, 2**31 - 1)
+        sample = jax.tree.map(lambda leaf: jnp.asarray(leaf[: min(64, len(leaf))]), bank)
+        rows = label_pairs(sample, self.spec, key=key)
+        lowest = float((row_log_probs(self.arena.original, rows) / jnp.maximum(rows.tokens, 1.0)).min())
+        draw_fitness(folder / "fitness.png", self.folder.metrics(), self.marks(), f"{config.task}, {config.data}")
+        draw_maps(folder / "maps.png", discovered, self.start, lowest=1.5 * lowest, temporal=config.temporal)
+
+    def _provenance(self) -> dict[str, Any]:
+        config = self.config
+        rows = (config.rows.count, config.rows.length)
+        return {
+            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "versions": versions(), "devices": devices(), "backend": self.arena.task.backend,
+            "agents_sha256": agents_hash(config.task),
+            "data_sha256": data_hash(config.task, self.arena.task.backend, config.data, rows, config.seed),
+        }  # fmt: skip

@@ -1,0 +1,33 @@
+"""What a result depends on besides its settings."""
+
+import hashlib
+import importlib.metadata
+import platform
+
+import jax
+
+from adapters.agents import ROLES, agents_folder
+
+PACKAGES = ("mirror-po", "jax", "jaxlib", "brax", "mujoco", "evosax", "equinox", "optax", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package and of those that results depend on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+
+
+def devices() -> dict[str, str | int]:
+    """What the programs ran on: bytes repeat only where these are the same."""
+    return {"platform": jax.default_backend(), "count": jax.device_count(), "kind": jax.devices()[0].device_kind}
+
+
+def agents_hash(task: str) -> str:
+    """SHA-256 over the task's two agent files."""
+    folder = agents_folder(task)
+    return hashlib.sha256(b"".join((folder / f"{role}.safetensors").read_bytes() for role in ROLES)).hexdigest()
+
+
+def data_hash(task: str, backend: str, data: str, rows: tuple[int, int], seed: int) -> str:
+    """Names the data of a run: everything that its trajectories follow from."""
+    parts = (task, backend, data, *map(str, rows), str(seed), agents_hash(task), versions()["brax"], versions()["jax"])
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

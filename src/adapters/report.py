@@ -1,0 +1,108 @@
+"""The final table of a run: every objective's normalised score on the reporting units, and paired differences."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+
+from adapters.arena import Arena
+from adapters.config import RunConfig
+from adapters.files import read_json, write_json
+from adapters.tuned import TunedCell
+from mpo_core.race import RaceReturns
+from mpo_core.statistics import Interval, mean_interval, paired_difference
+
+FILE_NAME = "report.json"
+
+
+class Row(pydantic.BaseModel):
+    """One objective."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    name: str
+    note: str
+    sampled: list[float]
+    """Normalised score on each reporting unit, sampled actions."""
+    mode: list[float]
+    """The same, mode actions."""
+
+    def interval(self, *, mode: bool = False) -> Interval:
+        """Mean over units with its 95 % t interval."""
+        return mean_interval(np.asarray(self.mode if mode else self.sampled, float))
+
+
+class Report(pydantic.BaseModel):
+    """What a run found, on units that neither search nor tuning has seen."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = 1
+    task: str
+    data: str
+    units: int
+    seed: int
+    original: float
+    target: float
+    """Return of the two agents: normalised scores 0 and 1."""
+    rows: list[Row]
+
+    def row(self, name: str) -> Row:
+        """The row of an objective."""
+        return next(row for row in self.rows if row.name == name)
+
+    def best_hand_written(self) -> Row:
+        """The hand-written objective with the highest mean: chosen on the reporting units, so in its own favour."""
+        return max(self.rows[:-2], key=lambda row: np.nan_to_num(row.interval().estimate, nan=-np.inf))
+
+    def difference(self, other: str) -> Interval:
+        """Discovered minus another row, paired by unit."""
+        return paired_difference(np.asarray(self.rows[-1].sampled), np.asarray(self.row(other).sampled))
+
+    def save(self, folder: Path) -> None:
+        """report.json in the run folder."""
+        write_json(folder / FILE_NAME, self.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Report | None":
+        """The report of a finished run; None if there is none yet."""
+        path = folder / FILE_NAME
+        if not path.is_file():
+            return None
+        try:
+            return cls.model_validate(read_json(path, "report"))
+        except pydantic.ValidationError:
+            raise ValueError(f"report {path}: is damaged; remove it and resume the run to make it anew") from None
+
+
+def make_report(
+    config: RunConfig, arena: Arena, places: dict[str, int], scores: RaceReturns, cell: TunedCell | None
+) -> Report:
+    """The table from a race's normalised scores; `places` names its entrants, start and discovered last."""
+    low, high = arena.constants(config.report.evaluation.horizon)
+    rows = [
+        Row(
+            name=name,
+            note=_note(name, config, cell),
+            sampled=[float(x) for x in scores.sampled[place]],
+            mode=[float(x) for x in scores.mode[place]],
+        )
+        for name, place in places.items()
+    ]
+    return Report(
+        task=config.task, data=config.data, units=config.report.units, seed=config.seed,
+        original=low, target=high, rows=rows,
+    )  # fmt: skip
+
+
+def _note(name: str, config: RunConfig, cell: TunedCell | None) -> str:
+    if name == "start":
+        return f"{config.init}, where the search began"
+    if name == "discovered":
+        return "the search mean"
+    if cell is None or name not in cell.objectives:
+        return "published settings: not tuned on this task"
+    found: dict[str, Any] = cell.objectives[name].settings
+    settings = ", ".join(f"{key}={value:g}" for key, value in found.items()) or "default"
+    return settings + ("" if cell.data == config.data else f" (tuned on {cell.data})")

@@ -1,0 +1,85 @@
+"""The same random search for every hand-written objective: equal budgets, on the tuning stream."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from adapters.arena import Arena
+from adapters.provenance import devices, versions
+from adapters.tuned import TunedCell, TunedObjective
+from adapters.watch import Watch
+from mpo_core.catalogue import CatalogueEntry, catalogue_entry, make_objective
+from mpo_core.objectives.entry import TuningRange
+from mpo_core.race import Entrant, RaceSettings
+from mpo_core.statistics import mean_interval
+
+BASELINES = ("sft", "dpo", "orpo", "simpo", "cpo", "tempo")
+TOKENS_OF_PUBLISHED_RANGES = 100.0
+"""A coefficient of a sum over a trajectory is searched on its published range divided by tokens / 100."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningSettings:
+    """`budget` settings an objective, the published default among them, each on the units of the race."""
+
+    budget: int
+    race: RaceSettings
+
+
+def tune(arena: Arena, ids: tuple[str, ...], settings: TuningSettings, command: str, watch: Watch) -> TunedCell:
+    """Searches every objective's settings and keeps the best by mean normalised score.
+
+    Args:
+        command: what to write down as the way to repeat this.
+    """
+    tokens = settings.race.rows.length * arena.task.action_size
+    candidates = [(id, choice) for id in ids for choice in _choices(catalogue_entry(id), settings, tokens)]
+    epochs = settings.race.inner.epochs
+    entrants = [
+        Entrant(make_objective(id, **choice), catalogue_entry(id).sft_epochs_of(epochs)) for id, choice in candidates
+    ]
+    scores = arena.race(entrants, settings.race, watch).sampled
+    objectives = {}
+    for id in ids:
+        places = [place for place, (owner, _) in enumerate(candidates) if owner == id]
+        best = max(places, key=lambda place: np.nan_to_num(scores[place].mean(), nan=-np.inf))
+        interval = mean_interval(scores[best])
+        objectives[id] = TunedObjective(
+            settings=candidates[best][1], sft_epochs=catalogue_entry(id).sft_epochs_of(epochs),
+            score=interval.estimate, low=interval.low, high=interval.high, tried=len(places),
+        )  # fmt: skip
+    race = settings.race
+    return TunedCell(
+        task=arena.name, data=str(race.spec), command=command, units=race.units,
+        ranges={id: {r.name: list(scaled_range(r, tokens)) for r in catalogue_entry(id).tuning} for id in ids},
+        provenance={
+            "rows": dataclasses.asdict(race.rows), "inner": dataclasses.asdict(race.inner),
+            "evaluation": dataclasses.asdict(race.evaluation), "seed": race.seed, "stream": race.stream.name.lower(),
+            "bin_width": arena.card.bin_width, "backend": arena.task.backend,
+            "versions": versions(), "devices": devices(),
+        },
+        objectives=objectives,
+    )  # fmt: skip
+
+
+def scaled_range(range_: TuningRange, tokens: float) -> tuple[float, float]:
+    """The range searched on trajectories of so many tokens."""
+    factor = TOKENS_OF_PUBLISHED_RANGES / tokens if range_.scale == "sum" else 1.0
+    return range_.low * factor, range_.high * factor
+
+
+def _choices(entry: CatalogueEntry, settings: TuningSettings, tokens: float) -> list[dict[str, float]]:
+    """The published default, then settings drawn from the ranges; an objective without ranges has its default alone."""
+    generator = np.random.default_rng([settings.race.seed, int(settings.race.stream), *entry.id.encode()])
+    drawn: list[dict[str, float]] = [{}]
+    while entry.tuning and len(drawn) < settings.budget:
+        drawn.append({range_.name: _draw(range_, tokens, generator) for range_ in entry.tuning})
+    return drawn
+
+
+def _draw(range_: TuningRange, tokens: float, generator: np.random.Generator) -> float:
+    low, high = scaled_range(range_, tokens)
+    if range_.log:
+        return float(f"{math.exp(generator.uniform(math.log(low), math.log(high))):.4g}")
+    return float(f"{generator.uniform(low, high):.4g}")

@@ -1,0 +1,33 @@
+"""What long work tells whoever watches it."""
+
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Watch(Protocol):
+    """Stages one after another, each with a known amount of work."""
+
+    def stage(self, title: str, total: float, unit: str) -> None:
+        """A stage begins; the one before it is over."""
+        ...
+
+    def advance(self, amount: float) -> None:
+        """So much of the stage's total is done."""
+        ...
+
+    def generation(self, record: dict[str, Any]) -> None:
+        """A generation of the search is done."""
+        ...
+
+
+class Silent:
+    """Nobody watches."""
+
+    def stage(self, title: str, total: float, unit: str) -> None:
+        """Ignored."""
+
+    def advance(self, amount: float) -> None:
+        """Ignored."""
+
+    def generation(self, record: dict[str, Any]) -> None:
+        """Ignored."""

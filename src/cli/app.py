@@ -1,0 +1,36 @@
+"""All commands under one roof."""
+
+import sys
+
+import typer
+
+from cli import agents, data, listing, meta_train, train, tune
+from cli.door import quiet_exit
+
+app = typer.Typer(
+    name="mpo",
+    help="Discover and compare preference-optimisation objectives on brax MuJoCo tasks, where the truth is known.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+app.command("meta-train")(meta_train.meta_train)
+app.command("train")(train.train)
+app.command("tune")(tune.tune)
+app.add_typer(agents.app, name="agents")
+app.add_typer(data.app, name="data")
+app.add_typer(listing.app, name="list")
+
+
+@app.callback()
+def _options() -> None:
+    """Discover and compare preference-optimisation objectives on brax MuJoCo tasks, where the truth is known."""
+
+
+def run() -> None:
+    """Runs the command line."""
+    try:
+        app()
+    except BrokenPipeError:
+        quiet_exit()
+        sys.exit(0)

@@ -1,0 +1,168 @@
+"""What a person sees of long work: a bar with an ETA on a terminal, plain lines elsewhere; and the final tables."""
+
+import math
+import time
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from adapters.report import Report
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+SECONDS_BETWEEN_LINES = 15.0
+
+
+def console() -> Console:
+    """Standard output; without a terminal, 100 columns."""
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=100)
+
+
+class Display:
+    """A `Watch` for people. Use as a context manager."""
+
+    def __init__(self, out: Console, marks: dict[str, float] | None = None):
+        self._out, self._marks = out, marks or {}
+        self._means: list[float] = []
+        self._last: dict[str, Any] | None = None
+        self._stage = ("", 0.0, "")
+        self._done, self._began, self._said = 0.0, 0.0, 0.0
+        self._progress = Progress(
+            TextColumn("{task.description:<22}"), BarColumn(bar_width=20), TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[amount]}"), TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(),
+            console=out,
+        )  # fmt: skip
+        self._task = None
+        self._live = (
+            Live(self._picture(), console=out, refresh_per_second=4, transient=True) if out.is_terminal else None
+        )
+
+    def __enter__(self) -> "Display":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finish_stage()
+        if self._live:
+            self._live.stop()
+
+    def stage(self, title: str, total: float, unit: str) -> None:
+        """A stage begins."""
+        self._finish_stage()
+        self._stage, self._done = (title, float(total), unit), 0.0
+        self._began = self._said = time.monotonic()
+        if self._live:
+            self._task = self._progress.add_task(title, total=total, amount=self._amount())
+
+    def advance(self, amount: float) -> None:
+        """So much more is done."""
+        self._done = min(self._done + amount, self._stage[1])
+        if self._live and self._task is not None:
+            self._progress.update(self._task, completed=self._done, amount=self._amount())
+            self._live.update(self._picture())
+        elif time.monotonic() - self._said > SECONDS_BETWEEN_LINES and self._stage[2] != "generation":
+            self._said = time.monotonic()
+            self._out.print(f"  {self._stage[0]}: {self._amount()}, {self._eta()} to go")
+
+    def generation(self, record: dict[str, Any]) -> None:
+        """A generation is done."""
+        self._means.append(record["mean"])
+        self._last = record
+        if self._live:
+            self._live.update(self._picture())
+        else:
+            self._out.print(f"  {_generation_line(record)}  ({record['seconds']:.1f} s, {self._eta(1)} to go)")
+
+    def _finish_stage(self) -> None:
+        title, _, unit = self._stage
+        if not title:
+            return
+        took = time.monotonic() - self._began
+        if self._live and self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+        self._out.print(f"{title}: {_count(self._done)} {unit}s in {_duration(took)}")
+        self._stage = ("", 0.0, "")
+
+    def _amount(self) -> str:
+        _, total, unit = self._stage
+        return f"{_count(self._done)}/{_count(total)} {unit}s"
+
+    def _eta(self, ahead: float = 0.0) -> str:
+        done, total = self._done + ahead, self._stage[1]
+        return _duration((time.monotonic() - self._began) / done * (total - done)) if done else "?"
+
+    def _picture(self) -> Group:
+        if self._last is None or self._stage[2] != "generation":
+            return Group(self._progress)
+        lines = [Text(_generation_line(self._last), no_wrap=True), Text(f"search mean  {_sparkline(self._means)}")]
+        if self._marks:
+            marks = "  ".join(f"{name} {score:.2f}" for name, score in self._marks.items())
+            lines.append(Text(f"tuned marks  {marks}", style="dim", no_wrap=True))
+        return Group(self._progress, *lines)
+
+
+def report_table(report: Report) -> Table:
+    """The final table: normalised score with 95 % interval, sampled and mode actions, fits 80 columns."""
+    table = Table(
+        title=f"{report.task}, {report.data}: normalised score on {report.units} fresh units",
+        caption="original 0, target 1; mean over units with 95 % t interval",
+        title_justify="left", caption_justify="left", show_edge=False, pad_edge=False,
+    )  # fmt: skip
+    table.add_column("objective")
+    table.add_column("sampled actions", justify="right")
+    table.add_column("mode", justify="right")
+    table.add_column("settings", overflow="fold", style="dim")
+    table.add_row("original", "0", "0", f"return {report.original:.0f}")
+    table.add_row("target", "1", "1", f"return {report.target:.0f}", end_section=True)
+    best = report.best_hand_written().name
+    for row in report.rows:
+        style = "bold" if row.name in ("discovered", best) else ""
+        mode = row.interval(mode=True)
+        table.add_row(
+            row.name, str(row.interval()), "-" if math.isnan(mode.estimate) else f"{mode.estimate:.3f}", row.note,
+            style=style, end_section=row is report.rows[-3],
+        )  # fmt: skip
+    return table
+
+
+def difference_lines(report: Report) -> list[str]:
+    """Discovered against where it started and against the best hand-written row, paired by unit."""
+    best = report.best_hand_written().name
+    return [
+        f"discovered - start        {report.difference('start')}",
+        f"discovered - {best:<12} {report.difference(best)}   (best hand-written row)",
+        f"paired by unit, n = {report.units}, mean with 95 % t interval",
+    ]
+
+
+def _generation_line(record: dict[str, Any]) -> str:
+    failed = f"  failed {record['failed']}" if record["failed"] else ""
+    return (
+        f"generation {record['generation'] + 1:>3}  mean {record['mean']:.3f}  start {record['start']:.3f}  "
+        f"best {record['best']:.3f}{failed}"
+    )
+
+
+def _sparkline(values: list[float], width: int = 60) -> str:
+    shown = [value for value in values[-width:] if math.isfinite(value)]
+    if not shown:
+        return ""
+    low, span = min(shown), max(max(shown) - min(shown), 1e-9)
+    return "".join(BLOCKS[min(7, int(8 * (value - low) / span))] for value in shown)
+
+
+def _count(amount: float) -> str:
+    return f"{amount / 1e6:.1f}M" if amount >= 1e6 else f"{amount / 1e3:.0f}k" if amount >= 1e4 else f"{amount:.0f}"
+
+
+def _duration(seconds: float) -> str:
+    seconds = round(seconds)
+    if seconds >= 3600:
+        return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+    return f"{seconds // 60} min {seconds % 60:02d} s" if seconds >= 60 else f"{seconds} s"

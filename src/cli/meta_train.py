@@ -1,0 +1,108 @@
+"""`mpo meta-train`: the main job."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.door import at_the_door, interruptible
+
+_PROCESS_START = time.monotonic()
+
+
+def meta_train(
+    task: Annotated[str | None, typer.Option(help="Task to discover an objective on (mpo list tasks).")] = None,
+    data: Annotated[str | None, typer.Option(help="Preference data, such as mixed:0.75+noisy:0.1.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Size of everything: smoke, quick or paper.")] = None,
+    init: Annotated[str | None, typer.Option(help="Where the search starts: id, id:name=value, or a file.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="Evolution strategy (mpo list strategies).")] = None,
+    population: Annotated[int | None, typer.Option(help="Members a generation.")] = None,
+    generations: Annotated[int | None, typer.Option(help="Generations of the search.")] = None,
+    temporal: Annotated[
+        bool | None, typer.Option("--temporal/--no-temporal", help="Whether the objective sees training progress.")
+    ] = None,
+    report_units: Annotated[int | None, typer.Option(help="Replication units of the final table.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of search and report.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder that holds run folders.")] = Path("runs"),
+    config: Annotated[Path | None, typer.Option(help="YAML or JSON settings, as in config.json.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting: --set search.datasets=2. Repeatable.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue an interrupted run folder.")] = None,
+) -> None:
+    """Discover an objective by evolution strategies and rank it beside the hand-written ones."""
+    given: dict[str, Any] = {
+        "task": task, "data": data, "preset": preset, "init": init, "temporal": temporal, "seed": seed,
+        "strategy": {"name": strategy, "population": population},
+        "search": {"generations": generations}, "report": {"units": report_units},
+    }  # fmt: skip
+    with at_the_door():
+        from adapters.config import build_config, parse_override, read_config_file
+
+        if resume is not None:
+            if _present(given) or config is not None or set_:
+                raise ValueError("--resume continues a run with its own settings: give no others beside it")
+        else:
+            file_layer = read_config_file(config) if config is not None else {}
+            overrides = [parse_override(text) for text in set_ or []]
+            settings = build_config(file_layer, _present(given), *overrides)
+            _check_start(settings.init, settings.temporal)
+            _check_out(out)
+    _run(settings if resume is None else None, out, resume)
+
+
+def _present(values: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given."""
+    kept = {name: _present(value) if isinstance(value, dict) else value for name, value in values.items()}
+    return {name: value for name, value in kept.items() if value is not None and value != {}}
+
+
+def _check_start(init: str, temporal: bool) -> None:
+    from adapters.objective_files import learned_start
+
+    learned_start(init, temporal)
+
+
+def _check_out(out: Path) -> None:
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"--out {out}: {existing} is a file, not a folder")
+
+
+def _run(settings: Any, out: Path, resume: Path | None) -> None:
+    from adapters.run_folder import RunFolder
+    from cli.display import Display, console, difference_lines, report_table
+
+    with at_the_door():
+        if resume is not None:
+            folder, settings = RunFolder.open(resume)
+        else:
+            folder = RunFolder.create(out, settings)
+        folder.lock()
+    from adapters.meta_train import MetaTraining
+
+    screen = console()
+    screen.print(
+        f"Searching on [bold]{settings.task}[/], {settings.data}, preset {settings.preset}, seed {settings.seed}"
+    )
+    screen.print(f"Run folder: {folder}", soft_wrap=True)
+    training = MetaTraining(folder, settings, None)  # pyright: ignore[reportArgumentType]
+    with (
+        interruptible(f"Continue with: mpo meta-train --resume {folder}"),
+        Display(screen, training.marks()) as display,
+    ):
+        training.watch = display
+        report = training.run()
+    screen.print()
+    screen.print(report_table(report))
+    screen.print()
+    for line in difference_lines(report):
+        screen.print(line)
+    screen.print()
+    screen.print(f"Run folder   {folder}", soft_wrap=True)
+    screen.print(f"Figures      {folder}/figures/fitness.png, {folder}/figures/maps.png", soft_wrap=True)
+    screen.print(f"Took         {(time.monotonic() - _PROCESS_START) / 60:.1f} minutes")
+    screen.print(
+        f"Next         mpo train --task {settings.task} --data {settings.data} --objective {folder}", soft_wrap=True
+    )

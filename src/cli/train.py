@@ -1,0 +1,64 @@
+"""`mpo train`: one objective on one task."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.door import at_the_door, interruptible
+
+
+def train(
+    task: Annotated[str, typer.Option(help="Task to train on.")],
+    objective: Annotated[str, typer.Option(help="id, id:name=value,..., an objective file, or a run folder.")],
+    data: Annotated[str, typer.Option(help="Preference data.")] = "mixed:0.75",
+    preset: Annotated[str, typer.Option(help="Rows, length and inner loop as in this preset.")] = "quick",
+    sft_epochs: Annotated[
+        int | None, typer.Option(min=0, help="Epochs of SFT first; the paper's unless given.")
+    ] = None,
+    units: Annotated[int, typer.Option(min=2, help="Replication units.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the units.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="File for the scores, as JSON.")] = None,
+) -> None:
+    """Train a policy with one objective on fresh preference data, and say what it is worth."""
+    with at_the_door():
+        from adapters.agents import load_card
+        from adapters.config import build_config
+
+        config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
+        load_card(task)
+        from adapters.objective_files import is_path, load_objective
+        from mpo_core.catalogue import catalogue_entry
+
+        loaded = load_objective(objective)
+        total = config.inner.epochs
+        own = 0 if is_path(objective) else catalogue_entry(objective.partition(":")[0]).sft_epochs_of(total)
+        epochs = own if sft_epochs is None else sft_epochs
+        if epochs > total:
+            raise ValueError(f"--sft-epochs {epochs}: preset {preset} has {total} epochs in all")
+    from adapters.arena import Arena
+    from cli.display import Display, console
+    from mpo_core.data_spec import parse_data_spec
+    from mpo_core.race import Entrant, RaceSettings
+    from mpo_core.seeds import Stream
+    from mpo_core.statistics import mean_interval
+
+    race = RaceSettings(
+        spec=parse_data_spec(config.data), rows=config.rows, inner=config.inner, evaluation=config.report.evaluation,
+        seed=seed, stream=Stream.REPORTING, units=units,
+    )  # fmt: skip
+    screen = console()
+    with interruptible("Nothing was written."), Display(screen) as display:
+        scores = Arena(task).race([Entrant(loaded, epochs)], race, display)
+    sampled, mode = mean_interval(scores.sampled[0]), mean_interval(scores.mode[0])
+    screen.print(f"{objective} on {task}, {config.data}: normalised score (original 0, target 1)", soft_wrap=True)
+    screen.print(f"  sampled actions  {sampled}")
+    screen.print(f"  mode actions     {mode}")
+    screen.print(f"  {epochs} epochs of SFT first, {units} units, mean with 95 % t interval")
+    if out is not None:
+        from adapters.files import write_json
+
+        found = {"objective": objective, "task": task, "data": config.data, "seed": seed, "sft_epochs": epochs}
+        values = {"sampled": scores.sampled[0].tolist(), "mode": scores.mode[0].tolist()}
+        with interruptible("The scores above were not written."):
+            write_json(out, found | values)

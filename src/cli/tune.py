@@ -1,0 +1,57 @@
+"""`mpo tune`: the same random search for every hand-written objective."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.door import at_the_door, interruptible
+
+
+def tune(
+    task: Annotated[str, typer.Option(help="Task to tune on.")],
+    data: Annotated[str, typer.Option(help="Preference data.")] = "mixed:0.75",
+    objectives: Annotated[str | None, typer.Option(help="Ids, comma-separated; default: those of the table.")] = None,
+    budget: Annotated[int, typer.Option(min=1, help="Settings an objective, the default among them.")] = 16,
+    units: Annotated[int, typer.Option(min=2, help="Tuning units each setting is scored on.")] = 4,
+    preset: Annotated[str, typer.Option(help="Rows, length and inner loop as in this preset.")] = "quick",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the tuning stream.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for <task>/<data>.json.")] = Path("tuned"),
+) -> None:
+    """Tune the hand-written objectives under one budget, on seeds that no report uses."""
+    with at_the_door():
+        from adapters.agents import load_card
+        from adapters.config import build_config
+
+        config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
+        load_card(task)
+        from adapters.tuning import BASELINES
+        from mpo_core.catalogue import catalogue_entry
+
+        ids = tuple(objectives.split(",")) if objectives else BASELINES
+        for id in ids:
+            catalogue_entry(id)
+    from adapters.arena import Arena
+    from adapters.tuned import TUNED_DIR_VARIABLE, save_tuned
+    from adapters.tuning import TuningSettings, tune
+    from cli.display import Display, console
+    from mpo_core.data_spec import parse_data_spec
+    from mpo_core.race import RaceSettings
+    from mpo_core.seeds import Stream
+
+    race = RaceSettings(
+        spec=parse_data_spec(config.data), rows=config.rows, inner=config.inner, evaluation=config.report.evaluation,
+        seed=seed, stream=Stream.TUNING, units=units, mode_actions=False,
+    )  # fmt: skip
+    command = " ".join(["mpo", *sys.argv[1:]])
+    screen = console()
+    with interruptible("Nothing was written."), Display(screen) as display:
+        cell = tune(Arena(task), ids, TuningSettings(budget, race), command, display)
+    path = save_tuned(out, cell)
+    for id, found in cell.objectives.items():
+        settings = ", ".join(f"{name}={value:g}" for name, value in found.settings.items()) or "default"
+        screen.print(f"{id:<10} {found.score:.3f} [{found.low:.3f}, {found.high:.3f}]  {settings}")
+        for name, (low, high) in cell.ranges[id].items():
+            screen.print(f"{'':<10} {name} searched in [{low:.3g}, {high:.3g}]", style="dim")
+    screen.print(f"Written to {path}; to use it: export {TUNED_DIR_VARIABLE}={out.resolve()}", soft_wrap=True)

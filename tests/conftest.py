@@ -1,0 +1,71 @@
+"""Two CPU devices and a compilation cache, before anything starts JAX; toy fixtures that compile in a blink."""
+
+import os
+import tempfile
+
+os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2").strip()
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), "mpo-test-programs"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mpo_core.data_spec import parse_data_spec
+from mpo_core.generate_pairs import generate_pairs, stack_agents
+from mpo_core.pair_bank import label_pairs
+from mpo_core.policy import GaussianPolicy, Layer, raw_scale_of
+from mpo_core.rollout_program import RolloutProgram
+from mpo_core.settings import RowSettings
+from toy_task import ToyTask
+
+TOY_HORIZON = 20
+
+
+def toy_policy(key, push: float) -> GaussianPolicy:
+    """A small network whose mean action is about `push` times the distance to the goal."""
+    first, second = jax.random.split(key)
+    layers = (
+        Layer(0.3 * jax.random.normal(first, (3, 8)), jnp.zeros(8)),
+        Layer(0.1 * jax.random.normal(second, (8, 2)), jnp.full(2, push)),
+    )
+    return GaussianPolicy(jnp.zeros(3), jnp.ones(3), layers, raw_scale_of(jnp.full(2, 0.4)))
+
+
+@pytest.fixture(scope="session")
+def toy_task():
+    return ToyTask()
+
+
+@pytest.fixture(scope="session")
+def toy_agents():
+    """Original (idle) and target (pushes towards the goal), stacked."""
+    key = jax.random.key(7)
+    return stack_agents(toy_policy(key, 0.0), toy_policy(key, 0.25))
+
+
+@pytest.fixture(scope="session")
+def toy_original(toy_agents):
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), toy_agents)
+
+
+@pytest.fixture(scope="session")
+def toy_program(toy_task):
+    return RolloutProgram(toy_task, lanes=16, chunk=10)
+
+
+@pytest.fixture(scope="session")
+def toy_bank(toy_program, toy_agents):
+    size = RowSettings(32, TOY_HORIZON)
+    return generate_pairs(toy_program, toy_agents, parse_data_spec("mixed:0.5"), size, key=jax.random.key(1))
+
+
+@pytest.fixture(scope="session")
+def toy_rows(toy_bank):
+    return label_pairs(jax.tree.map(jnp.asarray, toy_bank), parse_data_spec("mixed:0.5"), key=jax.random.key(2))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
