@@ -199,8 +199,17 @@ def test_missing_agents_say_how_to_make_them(tmp_path, monkeypatch):
 
 
 def test_the_original_is_a_third_of_the_way_and_before_the_target():
-    assert choose({0: -100.0, 10: 150.0, 20: 300.0, 30: 900.0, 40: 200.0}) == (10, 30)
+    assert choose({0: 100.0, 10: 200.0, 20: 350.0, 30: 900.0, 40: 340.0}) == (20, 30)
     assert choose({0: 5.0, 10: 1.0}) == (0, 10)
+
+
+def test_a_late_collapse_is_not_the_original():
+    assert choose({0: 0.0, 10: 200.0, 20: 500.0, 30: 310.0, 40: 1000.0}) == (10, 40)
+
+
+def test_below_zero_there_is_no_way_to_the_target():
+    assert choose({0: -1000.0, 10: 0.0, 20: 280.0, 30: 900.0}) == (20, 30)
+    assert choose({0: -1000.0, 10: -800.0, 20: -700.0, 30: -100.0}) == (20, 30)
 
 
 def test_short_runs_have_fewer_snapshots():

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adapters.agents import AgentRecord, AgentsCard, Measured, load_agent, save_agent, save_agents, write_whole
+from adapters.agents import AgentRecord, AgentsCard, Measured, load_agent, save_agent, save_agents
+from adapters.files import write_whole
 from adapters.tasks import PPOSettings, task_spec
 from mpo_core.policy import GaussianPolicy
 from mpo_core.rollout_program import RolloutProgram
@@ -28,8 +29,10 @@ MEASURED_LANES, MEASURED_CHUNK = 64, 50
 MEASUREMENT_SEED = 0
 ORIGINAL_SHARE = 0.3
 RULE = (
-    "target: the snapshot with the highest return; original: the earlier snapshot whose return is closest to "
-    f"{ORIGINAL_SHARE:.0%} of the way from the first snapshot's return to the target's"
+    "target: the snapshot with the highest return; "
+    "original: on the first climb, up to the snapshot that passes the level, the one whose return is closest to it; "
+    f"the level: {ORIGINAL_SHARE:.0%} of the way to the target's return "
+    "from the untrained policy's, or from 0 if that is negative"
 )
 VERSIONED = ("jax", "jaxlib", "brax", "mujoco", "mujoco-mjx")
 RUN_FILE = "run.json"
@@ -126,8 +129,11 @@ def choose(returns: dict[int, float]) -> tuple[int, int]:
     """The steps of the original and of the target among a run's snapshots, by `RULE`."""
     steps = sorted(returns)
     target = max(steps[1:], key=lambda at: returns[at])
-    wanted = returns[steps[0]] + ORIGINAL_SHARE * (returns[target] - returns[steps[0]])
-    return min((at for at in steps if at < target), key=lambda at: abs(returns[at] - wanted)), target
+    untrained = returns[steps[0]]
+    base = max(untrained, 0.0) if returns[target] > 0 else untrained
+    wanted = base + ORIGINAL_SHARE * (returns[target] - base)
+    climb = steps[: 1 + next(place for place, at in enumerate(steps) if at == target or returns[at] >= wanted)]
+    return min((at for at in climb if at < target), key=lambda at: abs(returns[at] - wanted)), target
 
 
 def measure(

@@ -1,6 +1,5 @@
 """Agent files: a task's original and target policy, and a card that says how they were made and how good they are."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,9 @@ import safetensors.numpy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 
+from adapters.files import write_json, write_whole
 from adapters.tasks import task_spec
+from mpo_core.arrays import AnyArray
 from mpo_core.policy import DEFAULT_BIN_WIDTH, GaussianPolicy, Layer
 
 BUNDLED = Path(__file__).parent / "bundled" / "agents"
@@ -74,7 +75,7 @@ class AgentsCard(BaseModel):
 
 def save_agent(path: Path, policy: GaussianPolicy) -> None:
     """Writes one policy: tensors only, since safetensors writes metadata in random order."""
-    tensors: dict[str, jax.Array] = {name: getattr(policy, name) for name in BUFFERS}
+    tensors: dict[str, AnyArray] = {name: getattr(policy, name) for name in BUFFERS}
     for index, layer in enumerate(policy.layers):
         tensors |= dict(zip(_layer_names(index), (layer.kernel, layer.bias), strict=True))
     # safetensors scrambles arrays that are not contiguous, without a word
@@ -111,8 +112,7 @@ def save_agents(folder: Path, card: AgentsCard, agents: tuple[GaussianPolicy, Ga
     """Writes `original.safetensors`, `target.safetensors` and, last, `card.json`."""
     for role, agent in zip(ROLES, agents, strict=True):
         save_agent(folder / f"{role}.safetensors", agent)
-    text = json.dumps(card.model_dump(mode="json", by_alias=True), indent=2)
-    write_whole(folder / CARD_FILE, (text + "\n").encode())
+    write_json(folder / CARD_FILE, card.model_dump(mode="json", by_alias=True))
 
 
 def load_agents(task: str) -> tuple[GaussianPolicy, GaussianPolicy]:
@@ -161,14 +161,6 @@ def agents_folder(task: str) -> Path:
         if (root / name / CARD_FILE).is_file():
             return root / name
     raise ValueError(f"there are no agents for task '{name}': train them with `mpo agents train --task {name}`")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader sees it whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    draft.write_bytes(content)
-    draft.replace(path)
 
 
 def _layer_names(index: int) -> tuple[str, str]:

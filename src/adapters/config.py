@@ -1,6 +1,8 @@
 """What a run is made from: one schema for the command line, `--config FILE` and the run folder's config.json."""
 
+import dataclasses
 import json
+import typing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,7 +105,7 @@ def build_config(*layers: dict[str, Any]) -> RunConfig:
     for layer in layers:
         merged = _merged(merged, layer)
     preset = merged.get("preset", "quick")
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise unknown_name("preset", str(preset), PRESETS)
     try:
         return RunConfig.model_validate(_merged(PRESETS[preset], merged))
@@ -123,7 +125,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise ValueError(f"config file {path}: cannot be read ({getattr(error, 'strerror', 'not text')})") from None
     try:
         value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:  # impossible dates are bare ValueErrors
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
         raise ValueError(
@@ -146,7 +148,7 @@ def parse_override(text: str) -> dict[str, Any]:
         raise ValueError(f"--set {text!r}: write it as NAME=VALUE, such as search.generations=80")
     try:
         nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (ValueError, yaml.YAMLError):
         raise ValueError(f"--set {text!r}: the value cannot be read") from None
     for part in reversed(name.split(".")):
         nested = {part: nested}
@@ -158,13 +160,20 @@ def one_sentence(error: pydantic.ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        parent = RunConfig
-        names = list(parent.model_fields) if len(first["loc"]) == 1 else []
-        return str(unknown_name("setting", where, names)) if names else f"unknown setting '{where}'"
+        *group, name = (str(part) for part in first["loc"])
+        return str(unknown_name(f"{'.'.join(group)} setting".strip(), name, _settings_of(group)))
     if first["type"] == "missing":
         return f"'{where}' is not given: name it on the command line or in the config file"
     message = first["msg"].removeprefix("Value error, ")
     return message if first["type"] == "value_error" else f"'{where}': {message[0].lower()}{message[1:]}"
+
+
+def _settings_of(group: list[str]) -> list[str]:
+    """The names in a group of settings, such as ["report", "evaluation"]."""
+    kind: Any = RunConfig
+    for part in group:
+        kind = typing.get_type_hints(kind)[part]
+    return list(kind.model_fields) if issubclass(kind, _Model) else [field.name for field in dataclasses.fields(kind)]
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

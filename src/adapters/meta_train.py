@@ -33,7 +33,7 @@ from mpo_core.mirror.learned import split_learned
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.pair_bank import PairBank, label_pairs
 from mpo_core.race import Entrant, RaceSettings
-from mpo_core.seeds import Stream, stream_key
+from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import RowSettings
 
 START_NAME, DISCOVERED_NAME = "start", "discovered"
@@ -50,7 +50,7 @@ class MetaTraining:
 
     def run(self) -> Report:
         """Searches, judges, writes; returns the final table."""
-        finished = Report.load(self.folder.path)
+        finished = self.finished()
         if finished is not None:
             return finished
         self.folder.write_config(self.config.model_copy(update={"provenance": self._provenance()}))
@@ -62,6 +62,10 @@ class MetaTraining:
         self._draw(discovered, bank)
         report.save(self.folder.path)
         return report
+
+    def finished(self) -> Report | None:
+        """The final table, if it is written already."""
+        return Report.load(self.folder.path)
 
     def marks(self) -> dict[str, float]:
         """What the tuned hand-written objectives scored on the tuning units: reference marks for the search."""
@@ -85,7 +89,7 @@ class MetaTraining:
         saved = self.folder.load_checkpoint(state)
         if saved is not None:
             first, state = saved[0], program.place(saved[1])
-            self.folder.keep_metrics_before(first)
+        self.folder.keep_metrics_before(first)
         placed = program.place(bank)
         with ScalarLog(self.folder.path / "tensorboard", first) as log:
             self.watch.stage("Search", settings.generations, "generation")
@@ -94,8 +98,8 @@ class MetaTraining:
                 if settings.bank_refresh and generation and generation % settings.bank_refresh == 0:
                     placed = program.place(self._bank(generation))
                 state, record = self._generation(program, state, generation, placed)
+                self.folder.append_metrics(record)  # before the checkpoint: a resumed search writes it again
                 self.folder.save_checkpoint(generation + 1, state)
-                self.folder.append_metrics(record)
                 log.write(record)
                 self.watch.generation(record)
                 self.watch.advance(1)
@@ -152,7 +156,9 @@ class MetaTraining:
         for id in BASELINES:
             tuned = cell.objectives.get(id) if cell else None
             settings = tuned.settings if tuned else {}
-            entrants[id] = Entrant(make_objective(id, **settings), catalogue_entry(id).sft_epochs_of(config.inner.epochs))
+            entrants[id] = Entrant(
+                make_objective(id, **settings), catalogue_entry(id).sft_epochs_of(config.inner.epochs)
+            )
         entrants[START_NAME] = Entrant(self.start, config.inner.sft_epochs)
         entrants[DISCOVERED_NAME] = Entrant(discovered, config.inner.sft_epochs)
         race = RaceSettings(
@@ -164,7 +170,7 @@ class MetaTraining:
 
     def _draw(self, discovered: MirrorObjective, bank: PairBank) -> None:
         config, folder = self.config, self.folder.path / "figures"
-        key = stream_key(config.seed, Stream.SEARCH, 2**31 - 1)
+        key = stream_key(config.seed, Stream.SEARCH, 2**31 - 1, Purpose.LABELS)
         sample = jax.tree.map(lambda leaf: jnp.asarray(leaf[: min(64, len(leaf))]), bank)
         rows = label_pairs(sample, self.spec, key=key)
         lowest = float((row_log_probs(self.arena.original, rows) / jnp.maximum(rows.tokens, 1.0)).min())

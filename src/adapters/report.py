@@ -76,6 +76,36 @@ class Report(pydantic.BaseModel):
             raise ValueError(f"report {path}: is damaged; remove it and resume the run to make it anew") from None
 
 
+def load_reports(folders: list[Path]) -> list[Report]:
+    """The reports of finished runs.
+
+    Raises:
+        ValueError: a folder without a report, or runs on different tasks or data.
+    """
+    reports = []
+    for folder in folders:
+        found = Report.load(folder)
+        if found is None:
+            raise ValueError(f"run folder {folder}: has no {FILE_NAME}: it is not finished, or no run folder")
+        reports.append(found)
+    if len({(report.task, report.data) for report in reports}) > 1:
+        raise ValueError("only runs on one task and kind of data can be pooled")
+    return reports
+
+
+def pooled_differences(reports: list[Report]) -> dict[str, Interval]:
+    """Discovered minus every row over the units of all runs,.
+
+    Runs count as fixed: the interval is over units, and says nothing of searches that were not made.
+    """
+
+    def pooled(name: str) -> np.ndarray:
+        return np.concatenate([np.asarray(report.row(name).sampled) for report in reports])
+
+    ours = pooled(reports[0].rows[-1].name)
+    return {row.name: paired_difference(ours, pooled(row.name)) for row in reports[0].rows[:-1]}
+
+
 def make_report(
     config: RunConfig, arena: Arena, places: dict[str, int], scores: RaceReturns, cell: TunedCell | None
 ) -> Report:

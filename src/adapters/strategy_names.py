@@ -6,14 +6,12 @@ _CLASSES = {
     "openes": ("Open_ES", "OpenAI evolution strategy, antithetic, Adam on the mean (default)"),
     "pgpe": ("PGPE", "policy gradients with parameter-based exploration"),
     "ars": ("ARS", "augmented random search"),
-    "guided_es": ("GuidedES", "guided evolution strategy"),
     "cma_es": ("CMA_ES", "covariance matrix adaptation"),
     "sep_cma_es": ("Sep_CMA_ES", "CMA-ES with a diagonal covariance"),
     "snes": ("SNES", "separable natural evolution strategy"),
     "xnes": ("xNES", "exponential natural evolution strategy"),
     "simple_es": ("SimpleES", "weighted recombination of the best members"),
     "cr_fm_nes": ("CR_FM_NES", "fast-moving natural evolution strategy"),
-    "lm_ma_es": ("LM_MA_ES", "limited-memory matrix adaptation"),
     "ma_es": ("MA_ES", "matrix adaptation"),
     "rm_es": ("Rm_ES", "rank-m evolution strategy"),
     "learned_es": ("LearnedES", "a learned strategy (LES)"),
@@ -21,7 +19,7 @@ _CLASSES = {
     "hill_climbing": ("HillClimbing", "stochastic hill climbing"),
     "simulated_annealing": ("SimulatedAnnealing", "simulated annealing"),
 }
-_EVEN = ("openes", "pgpe", "ars", "guided_es", "cr_fm_nes")
+_EVEN = ("openes", "pgpe", "ars", "cr_fm_nes")
 
 
 def strategy_names() -> tuple[str, ...]:

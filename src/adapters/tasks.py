@@ -58,7 +58,7 @@ TASKS = {
             description="Hop forward on one leg; reward is speed plus 1 while upright; ends at a fall.",
             brax_name="hopper",
             backend="positional",
-            recipe=PPOSettings(steps=2_949_120, evaluations=24),
+            recipe=PPOSettings(steps=1_638_400, evaluations=40),
         ),
         TaskSpec(
             name="ant",

@@ -63,13 +63,13 @@ def tune(arena: Arena, ids: tuple[str, ...], settings: TuningSettings, command: 
     )  # fmt: skip
 
 
-def scaled_range(range_: TuningRange, tokens: float) -> tuple[float, float]:
+def scaled_range(range_: TuningRange, tokens: int) -> tuple[float, float]:
     """The range searched on trajectories of so many tokens."""
     factor = TOKENS_OF_PUBLISHED_RANGES / tokens if range_.scale == "sum" else 1.0
     return range_.low * factor, range_.high * factor
 
 
-def _choices(entry: CatalogueEntry, settings: TuningSettings, tokens: float) -> list[dict[str, float]]:
+def _choices(entry: CatalogueEntry, settings: TuningSettings, tokens: int) -> list[dict[str, float]]:
     """The published default, then settings drawn from the ranges; an objective without ranges has its default alone."""
     generator = np.random.default_rng([settings.race.seed, int(settings.race.stream), *entry.id.encode()])
     drawn: list[dict[str, float]] = [{}]
@@ -78,7 +78,7 @@ def _choices(entry: CatalogueEntry, settings: TuningSettings, tokens: float) -> 
     return drawn
 
 
-def _draw(range_: TuningRange, tokens: float, generator: np.random.Generator) -> float:
+def _draw(range_: TuningRange, tokens: int, generator: np.random.Generator) -> float:
     low, high = scaled_range(range_, tokens)
     if range_.log:
         return float(f"{math.exp(generator.uniform(math.log(low), math.log(high))):.4g}")

@@ -7,11 +7,11 @@ from typing import Any, Protocol, runtime_checkable
 class Watch(Protocol):
     """Stages one after another, each with a known amount of work."""
 
-    def stage(self, title: str, total: float, unit: str) -> None:
+    def stage(self, title: str, total: int, unit: str) -> None:
         """A stage begins; the one before it is over."""
         ...
 
-    def advance(self, amount: float) -> None:
+    def advance(self, amount: int) -> None:
         """So much of the stage's total is done."""
         ...
 
@@ -23,10 +23,10 @@ class Watch(Protocol):
 class Silent:
     """Nobody watches."""
 
-    def stage(self, title: str, total: float, unit: str) -> None:
+    def stage(self, title: str, total: int, unit: str) -> None:
         """Ignored."""
 
-    def advance(self, amount: float) -> None:
+    def advance(self, amount: int) -> None:
         """Ignored."""
 
     def generation(self, record: dict[str, Any]) -> None:

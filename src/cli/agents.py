@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cli.door import at_the_door
+
 app = typer.Typer(help="Reference agents of the tasks: train them, list them.", no_args_is_help=True)
 
 
@@ -16,9 +18,10 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for <task>/original, target and card.")] = Path("agents"),
 ) -> None:
     """Train a task's agents with PPO, measure them and write them with their card."""
-    from adapters.tasks import task_spec
+    with at_the_door():
+        from adapters.tasks import task_spec
 
-    task_spec(task)  # refuse a wrong name before the simulator loads
+        task_spec(task)
     from adapters.agent_training import settings_for, train_agents
     from adapters.agents import AGENTS_DIR_VARIABLE
 

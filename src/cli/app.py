@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import agents, data, listing, meta_train, train, tune
+from cli import agents, data, listing, meta_train, report, train, tune
 from cli.door import quiet_exit
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command("meta-train")(meta_train.meta_train)
 app.command("train")(train.train)
+app.command("report")(report.report)
 app.command("tune")(tune.tune)
 app.add_typer(agents.app, name="agents")
 app.add_typer(data.app, name="data")

@@ -29,8 +29,8 @@ class Display:
         self._out, self._marks = out, marks or {}
         self._means: list[float] = []
         self._last: dict[str, Any] | None = None
-        self._stage = ("", 0.0, "")
-        self._done, self._began, self._said = 0.0, 0.0, 0.0
+        self._stage = ("", 0, "")
+        self._done, self._began, self._said = 0, 0.0, 0.0
         self._progress = Progress(
             TextColumn("{task.description:<22}"), BarColumn(bar_width=20), TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.fields[amount]}"), TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(),
@@ -51,15 +51,15 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def stage(self, title: str, total: float, unit: str) -> None:
+    def stage(self, title: str, total: int, unit: str) -> None:
         """A stage begins."""
         self._finish_stage()
-        self._stage, self._done = (title, float(total), unit), 0.0
+        self._stage, self._done = (title, total, unit), 0
         self._began = self._said = time.monotonic()
         if self._live:
             self._task = self._progress.add_task(title, total=total, amount=self._amount())
 
-    def advance(self, amount: float) -> None:
+    def advance(self, amount: int) -> None:
         """So much more is done."""
         self._done = min(self._done + amount, self._stage[1])
         if self._live and self._task is not None:
@@ -86,14 +86,14 @@ class Display:
         if self._live and self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
-        self._out.print(f"{title}: {_count(self._done)} {unit}s in {_duration(took)}")
-        self._stage = ("", 0.0, "")
+        self._out.print(f"{title}: {_count(self._done)} {_plural(unit)} in {_duration(took)}")
+        self._stage = ("", 0, "")
 
     def _amount(self) -> str:
         _, total, unit = self._stage
-        return f"{_count(self._done)}/{_count(total)} {unit}s"
+        return f"{_count(self._done)}/{_count(total)} {_plural(unit)}"
 
-    def _eta(self, ahead: float = 0.0) -> str:
+    def _eta(self, ahead: int = 0) -> str:
         done, total = self._done + ahead, self._stage[1]
         return _duration((time.monotonic() - self._began) / done * (total - done)) if done else "?"
 
@@ -157,7 +157,11 @@ def _sparkline(values: list[float], width: int = 60) -> str:
     return "".join(BLOCKS[min(7, int(8 * (value - low) / span))] for value in shown)
 
 
-def _count(amount: float) -> str:
+def _plural(unit: str) -> str:
+    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
+
+
+def _count(amount: int) -> str:
     return f"{amount / 1e6:.1f}M" if amount >= 1e6 else f"{amount / 1e3:.0f}k" if amount >= 1e4 else f"{amount:.0f}"
 
 

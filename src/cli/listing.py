@@ -20,8 +20,12 @@ def tasks(as_json: AsJson = False) -> None:
 
     found = []
     for spec in TASKS.values():
-        card = load_card(spec.name)
-        agents = {role: returns(card, role) for role in ("original", "target")}
+        try:
+            card = load_card(spec.name)
+        except ValueError as error:  # a task is there even if its agents are not
+            typer.echo(str(error), err=True)
+            card = None
+        agents = {role: returns(card, role) if card else None for role in ("original", "target")}
         found.append({"name": spec.name, "backend": spec.backend, "description": spec.description} | agents)
     _show(found, as_json, ("name", "backend", "original", "target", "description"))
 
@@ -80,4 +84,4 @@ def _show(found: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...]) 
 def _cell(value: Any) -> str:
     if isinstance(value, dict):
         return f"{value['return']:.0f} [{value['low']:.0f}, {value['high']:.0f}]"
-    return str(value)
+    return "-" if value is None else str(value)

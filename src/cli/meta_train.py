@@ -37,7 +37,9 @@ def meta_train(
         "strategy": {"name": strategy, "population": population},
         "search": {"generations": generations}, "report": {"units": report_units},
     }  # fmt: skip
+    settings = None
     with at_the_door():
+        from adapters.agents import load_card
         from adapters.config import build_config, parse_override, read_config_file
 
         if resume is not None:
@@ -47,9 +49,10 @@ def meta_train(
             file_layer = read_config_file(config) if config is not None else {}
             overrides = [parse_override(text) for text in set_ or []]
             settings = build_config(file_layer, _present(given), *overrides)
+            load_card(settings.task)
             _check_start(settings.init, settings.temporal)
             _check_out(out)
-    _run(settings if resume is None else None, out, resume)
+    _run(settings, out, resume)
 
 
 def _present(values: dict[str, Any]) -> dict[str, Any]:
@@ -71,26 +74,30 @@ def _check_out(out: Path) -> None:
 
 
 def _run(settings: Any, out: Path, resume: Path | None) -> None:
-    from adapters.run_folder import RunFolder
-    from cli.display import Display, console, difference_lines, report_table
-
     with at_the_door():
+        from adapters.run_folder import RunFolder
+
         if resume is not None:
             folder, settings = RunFolder.open(resume)
         else:
             folder = RunFolder.create(out, settings)
         folder.lock()
     from adapters.meta_train import MetaTraining
+    from adapters.watch import Silent
+    from cli.display import Display, console, difference_lines, report_table
 
+    with at_the_door():
+        training = MetaTraining(folder, settings, Silent())
+        marks = training.marks()
+        training.finished()
     screen = console()
     screen.print(
         f"Searching on [bold]{settings.task}[/], {settings.data}, preset {settings.preset}, seed {settings.seed}"
     )
     screen.print(f"Run folder: {folder}", soft_wrap=True)
-    training = MetaTraining(folder, settings, None)  # pyright: ignore[reportArgumentType]
     with (
         interruptible(f"Continue with: mpo meta-train --resume {folder}"),
-        Display(screen, training.marks()) as display,
+        Display(screen, marks) as display,
     ):
         training.watch = display
         report = training.run()

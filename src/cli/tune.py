@@ -1,6 +1,5 @@
 """`mpo tune`: the same random search for every hand-written objective."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,7 @@ def tune(
     data: Annotated[str, typer.Option(help="Preference data.")] = "mixed:0.75",
     objectives: Annotated[str | None, typer.Option(help="Ids, comma-separated; default: those of the table.")] = None,
     budget: Annotated[int, typer.Option(min=1, help="Settings an objective, the default among them.")] = 16,
-    units: Annotated[int, typer.Option(min=2, help="Tuning units each setting is scored on.")] = 4,
+    units: Annotated[int, typer.Option(min=2, help="Tuning units each setting is scored on.")] = 8,
     preset: Annotated[str, typer.Option(help="Rows, length and inner loop as in this preset.")] = "quick",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the tuning stream.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for <task>/<data>.json.")] = Path("tuned"),
@@ -44,7 +43,10 @@ def tune(
         spec=parse_data_spec(config.data), rows=config.rows, inner=config.inner, evaluation=config.report.evaluation,
         seed=seed, stream=Stream.TUNING, units=units, mode_actions=False,
     )  # fmt: skip
-    command = " ".join(["mpo", *sys.argv[1:]])
+    command = (
+        f"mpo tune --task {config.task} --data {config.data} --objectives {','.join(ids)} --budget {budget} "
+        f"--units {units} --preset {preset} --seed {seed}"
+    )
     screen = console()
     with interruptible("Nothing was written."), Display(screen) as display:
         cell = tune(Arena(task), ids, TuningSettings(budget, race), command, display)

@@ -107,8 +107,9 @@ def _bare(policy: GaussianPolicy) -> GaussianPolicy:
 
 
 def _prepared(policy: GaussianPolicy, rows: PreferenceRows) -> _Rows:
-    observation = (rows.observation - policy.observation_mean) / policy.observation_std
-    return _Rows(observation, rows.action, rows.alive, jnp.maximum(rows.tokens, 1.0), rows.margin)
+    observation = jnp.asarray((rows.observation - policy.observation_mean) / policy.observation_std)
+    action, alive, margin = (jnp.asarray(leaf) for leaf in (rows.action, rows.alive, rows.margin))
+    return _Rows(observation, action, alive, jnp.maximum(rows.tokens, 1.0), margin)
 
 
 def _optimiser(settings: InnerLoopSettings) -> optax.GradientTransformation:

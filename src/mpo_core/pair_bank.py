@@ -54,10 +54,10 @@ def label_pairs(pairs: PairBank, spec: DataSpec, *, key: PRNGKeyArray) -> Prefer
     Margins are the differences of return as the labels have them (so never negative), in standard deviations of the
     dataset's differences, the two sides of a pair taken in either order.
     """
-    verdict = judge(pairs.return_, temperature=spec.temperature, noise=spec.noise, key=key)
+    verdict = judge(jnp.asarray(pairs.return_), temperature=spec.temperature, noise=spec.noise, key=key)
     side = jnp.stack([verdict.second_wins, ~verdict.second_wins], axis=1).astype(jnp.int32)
 
-    def sort(leaf: Array) -> Array:
+    def sort(leaf: AnyArray) -> Array:
         index = side.reshape(side.shape + (1,) * (leaf.ndim - 2))
         return jnp.take_along_axis(leaf, index, axis=1)
 

@@ -39,7 +39,7 @@ def lane_step(
     observation = lanes.state.observation
     mode = jax.vmap(GaussianPolicy.mode)(policy, observation) if per_lane else policy.mode(observation)
     normal = jax.vmap(partial(_step_normal, shape=mode.shape[1:]))(lanes.key, lanes.step)
-    action = mode + noise * policy.scale * normal
+    action = jnp.asarray(mode + noise * policy.scale * normal)
     state = jax.vmap(task.step)(lanes.state, action)
     running = lanes.alive > 0
     record = Trajectory(

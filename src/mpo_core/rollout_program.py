@@ -28,7 +28,7 @@ class RolloutProgram:
         self.mesh = mesh if mesh is not None else population_mesh()
         self.lanes = -(-lanes // self.mesh.size) * self.mesh.size
         lane, whole = PartitionSpec(POPULATION), PartitionSpec()
-        # brax scans fail the varying-axes check: docs/performance.md
+        # scans over brax states fail the varying-axes check, hence check_vma=False
         shard = partial(jax.shard_map, mesh=self.mesh, check_vma=False)
         self._start = jax.jit(shard(partial(start_lanes, task), in_specs=(lane, lane), out_specs=lane))
         self._advance = jax.jit(

@@ -28,7 +28,7 @@ def interquartile_mean(scores: Float[np.ndarray, "*any"], axis: int = -1) -> np.
     ordered = np.sort(scores, axis=axis)
     count = ordered.shape[axis]
     cut = count // 4
-    return np.take(ordered, np.arange(cut, count - cut), axis=axis).mean(axis=axis)
+    return np.asarray(np.take(ordered, np.arange(cut, count - cut), axis=axis).mean(axis=axis))
 
 
 def stratified_bootstrap(

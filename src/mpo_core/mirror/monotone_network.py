@@ -39,26 +39,31 @@ def _tsallis(x: Array) -> Array:
     return -4 * (_tame_exp(-x / 4) - 1)
 
 
-# (feature, slope of its argument, offset of its argument) of each hidden unit, at the start
+def _identity(x: Array) -> Array:
+    return x
+
+
+def _falling_softplus(x: Array) -> Array:
+    return -jax.nn.softplus(-x)
+
+
+# (feature, slope and offset of its argument at the start) of each hidden unit
 _LOG_PROB_UNITS = (
-    (lambda x: x, 1.0, 0.0),
+    (_identity, 1.0, 0.0),
     (_log_odds, 1.0, 0.0),
     (_tsallis, 1.0, 0.0),
     (jnp.exp, 1.0, 0.0),
-    (jnp.tanh, 1.0, 1.5),
-    (jnp.tanh, 0.5, 2.0),
-    (jax.nn.softplus, 2.0, 6.0),
-    (lambda x: -jax.nn.softplus(-x), 1.0, 4.0),
+    (jnp.tanh, 0.5, 1.5),
+    (_falling_softplus, 1.0, 4.0),
 )
 _BRACKET_UNITS = (
-    (lambda x: x, 1.0, 0.0),
-    (jnp.tanh, 0.3, 0.0),
-    (jnp.tanh, 1.0, 0.0),
-    (jnp.tanh, 3.0, 0.0),
-    (jax.nn.softplus, 1.0, -1.0),
-    (jax.nn.softplus, 3.0, 0.0),
-    (lambda x: -jax.nn.softplus(-x), 1.0, 1.0),
-    (lambda x: -jax.nn.softplus(-x), 3.0, 0.0),
+    (_identity, 1.0, 0.0),
+    (jnp.tanh, 0.5, 0.0),
+    (jnp.tanh, 2.0, 0.0),
+    (jax.nn.softplus, 1.0, 0.0),
+    (_falling_softplus, 1.0, 0.0),
+    (_falling_softplus, 3.0, -1.0),
+    (_falling_softplus, 3.0, 3.0),
 )
 _UNITS = {Domain.LOG_PROB: _LOG_PROB_UNITS, Domain.BRACKET: _BRACKET_UNITS}
 
@@ -72,9 +77,9 @@ def hats(progress: Scalar, knots: int) -> Float[Array, " knot"]:
 
 
 class MonotoneNetwork(AbstractMap):
-    """sum_j relu(w_j(t)) f_j(e^(s_j) a_j x + b_j + o_j), every f_j increasing: increasing in x whatever the parameters.
+    """sum_j relu(w_j(t)) f_j(e^(s_j) a_j x + b_j), every f_j increasing: increasing in x whatever the parameters.
 
-    All learned parameters (w, s, o) are zero at the start, and so is the function. Unlike theta^2 or |theta|, relu
+    All learned parameters (w, s) are zero at the start, and so is the function. Unlike theta^2 or |theta|, relu
     makes the members at +eps and -eps of a weight differ, so that an antithetic search sees a gradient (our
     reconstruction; the paper's networks are not available).
     """
@@ -82,7 +87,6 @@ class MonotoneNetwork(AbstractMap):
     weight: Float[Array, "unit knot"]
     """Output weights before relu, at each knot of training progress."""
     log_slope: Float[Array, " unit"]
-    offset: Float[Array, " unit"]
     domain: Domain = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, "*any"], progress: Scalar) -> Float[Array, "*any"]:
@@ -90,11 +94,7 @@ class MonotoneNetwork(AbstractMap):
         total = jnp.zeros_like(x)
         for unit, (feature, slope, offset) in enumerate(_UNITS[self.domain]):
             learned_slope = jnp.exp(jnp.clip(self.log_slope[unit], -3.0, 3.0))
-            if feature is _log_odds or feature is jnp.exp:  # only defined for log-probabilities: no offset
-                argument = learned_slope * x
-            else:
-                argument = learned_slope * slope * x + offset + self.offset[unit]
-            total = total + weight[unit] * feature(argument)
+            total = total + weight[unit] * feature(learned_slope * slope * x + offset)
         return total
 
     @property
@@ -111,4 +111,4 @@ def monotone_network(domain: Domain, knots: int) -> MonotoneNetwork:
         knots: resolution over training progress; 1 is a network that does not see it.
     """
     units = len(_UNITS[domain])
-    return MonotoneNetwork(jnp.zeros((units, knots)), jnp.zeros(units), jnp.zeros(units), domain)
+    return MonotoneNetwork(jnp.zeros((units, knots)), jnp.zeros(units), domain)

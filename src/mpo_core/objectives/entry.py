@@ -52,7 +52,7 @@ class CatalogueEntry:
     tuning: tuple[TuningRange, ...] = ()
 
     def sft_epochs_of(self, epochs: int) -> int:
-        """Epochs of SFT in a schedule of another length, in the paper's proportion; the objective keeps at least one."""
+        """SFT epochs of a schedule of another length, in the paper's proportion; the objective keeps at least one."""
         return min(round(self.sft_epochs * epochs / PAPER_EPOCHS), epochs - 1)
 
 
