@@ -72,7 +72,7 @@ def test_checkpoints_survive_a_round_trip_to_the_byte(folder):
     assert generation == 4
     assert jax.tree.structure(state) == jax.tree.structure(state_of(7))
     for found, expected in zip(jax.tree.leaves(state), jax.tree.leaves(state_of(7)), strict=True):
-        assert (found.dtype, found.weak_type) == (expected.dtype, False)
+        assert (found.shape, found.dtype, found.weak_type) == (expected.shape, expected.dtype, False)
         assert np.asarray(found).tobytes() == np.asarray(expected).tobytes()
 
 
@@ -110,6 +110,8 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(folder, damage):
 def test_checkpoints_of_another_search_are_not_taken(folder):
     folder.save_checkpoint(1, {"mean": jnp.zeros(3)})
     assert folder.load_checkpoint(state_of(0)) is None
+    folder.save_checkpoint(2, state_of(0) | {"mean": jnp.zeros(4)})
+    assert folder.load_checkpoint(state_of(0)) is None
 
 
 def test_records_that_will_be_written_again_are_dropped(folder):
@@ -138,6 +140,8 @@ def test_one_handle_at_a_time(folder):
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert other.returncode != 0
     assert "another mpo process is writing to it" in other.stderr
+    folder.unlock()
+    RunFolder(folder.path).lock()
 
 
 def test_a_killed_process_leaves_no_lock(folder):

@@ -163,9 +163,31 @@ def test_scores_are_normalised_and_averaged_over_datasets(make_program, toy_bank
 
 def test_candidates_are_split_over_devices_with_padding(make_program):
     program = make_program(datasets=3)
-    candidates = {"x": jnp.arange(5.0)[:, None]}
-    jobs, wanted = program._jobs(candidates, 5)
-    assert wanted == 15
-    assert jobs.unit.shape == (16,)
-    np.testing.assert_array_equal(jobs.objective["x"][:15, 0], np.repeat(np.arange(5), 3))
-    np.testing.assert_array_equal(jobs.unit[:15], np.tile(np.arange(3), 5))
+    candidates = {"x": jnp.arange(POPULATION + 2.0)[:, None]}
+    wanted = 3 * (POPULATION + 2)
+    jobs = program._jobs(candidates, *program._places())
+    assert jobs.unit.shape == (wanted + wanted % 2,)
+    np.testing.assert_array_equal(jobs.objective["x"][:wanted, 0], np.repeat(np.arange(POPULATION + 2), 3))
+    np.testing.assert_array_equal(jobs.unit[:wanted], np.tile(np.arange(3), POPULATION + 2))
+
+
+def test_a_spread_population_is_scored_once_each_and_twins_share_a_dataset(make_program):
+    candidate, unit = make_program(datasets=2, spread=True)._places()
+    of = {member: unit[candidate == member] for member in range(POPULATION + 2)}
+    assert [len(of[place]) for place in (0, 1)] == [2, 2]
+    members = [of[2 + member] for member in range(POPULATION)]
+    assert all(len(own) == 1 for own in members)
+    for one, twin in zip(members[: POPULATION // 2], members[POPULATION // 2 :], strict=True):
+        assert one == twin
+    assert {int(own[0]) for own in members} == {0, 1}
+
+
+def test_a_spread_population_is_not_ranked_by_its_datasets(make_program, toy_bank, fake_returns):
+    """The fake returns differ by 10 between datasets and by far less between members."""
+    fake_returns()
+    program = make_program(datasets=2, spread=True)
+    scores, _ = run(program, toy_bank, 1)
+    _, unit = program._places()
+    assert np.ptp(scores[0].members) < 0.5
+    by_dataset = [np.asarray(scores[0].members)[unit[4:] == dataset].mean() for dataset in (0, 1)]
+    np.testing.assert_allclose(by_dataset[0], by_dataset[1], atol=1e-5)

@@ -114,5 +114,5 @@ def test_others_take_an_odd_one_but_not_a_tiny_one():
 
 def test_names_are_described_and_wrong_ones_are_told_the_nearest():
     assert all(strategy_description(name) for name in strategy_names())
-    with pytest.raises(ValueError, match="did you mean 'openes'.*mpo list strategies"):
+    with pytest.raises(ValueError, match=r"did you mean 'openes'.*mpo list strategies"):
         strategy_class_name("open_es")

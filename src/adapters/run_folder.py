@@ -65,6 +65,12 @@ class RunFolder:
         except OSError:
             raise ValueError(f"run folder {self.path}: another mpo process is writing to it") from None
 
+    def unlock(self) -> None:
+        """Gives the folder back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def write_config(self, config: RunConfig) -> None:
         """config.json: all settings and the provenance."""
         write_json(self.path / "config.json", config.model_dump(mode="json"))
@@ -88,7 +94,11 @@ class RunFolder:
 
     def save_checkpoint(self, generation: int, state: Any) -> None:
         """The search state after `generation` generations; the last few are kept."""
-        leaves = {f"{i:04d}": np.ascontiguousarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+        # ascontiguousarray alone would make scalars arrays of one entry
+        leaves = {
+            f"{i:04d}": np.ascontiguousarray(leaf).reshape(np.shape(leaf))
+            for i, leaf in enumerate(jax.tree.leaves(state))
+        }
         content = safetensors.numpy.save(leaves)
         folder = self.path / "checkpoints"
         write_whole(folder / f"{generation:06d}.safetensors", content)
@@ -112,7 +122,7 @@ class RunFolder:
             except (OSError, ValueError, KeyError):
                 continue
             leaves, structure = jax.tree.flatten(like)
-            if len(found) == len(leaves):
+            if [found[name].shape for name in sorted(found)] == [np.shape(leaf) for leaf in leaves]:
                 restored = [jnp.asarray(found[f"{i:04d}"], leaf.dtype) for i, leaf in enumerate(leaves)]
                 return int(record["generation"]), jax.tree.unflatten(structure, restored)
         return None

@@ -6,8 +6,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from adapters.search_settings import SearchSettings
 from adapters.strategies import Strategy
@@ -33,7 +34,7 @@ class SearchState(eqx.Module):
 
 
 class GenerationScores(eqx.Module):
-    """What a generation scored, as mean normalised score over its datasets."""
+    """What a generation scored, as mean normalised score over its datasets; those of members are their fitness."""
 
     mean: Float[Array, ""]
     start: Float[Array, ""]
@@ -94,17 +95,16 @@ class SearchProgram:
             lambda *leaves: jnp.concatenate([leaves[0][None], leaves[1][None], leaves[2]]),
             mean, self._start, population,
         )  # fmt: skip
-        score = self._scores(candidates, bank, generation)
+        scores = self._scores(candidates, bank, generation)
         strategy = self._strategy.tell(
-            strategy, population, score[FIRST_MEMBER:], key=stream_key(seed, Stream.STRATEGY, 2, generation)
+            strategy, population, scores.members, key=stream_key(seed, Stream.STRATEGY, 2, generation)
         )
         late = (generation + 1 > self._settings.generations // 2).astype(jnp.int32)
         after = self._strategy.mean(strategy)
         total = jax.tree.map(lambda done, new: done + late * new, state.mean_sum, after)
-        scores = GenerationScores(score[MEAN], score[START], score[FIRST_MEMBER:])
         return SearchState(strategy, total, state.mean_count + late), scores
 
-    def _scores(self, candidates: PyTree, bank: PairBank, generation: Int[Array, ""]) -> Float[Array, " candidate"]:
+    def _scores(self, candidates: PyTree, bank: PairBank, generation: Int[Array, ""]) -> GenerationScores:
         problem, settings = self._problem, self._settings
         key = stream_key(problem.seed, Stream.SEARCH, generation)
         unit_key = jax.vmap(lambda unit: jax.random.fold_in(key, unit))(jnp.arange(settings.datasets))
@@ -116,19 +116,48 @@ class SearchProgram:
         units = make_units(problem.original, rows, purpose(Purpose.TRAINING))
         split = jax.vmap(lambda one: jax.random.split(one, settings.episodes))
         evaluation_key = (split(purpose(Purpose.EVALUATION_START)), split(purpose(Purpose.EVALUATION_ACTIONS)))
-        count = jax.tree.leaves(candidates)[0].shape[0]
-        jobs, wanted = self._jobs(candidates, count)
+        candidate, unit = self._places()
+        jobs = self._jobs(candidates, candidate, unit)
         returns = job_returns(
             problem.task, jobs, self._common, units, problem.original, evaluation_key,
             (problem.inner, EvaluationSettings(settings.episodes, settings.horizon)), self._mesh,
         )  # fmt: skip
         low, high = problem.constants
-        return ((returns[:wanted].reshape(count, settings.datasets) - low) / (high - low)).mean(1)
+        score = (returns[: len(unit)] - low) / (high - low)
+        table = jnp.zeros((FIRST_MEMBER + self._strategy.settings.population, settings.datasets))
+        asked = np.zeros(table.shape, bool)
+        asked[candidate, unit] = True
+        return _summary(table.at[candidate, unit].set(score), asked)
 
-    def _jobs(self, candidates: PyTree, count: int) -> tuple[Jobs, int]:
-        """Every candidate on every dataset, padded to a multiple of the devices."""
-        datasets = self._settings.datasets
-        wanted = count * datasets
-        padded = jnp.minimum(jnp.arange(-(-wanted // self._mesh.size) * self._mesh.size), wanted - 1)
-        objective = jax.tree.map(lambda leaf: leaf[padded // datasets], candidates)
-        return Jobs(objective, padded % datasets), wanted
+    def _places(self) -> tuple[np.ndarray, np.ndarray]:
+        """The candidate and the dataset of every job.
+
+        Mean and start are scored on all datasets, and so are members, unless they are spread: then each is scored on
+        one, the two of an antithetic pair (evosax puts them half a population apart) on the same.
+        """
+        members, datasets = self._strategy.settings.population, self._settings.datasets
+        candidate, unit = np.indices((FIRST_MEMBER + members, datasets))
+        pair = (candidate - FIRST_MEMBER) % max(members // 2, 1)
+        wanted = (candidate < FIRST_MEMBER) | (not self._settings.spread) | (pair % datasets == unit)
+        return candidate[wanted], unit[wanted]
+
+    def _jobs(self, candidates: PyTree, candidate: np.ndarray, unit: np.ndarray) -> Jobs:
+        """The jobs, padded to a multiple of the devices."""
+        padded = np.minimum(np.arange(-(-len(unit) // self._mesh.size) * self._mesh.size), len(unit) - 1)
+        return Jobs(
+            jax.tree.map(lambda leaf: leaf[candidate[padded]], candidates), jnp.asarray(unit[padded], jnp.int32)
+        )
+
+
+def _summary(
+    table: Float[Array, "candidate dataset"], asked: Bool[np.ndarray, "candidate dataset"]
+) -> GenerationScores:
+    """Mean scores; those of members are corrected for how hard their datasets were for the members scored on them.
+
+    Datasets differ more than members do: without this a spread population would be ranked by its datasets. Where all
+    members share the datasets, it changes nothing.
+    """
+    members, known = table[FIRST_MEMBER:], asked[FIRST_MEMBER:] & jnp.isfinite(table[FIRST_MEMBER:])
+    level = jnp.where(known, members, 0.0).sum(0) / jnp.maximum(known.sum(0), 1)
+    own = jnp.where(asked[FIRST_MEMBER:], members - level, 0.0).sum(1) / asked[FIRST_MEMBER:].sum(1)
+    return GenerationScores(table[MEAN].mean(), table[START].mean(), own + level.mean())

@@ -37,6 +37,8 @@ class SearchSettings:
     generations: int = 40
     datasets: int = 1
     """Units a generation: every member is scored on each, and the scores are averaged."""
+    spread: bool = False
+    """Instead, every antithetic pair of members is scored on one of the datasets, at the cost of a single one."""
     bank_pairs: int = 512
     """Pairs of trajectories that the datasets of the generations are drawn from."""
     bank_refresh: int = 0

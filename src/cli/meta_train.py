@@ -82,6 +82,13 @@ def _run(settings: Any, out: Path, resume: Path | None) -> None:
         else:
             folder = RunFolder.create(out, settings)
         folder.lock()
+    try:
+        _search_and_show(folder, settings)
+    finally:
+        folder.unlock()
+
+
+def _search_and_show(folder: Any, settings: Any) -> None:
     from adapters.meta_train import MetaTraining
     from adapters.watch import Silent
     from cli.display import Display, console, difference_lines, report_table
