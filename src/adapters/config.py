@@ -27,14 +27,21 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "quick": {
         "rows": {"count": 128, "length": 200},
-        "search": {"generations": 40, "bank_pairs": 512, "episodes": 4, "horizon": 250},
-        "strategy": {"population": 24},
+        "search": {
+            "generations": 44,
+            "datasets": 4,
+            "spread": True,
+            "bank_pairs": 512,
+            "episodes": 4,
+            "horizon": 250,
+        },
+        "strategy": {"population": 32, "learning_rate": 0.2, "learning_rate_decay": 0.15},
         "report": {"units": 12},
     },
     "paper": {
         "rows": {"count": 1280, "length": 1000},
         "search": {"generations": 256, "bank_pairs": 1280, "bank_refresh": 1, "episodes": 4, "horizon": 1000},
-        "strategy": {"population": 256},
+        "strategy": {"population": 256, "learning_rate": 0.1},
         "report": {"units": 20},
     },
 }

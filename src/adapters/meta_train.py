@@ -145,7 +145,7 @@ class MetaTraining:
             "search": dataclasses.asdict(config.search), "rows": dataclasses.asdict(config.rows),
             "inner": dataclasses.asdict(config.inner), "bin_width": self.arena.card.bin_width,
             "backend": self.arena.task.backend, "agents_sha256": agents_hash(config.task), "versions": versions(),
-            "note": "our reconstruction of arXiv 2411.06568; the search mean, averaged over its later half",
+            "note": "our reconstruction of arXiv 2411.06568; the search mean, averaged over its last quarter",
         }  # fmt: skip
         save_objective(self.folder.path, discovered, init=init, temporal=config.temporal, provenance=provenance)
 

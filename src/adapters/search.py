@@ -29,7 +29,7 @@ class SearchState(eqx.Module):
 
     strategy: Any
     mean_sum: PyTree
-    """Sum of the search means of the second half of the search: their average is what the search returns."""
+    """Sum of the search means of the last quarter of the search: their average is what the search returns."""
     mean_count: Int[Array, ""]
 
 
@@ -80,7 +80,7 @@ class SearchProgram:
         return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))
 
     def result(self, state: SearchState) -> PyTree:
-        """What the search found: its mean, averaged over the second half of the generations."""
+        """What the search found: its mean, averaged over the last quarter of the generations."""
         if int(state.mean_count) == 0:
             return self._strategy.mean(state.strategy)
         return jax.tree.map(lambda leaf: leaf / state.mean_count, state.mean_sum)
@@ -99,7 +99,7 @@ class SearchProgram:
         strategy = self._strategy.tell(
             strategy, population, scores.members, key=stream_key(seed, Stream.STRATEGY, 2, generation)
         )
-        late = (generation + 1 > self._settings.generations // 2).astype(jnp.int32)
+        late = (generation >= self._settings.generations * 3 // 4).astype(jnp.int32)
         after = self._strategy.mean(strategy)
         total = jax.tree.map(lambda done, new: done + late * new, state.mean_sum, after)
         return SearchState(strategy, total, state.mean_count + late), scores
