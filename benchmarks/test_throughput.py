@@ -69,7 +69,9 @@ def plain_rate(arena: Arena) -> float:
         def body(carry, _):
             state, key = carry
             key, noise_key = jax.random.split(key)
-            action = policy.mode(state.obs) + policy.scale * jax.random.normal(noise_key, (LANES, arena.task.action_size))
+            action = policy.mode(state.obs) + policy.scale * jax.random.normal(
+                noise_key, (LANES, arena.task.action_size)
+            )
             state = jax.vmap(env.step)(state, jnp.clip(action, -1, 1))
             return (state, key), state.reward
 
@@ -101,10 +103,12 @@ def updates(config) -> int:
 
 def test_inner_loop(benchmark, bench):
     config, original = bench.config, bench.arena.original
-    rows = draw_rows(jax.tree.map(jnp.asarray, bench.bank), parse_data_spec(config.data), config.rows.count, key=jax.random.key(1))
+    rows = draw_rows(
+        jax.tree.map(jnp.asarray, bench.bank), parse_data_spec(config.data), config.rows.count, key=jax.random.key(1)
+    )
     call = jax.jit(lambda rows: train(make_objective("orpo"), original, rows, config.inner, key=jax.random.key(2)))
     jax.block_until_ready(call(rows))
-    policy, trace = benchmark.pedantic(lambda: jax.block_until_ready(call(rows)), rounds=5)
+    _, trace = benchmark.pedantic(lambda: jax.block_until_ready(call(rows)), rounds=5)
     rate = updates(config) / benchmark.stats.stats.median
     gflops = rate * training_flops(bench) / 1e9
     assert bool((trace.finite == 1).all())
@@ -112,7 +116,8 @@ def test_inner_loop(benchmark, bench):
         "updates_per_s": round(rate), "gflops": round(gflops, 1), "matmul_gflops": round(bench.matmul_rate, 1),
         "ratio_to_matmul": round(gflops / bench.matmul_rate, 3), "final_loss": float(trace.loss[-20:].mean()),
     }  # fmt: skip
-    print(f"\ninner loop: {rate:,.0f} updates/s, {gflops:.1f} GFLOP/s = {gflops / bench.matmul_rate:.2f} of a float32 matmul")
+    share = gflops / bench.matmul_rate
+    print(f"\ninner loop: {rate:,.0f} updates/s, {gflops:.1f} GFLOP/s = {share:.2f} of a float32 matmul")
 
 
 def test_environment_steps(benchmark, bench):
@@ -155,6 +160,6 @@ def test_generation(benchmark, bench):
     assert np.isfinite(np.asarray(scores.members)).all()
     benchmark.extra_info |= {"seconds": round(seconds, 2), "jobs": jobs, "ratio": round(yardstick / seconds, 2)}
     print(
-        f"\ngeneration: {seconds:.2f} s for {jobs} inner loops and evaluations = {yardstick / seconds:.2f} x the speed of "
-        "matmuls at the matmul's rate and steps at the plain rollout's"
+        f"\ngeneration: {seconds:.2f} s for {jobs} inner loops and evaluations = {yardstick / seconds:.2f} x the "
+        "speed of matmuls at the matmul's rate and steps at the plain rollout's"
     )

@@ -17,7 +17,10 @@ from mpo_core.rollout_program import RolloutProgram
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import EvaluationSettings
 
-CONSTANT_EPISODES = 64
+FAILED_SCORE = -1.0
+"""What a policy scores whose return is not a number: as far under the original as the target is above it (ours)."""
+
+CONSTANT_EPISODES = 256
 """Episodes an agent behind the search's constants where the card has none for its horizon."""
 
 
@@ -28,6 +31,7 @@ class Arena:
     name: str
     lanes: int = 64
     chunk: int = 50
+    _constants: dict[tuple[int, bool], tuple[float, float]] = dataclasses.field(default_factory=dict, compare=False)
 
     @cached_property
     def task(self) -> BraxTask:
@@ -57,21 +61,34 @@ class Arena:
     def constants(self, horizon: int, *, mode: bool = False) -> tuple[float, float]:
         """Mean return of original and target agent: normalised scores 0 and 1.
 
-        From the card where it knows the horizon, otherwise measured here on fresh episodes.
+        From the card where it knows the horizon, otherwise measured here once, on `CONSTANT_EPISODES` episodes.
+
+        Raises:
+            ValueError: the target is not better than the original over so short a horizon.
         """
         if horizon == self.card.horizon:
             low, high = (_measured(self.card, role, mode).return_ for role in ("original", "target"))
-            return low, high
-        both = np.repeat(np.arange(2), CONSTANT_EPISODES)
-        keys = tuple(
-            jax.random.split(stream_key(0, Stream.AGENT_CARD, horizon, purpose), len(both))
-            for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
-        )
-        returns = self.program.returns(
-            self.agents, both, (keys[0], keys[1]), horizon=horizon, noise=0.0 if mode else 1.0
-        )
-        original, target = returns.reshape(2, -1).mean(1)
-        return float(original), float(target)
+        else:
+            low, high = self._measured_constants(horizon, mode)
+        if not low < high:
+            raise ValueError(
+                f"horizon {horizon} is too short for task {self.name!r}: its target agent returns {high:.0f}, "
+                f"no more than the original's {low:.0f}"
+            )
+        return low, high
+
+    def _measured_constants(self, horizon: int, mode: bool) -> tuple[float, float]:
+        if (horizon, mode) not in self._constants:
+            agent, episode = (index.reshape(-1) for index in np.indices((2, CONSTANT_EPISODES)))
+            start, act = (
+                jax.random.split(stream_key(0, Stream.AGENT_CARD, horizon, purpose), CONSTANT_EPISODES)
+                for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
+            )
+            keys, noise = (start[episode], act[episode]), 0.0 if mode else 1.0
+            returns = self.program.returns(self.agents, agent, keys, horizon=horizon, noise=noise)
+            original, target = returns.reshape(2, CONSTANT_EPISODES).mean(1)
+            self._constants[horizon, mode] = float(original), float(target)
+        return self._constants[horizon, mode]
 
     def race(self, entrants: list[Entrant], settings: RaceSettings, watch: Watch) -> RaceReturns:
         """Trains and judges objectives on fresh units, as normalised scores."""
@@ -88,13 +105,14 @@ class Arena:
         returns = race.run(entrants, advance)
         return RaceReturns(
             self.normalised(returns.sampled, settings.evaluation),
-            self.normalised(returns.mode, settings.evaluation, mode=True),
+            self.normalised(returns.mode, settings.evaluation, mode=True) if settings.mode_actions else returns.mode,
+            returns.clamped,
         )
 
     def normalised(self, returns: np.ndarray, evaluation: EvaluationSettings, *, mode: bool = False) -> np.ndarray:
-        """(J - J_original) / (J_target - J_original)."""
+        """(J - J_original) / (J_target - J_original); where training or physics blew up, `FAILED_SCORE`."""
         low, high = self.constants(evaluation.horizon, mode=mode)
-        return (returns - low) / (high - low)
+        return np.where(np.isfinite(returns), (returns - low) / (high - low), FAILED_SCORE)
 
 
 def _measured(card: AgentsCard, role: str, mode: bool) -> Measured:

@@ -32,28 +32,31 @@ def draw_fitness(path: Path, records: list[dict[str, Any]], marks: dict[str, flo
         axes.plot(generation, _smooth(value), color=colour, linewidth=2 * width, label=label)
     _mark_baselines(axes, marks)
     axes.set(xlabel="generation", ylabel="normalised score", title=f"Search on {title}")
-    low = min(np.nanmin([record["mean"] for record in records]), np.nanmin([record["start"] for record in records]))
-    axes.set_ylim(min(0.0, low) - 0.05, None)
+    if marks:
+        axes.plot([], [], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="tuned, horizon 1000, tuning units")
     axes.legend(loc="lower right", frameon=False, fontsize=8)
     _finish(axes)
     _save(figure, path)
 
 
-def draw_maps(path: Path, found: MirrorObjective, start: MirrorObjective, *, lowest: float, temporal: bool) -> None:
+def draw_maps(
+    path: Path, found: MirrorObjective, start: MirrorObjective, *, lowest: dict[str, float], temporal: bool
+) -> None:
     """phi_inv, psi and g beside where they started, at the beginning, the middle and the end of training.
 
     Args:
-        lowest: the least mean token log-prob to show.
+        lowest: the least log-prob to show, as the "sum" over a trajectory and as the "mean" of its tokens.
         temporal: whether the maps see training progress; otherwise one curve each.
     """
     figure = Figure(figsize=(11.5, 3.8), dpi=150, layout="constrained")
     axes = figure.subplots(1, 3)
-    log_prob = np.linspace(lowest, -0.02, 400, dtype=np.float32)
-    bracket = np.linspace(-3, 3, 400, dtype=np.float32)
+    names = {"sum": "log-prob of the trajectory", "mean": "mean token log-prob"}
+    grid = {kind: np.linspace(low, -0.02, 400, dtype=np.float32) for kind, low in lowest.items()}
+    bracket = 3.0 if start.bracket == "mean" else 0.05 * abs(lowest["sum"])
     panels = (
-        ("phi_inv", r"$\phi^{-1}$: what the bracket compares", r"mean token log-prob", log_prob),
-        ("psi", r"$\psi$: reward of the bracket", r"bracket", bracket),
-        ("g", r"$g$: imitation of the chosen", r"mean token log-prob", log_prob),
+        ("phi_inv", r"$\phi^{-1}$: what the bracket compares", names[start.bracket], grid[start.bracket]),
+        ("psi", r"$\psi$: reward of the bracket", "bracket", np.linspace(-bracket, bracket, 400, dtype=np.float32)),
+        ("g", r"$g$: imitation of the chosen", names[start.imitation], grid[start.imitation]),
     )
     for panel, (name, title, label, x) in zip(axes, panels, strict=True):
         _draw_map(panel, getattr(found, name), getattr(start, name), x, temporal)

@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Any
 
 
+def slug(data: str) -> str:
+    """A data specification as part of a file name."""
+    return data.replace(":", "").replace("+", "_").replace("=", "").replace(",", "_")
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file in one step: a reader sees the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)

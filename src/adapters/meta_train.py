@@ -53,7 +53,7 @@ class MetaTraining:
         finished = self.finished()
         if finished is not None:
             return finished
-        self.folder.write_config(self.config.model_copy(update={"provenance": self._provenance()}))
+        self.folder.write_config(self.config.model_copy(update={"provenance": self._history()}))
         learned, common = split_learned(self.start)
         found, bank = self._search(learned, common)
         discovered = eqx.combine(found, common)
@@ -70,7 +70,7 @@ class MetaTraining:
     def marks(self) -> dict[str, float]:
         """What the tuned hand-written objectives scored on the tuning units: reference marks for the search."""
         cell = load_tuned(self.config.task, self.config.data)
-        if cell is None or cell.data != self.config.data:
+        if cell is None or not cell.fits(self.config.data, self.config.rows, self.config.inner):
             return {}
         return {name: found.score for name, found in cell.objectives.items()}
 
@@ -78,7 +78,6 @@ class MetaTraining:
 
     def _search(self, learned: PyTree, common: PyTree) -> tuple[PyTree, PairBank]:
         config, settings = self.config, self.config.search
-        bank = self._bank(0)
         strategy = Strategy(config.strategy, learned, settings.generations)
         problem = SearchProblem(
             task=self.arena.task, original=self.arena.original, spec=self.spec, rows=config.rows.count,
@@ -90,13 +89,14 @@ class MetaTraining:
         if saved is not None:
             first, state = saved[0], program.place(saved[1])
         self.folder.keep_metrics_before(first)
+        bank = self._bank(first)
         placed = program.place(bank)
         with ScalarLog(self.folder.path / "tensorboard", first) as log:
-            self.watch.stage("Search", settings.generations, "generation")
-            self.watch.advance(first)
+            self.watch.stage("Search", settings.generations, "generation", done=first)
             for generation in range(first, settings.generations):
-                if settings.bank_refresh and generation and generation % settings.bank_refresh == 0:
+                if generation > first and settings.bank_refresh and generation % settings.bank_refresh == 0:
                     placed = program.place(self._bank(generation))
+                    self.watch.stage("Search", settings.generations, "generation", done=generation)
                 state, record = self._generation(program, state, generation, placed)
                 self.folder.append_metrics(record)  # before the checkpoint: a resumed search writes it again
                 self.folder.save_checkpoint(generation + 1, state)
@@ -125,10 +125,10 @@ class MetaTraining:
         finite = members[np.isfinite(members)]
         record = {
             "generation": generation,
-            "mean": float(scores.mean),
-            "start": float(scores.start),
-            "best": float(finite.max()) if finite.size else float("nan"),
-            "population_mean": float(finite.mean()) if finite.size else float("nan"),
+            "mean": _number(scores.mean),
+            "start": _number(scores.start),
+            "best": float(finite.max()) if finite.size else None,
+            "population_mean": float(finite.mean()) if finite.size else None,
             "failed": int(members.size - finite.size),
             "seconds": round(time.perf_counter() - began, 3),
         }
@@ -166,16 +166,32 @@ class MetaTraining:
             seed=config.seed, stream=Stream.REPORTING, units=config.report.units,
         )  # fmt: skip
         scores = self.arena.race(list(entrants.values()), race, self.watch)
-        return make_report(config, self.arena, dict(zip(entrants, range(len(entrants)), strict=True)), scores, cell)
+        return make_report(config, self.arena, list(entrants), scores, cell)
 
     def _draw(self, discovered: MirrorObjective, bank: PairBank) -> None:
         config, folder = self.config, self.folder.path / "figures"
         key = stream_key(config.seed, Stream.SEARCH, 2**31 - 1, Purpose.LABELS)
-        sample = jax.tree.map(lambda leaf: jnp.asarray(leaf[: min(64, len(leaf))]), bank)
+        sample = jax.tree.map(lambda leaf: jnp.asarray(leaf[:: max(1, len(leaf) // 64)]), bank)
         rows = label_pairs(sample, self.spec, key=key)
-        lowest = float((row_log_probs(self.arena.original, rows) / jnp.maximum(rows.tokens, 1.0)).min())
+        log_prob = row_log_probs(self.arena.original, rows)
         draw_fitness(folder / "fitness.png", self.folder.metrics(), self.marks(), f"{config.task}, {config.data}")
-        draw_maps(folder / "maps.png", discovered, self.start, lowest=1.5 * lowest, temporal=config.temporal)
+        lowest = {
+            "sum": 1.5 * float(log_prob.min()),
+            "mean": 1.5 * float((log_prob / jnp.maximum(rows.tokens, 1.0)).min()),
+        }
+        draw_maps(folder / "maps.png", discovered, self.start, lowest=lowest, temporal=config.temporal)
+
+    def _history(self) -> dict[str, Any]:
+        """The provenance of the run's first part, and what has changed since where it was resumed."""
+        before, now = self.config.provenance, self._provenance()
+        if not before:
+            return now
+        changed = [name for name in ("versions", "devices", "agents_sha256") if before.get(name) != now[name]]
+        if changed:
+            self.watch.note(
+                f"warning: {', '.join(changed)} changed since the run began: it will not repeat byte for byte"
+            )
+        return before | {"resumed": [*before.get("resumed", []), now]}
 
     def _provenance(self) -> dict[str, Any]:
         config = self.config
@@ -186,3 +202,8 @@ class MetaTraining:
             "agents_sha256": agents_hash(config.task),
             "data_sha256": data_hash(config.task, self.arena.task.backend, config.data, rows, config.seed),
         }  # fmt: skip
+
+
+def _number(value: jax.Array) -> float | None:
+    """A number that JSON has."""
+    return float(value) if np.isfinite(value) else None

@@ -15,7 +15,7 @@ import safetensors
 import safetensors.numpy
 
 from adapters.files import read_json, write_json, write_whole
-from mpo_core.catalogue import make_objective, parse_objective_text
+from mpo_core.catalogue import make_objective, objective_ids, parse_objective_text
 from mpo_core.mirror.learned import learned_mirror, split_learned
 from mpo_core.mirror.members import as_mirror
 from mpo_core.mirror.mirror_objective import MirrorObjective
@@ -82,7 +82,9 @@ def save_objective(folder: Path, objective: MirrorObjective, *, init: str, tempo
 
 def is_path(text: str) -> bool:
     """Whether an objective is given as a file or folder rather than by id."""
-    return "/" in text or text.endswith((".json", ".safetensors")) or Path(text).is_dir()
+    if "/" in text or text.endswith((".json", ".safetensors")):
+        return True
+    return text.partition(":")[0] not in objective_ids() and Path(text).is_dir()
 
 
 def load_objective(text: str) -> AbstractObjective:

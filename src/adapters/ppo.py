@@ -44,7 +44,7 @@ def train_ppo(
     Args:
         on_snapshot: called with each snapshot as soon as it is evaluated.
     """
-    recorder = _Recorder(on_snapshot)
+    recorder = _Recorder(on_snapshot, settings.activation)
     with replicate_shim():
         ppo_train.train(
             environment=ClippedActions(task.env),
@@ -137,8 +137,9 @@ def _device_put_replicated(value: Any, devices: list[Any]) -> Any:
 class _Recorder:
     """Joins brax's two callbacks, which come in either order, into snapshots."""
 
-    def __init__(self, on_snapshot: Callable[[Snapshot], None]):
+    def __init__(self, on_snapshot: Callable[[Snapshot], None], activation: str):
         self.snapshots: list[Snapshot] = []
+        self._activation = activation
         self._on_snapshot = on_snapshot
         self._policies: dict[int, GaussianPolicy] = {}
         self._returns: dict[int, float] = {}
@@ -149,7 +150,7 @@ class _Recorder:
 
     def parameters(self, steps: int, make_policy: Any, params: NetworkParams) -> None:
         # brax donates its buffers to the next update: keep copies
-        self._policies[steps] = jax.tree.map(jnp.array, to_gaussian_policy(params))
+        self._policies[steps] = jax.tree.map(jnp.array, to_gaussian_policy(params, activation=self._activation))
         self._join(steps)
 
     def _join(self, steps: int) -> None:

@@ -27,6 +27,8 @@ class Row(pydantic.BaseModel):
     """Normalised score on each reporting unit, sampled actions."""
     mode: list[float]
     """The same, mode actions."""
+    clamped: float
+    """Share of trajectories, over all updates, whose mean token log-prob lay above the clamp of logits."""
 
     def interval(self, *, mode: bool = False) -> Interval:
         """Mean over units with its 95 % t interval."""
@@ -41,6 +43,8 @@ class Report(pydantic.BaseModel):
     schema_version: Literal[1] = 1
     task: str
     data: str
+    preset: str
+    init: str
     units: int
     seed: int
     original: float
@@ -88,8 +92,12 @@ def load_reports(folders: list[Path]) -> list[Report]:
         if found is None:
             raise ValueError(f"run folder {folder}: has no {FILE_NAME}: it is not finished, or no run folder")
         reports.append(found)
-    if len({(report.task, report.data) for report in reports}) > 1:
-        raise ValueError("only runs on one task and kind of data can be pooled")
+    same = ("task", "data", "preset", "init", "original", "target")
+    different = [name for name in same if len({getattr(report, name) for report in reports}) > 1]
+    if different:
+        raise ValueError(f"these runs cannot be pooled: they differ in {', '.join(different)}")
+    if len({report.seed for report in reports}) < len(reports):
+        raise ValueError("these runs cannot be pooled: two of them have the same seed, so the same reporting units")
     return reports
 
 
@@ -107,9 +115,9 @@ def pooled_differences(reports: list[Report]) -> dict[str, Interval]:
 
 
 def make_report(
-    config: RunConfig, arena: Arena, places: dict[str, int], scores: RaceReturns, cell: TunedCell | None
+    config: RunConfig, arena: Arena, names: list[str], scores: RaceReturns, cell: TunedCell | None
 ) -> Report:
-    """The table from a race's normalised scores; `places` names its entrants, start and discovered last."""
+    """The table from a race's normalised scores; `names` are its entrants, start and discovered last."""
     low, high = arena.constants(config.report.evaluation.horizon)
     rows = [
         Row(
@@ -117,12 +125,13 @@ def make_report(
             note=_note(name, config, cell),
             sampled=[float(x) for x in scores.sampled[place]],
             mode=[float(x) for x in scores.mode[place]],
+            clamped=float(scores.clamped[place].mean()),
         )
-        for name, place in places.items()
+        for place, name in enumerate(names)
     ]
     return Report(
-        task=config.task, data=config.data, units=config.report.units, seed=config.seed,
-        original=low, target=high, rows=rows,
+        task=config.task, data=config.data, preset=config.preset, init=config.init,
+        units=config.report.units, seed=config.seed, original=low, target=high, rows=rows,
     )  # fmt: skip
 
 
@@ -135,4 +144,5 @@ def _note(name: str, config: RunConfig, cell: TunedCell | None) -> str:
         return "published settings: not tuned on this task"
     found: dict[str, Any] = cell.objectives[name].settings
     settings = ", ".join(f"{key}={value:g}" for key, value in found.items()) or "default"
-    return settings + ("" if cell.data == config.data else f" (tuned on {cell.data})")
+    fits = cell.fits(config.data, config.rows, config.inner)
+    return settings if fits else f"{settings} (tuned on {cell.conditions()})"

@@ -14,7 +14,7 @@ import numpy as np
 import safetensors.numpy
 
 from adapters.config import RunConfig, build_config, read_config_file
-from adapters.files import read_json, write_json, write_whole
+from adapters.files import read_json, slug, write_json, write_whole
 
 KEPT_CHECKPOINTS = 3
 
@@ -29,7 +29,7 @@ class RunFolder:
     @classmethod
     def create(cls, out: Path, config: RunConfig) -> "RunFolder":
         """A fresh folder `<task>-<data>-<time>-<suffix>` under `out`."""
-        data = config.data.replace(":", "").replace("+", "_").replace("=", "").replace(",", "_")
+        data = slug(config.data)
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         path = out / f"{config.task}-{data}-{now}-{secrets.token_hex(2)}"
         try:

@@ -160,4 +160,6 @@ def _summary(
     members, known = table[FIRST_MEMBER:], asked[FIRST_MEMBER:] & jnp.isfinite(table[FIRST_MEMBER:])
     level = jnp.where(known, members, 0.0).sum(0) / jnp.maximum(known.sum(0), 1)
     own = jnp.where(asked[FIRST_MEMBER:], members - level, 0.0).sum(1) / asked[FIRST_MEMBER:].sum(1)
-    return GenerationScores(table[MEAN].mean(), table[START].mean(), own + level.mean())
+    return GenerationScores(
+        table[MEAN].mean(), table[START].mean(), own + level.sum() / jnp.maximum((known.sum(0) > 0).sum(), 1)
+    )

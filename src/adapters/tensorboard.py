@@ -16,7 +16,7 @@ class ScalarLog:
         """One scalar a number, under `search/`."""
         step = record["generation"]
         for name, value in record.items():
-            if name != "generation":
+            if name != "generation" and value is not None:
                 self._writer.add_scalar(f"search/{name}", value, step)
 
     def __enter__(self) -> "ScalarLog":

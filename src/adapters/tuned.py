@@ -3,13 +3,15 @@
 The files in `bundled/tuned/` were written by `mpo tune`; `MPO_TUNED_DIR` names a folder of one's own, looked up first.
 """
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 
-from adapters.files import read_json, write_json
+from adapters.files import read_json, slug, write_json
+from mpo_core.settings import InnerLoopSettings, RowSettings
 
 BUNDLED = Path(__file__).parent / "bundled" / "tuned"
 TUNED_DIR_VARIABLE = "MPO_TUNED_DIR"
@@ -45,10 +47,20 @@ class TunedCell(pydantic.BaseModel):
     provenance: dict[str, Any]
     objectives: dict[str, TunedObjective]
 
+    def fits(self, data: str, rows: RowSettings, inner: InnerLoopSettings) -> bool:
+        """Whether it was tuned on such data, with such an inner loop."""
+        asked = {"rows": dataclasses.asdict(rows), "inner": dataclasses.asdict(inner)}
+        return self.data == data and all(self.provenance.get(name) == value for name, value in asked.items())
+
+    def conditions(self) -> str:
+        """On what it was tuned, in a few words."""
+        rows = self.provenance.get("rows", {})
+        return f"{self.data}, {rows.get('count')} rows of {rows.get('length')}"
+
 
 def save_tuned(folder: Path, cell: TunedCell) -> Path:
     """Writes a cell; returns its file."""
-    path = folder / cell.task / f"{_file_name(cell.data)}.json"
+    path = folder / cell.task / f"{slug(cell.data)}.json"
     write_json(path, cell.model_dump(mode="json"))
     return path
 
@@ -59,14 +71,10 @@ def load_tuned(task: str, data: str) -> TunedCell | None:
     folders = ([Path(own)] if own else []) + [BUNDLED]
     for wanted in (data, DEFAULT_DATA):
         for folder in folders:
-            path = folder / task / f"{_file_name(wanted)}.json"
+            path = folder / task / f"{slug(wanted)}.json"
             if path.is_file():
                 try:
                     return TunedCell.model_validate(read_json(path, "tuned settings"))
                 except pydantic.ValidationError:
                     raise ValueError(f"tuned settings {path}: are damaged; write them anew with `mpo tune`") from None
     return None
-
-
-def _file_name(data: str) -> str:
-    return data.replace(":", "").replace("+", "_").replace("=", "").replace(",", "_")

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import jax
 import numpy as np
 
 from adapters.arena import Arena
@@ -12,6 +13,7 @@ from adapters.watch import Watch
 from mpo_core.catalogue import CatalogueEntry, catalogue_entry, make_objective
 from mpo_core.objectives.entry import TuningRange
 from mpo_core.race import Entrant, RaceSettings
+from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.statistics import mean_interval
 
 BASELINES = ("sft", "dpo", "orpo", "simpo", "cpo", "tempo")
@@ -33,7 +35,7 @@ def tune(arena: Arena, ids: tuple[str, ...], settings: TuningSettings, command: 
     Args:
         command: what to write down as the way to repeat this.
     """
-    tokens = settings.race.rows.length * arena.task.action_size
+    tokens = mean_tokens(arena, settings.race.rows.length)
     candidates = [(id, choice) for id in ids for choice in _choices(catalogue_entry(id), settings, tokens)]
     epochs = settings.race.inner.epochs
     entrants = [
@@ -56,20 +58,31 @@ def tune(arena: Arena, ids: tuple[str, ...], settings: TuningSettings, command: 
         provenance={
             "rows": dataclasses.asdict(race.rows), "inner": dataclasses.asdict(race.inner),
             "evaluation": dataclasses.asdict(race.evaluation), "seed": race.seed, "stream": race.stream.name.lower(),
-            "bin_width": arena.card.bin_width, "backend": arena.task.backend,
+            "tokens": round(tokens, 1), "bin_width": arena.card.bin_width, "backend": arena.task.backend,
             "versions": versions(), "devices": devices(),
         },
         objectives=objectives,
     )  # fmt: skip
 
 
-def scaled_range(range_: TuningRange, tokens: int) -> tuple[float, float]:
+def mean_tokens(arena: Arena, length: int) -> float:
+    """Mean length in tokens of the two agents' trajectories, early ends counted."""
+    agent = np.repeat(np.arange(2), arena.program.lanes // 2)
+    keys = [
+        jax.random.split(stream_key(0, Stream.TUNING, 2**31 - 1, purpose), len(agent))
+        for purpose in (Purpose.START_STATES, Purpose.ACTIONS)
+    ]
+    done = arena.program.trajectories(arena.agents, agent, (keys[0], keys[1]), horizon=length)
+    return float(np.mean(done.tokens))
+
+
+def scaled_range(range_: TuningRange, tokens: float) -> tuple[float, float]:
     """The range searched on trajectories of so many tokens."""
     factor = TOKENS_OF_PUBLISHED_RANGES / tokens if range_.scale == "sum" else 1.0
     return range_.low * factor, range_.high * factor
 
 
-def _choices(entry: CatalogueEntry, settings: TuningSettings, tokens: int) -> list[dict[str, float]]:
+def _choices(entry: CatalogueEntry, settings: TuningSettings, tokens: float) -> list[dict[str, float]]:
     """The published default, then settings drawn from the ranges; an objective without ranges has its default alone."""
     generator = np.random.default_rng([settings.race.seed, int(settings.race.stream), *entry.id.encode()])
     drawn: list[dict[str, float]] = [{}]
@@ -78,7 +91,7 @@ def _choices(entry: CatalogueEntry, settings: TuningSettings, tokens: int) -> li
     return drawn
 
 
-def _draw(range_: TuningRange, tokens: int, generator: np.random.Generator) -> float:
+def _draw(range_: TuningRange, tokens: float, generator: np.random.Generator) -> float:
     low, high = scaled_range(range_, tokens)
     if range_.log:
         return float(f"{math.exp(generator.uniform(math.log(low), math.log(high))):.4g}")

@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 class Watch(Protocol):
     """Stages one after another, each with a known amount of work."""
 
-    def stage(self, title: str, total: int, unit: str) -> None:
-        """A stage begins; the one before it is over."""
+    def stage(self, title: str, total: int, unit: str, done: int = 0) -> None:
+        """A stage begins, or goes on where an interrupted run left it; the one before it is over."""
         ...
 
     def advance(self, amount: int) -> None:
@@ -19,15 +19,22 @@ class Watch(Protocol):
         """A generation of the search is done."""
         ...
 
+    def note(self, text: str) -> None:
+        """Something that a person should know."""
+        ...
+
 
 class Silent:
     """Nobody watches."""
 
-    def stage(self, title: str, total: int, unit: str) -> None:
+    def stage(self, title: str, total: int, unit: str, done: int = 0) -> None:
         """Ignored."""
 
     def advance(self, amount: int) -> None:
         """Ignored."""
 
     def generation(self, record: dict[str, Any]) -> None:
+        """Ignored."""
+
+    def note(self, text: str) -> None:
         """Ignored."""

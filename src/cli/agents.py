@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door
+from cli.door import at_the_door, check_folder, interruptible
 
 app = typer.Typer(help="Reference agents of the tasks: train them, list them.", no_args_is_help=True)
 
@@ -22,10 +22,14 @@ def train(
         from adapters.tasks import task_spec
 
         task_spec(task)
+        check_folder("--out", out)
     from adapters.agent_training import settings_for, train_agents
     from adapters.agents import AGENTS_DIR_VARIABLE
 
-    train_agents(task, settings_for(task, steps=steps, seed=seed), out, lambda line: typer.echo(line, err=True))
+    with interruptible(
+        "Run the same command again: a finished PPO run is not repeated, an unfinished one starts over."
+    ):
+        train_agents(task, settings_for(task, steps=steps, seed=seed), out, lambda line: typer.echo(line, err=True))
     typer.echo(f"Written to {out / task}; to use these agents: export {AGENTS_DIR_VARIABLE}={out.resolve()}")
 
 
@@ -50,12 +54,9 @@ def list_agents(
     if as_json:
         typer.echo(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))
         return
-    typer.echo(f"{'task':<12} {'backend':<11} {'agent':<9} {'steps':>10}  {'sampled actions':<27} mode actions")
+    line = "{:<11} {:<10} {:<8} {:>9}  {:<18} {:<17}"
+    typer.echo(line.format("task", "backend", "agent", "steps", "sampled actions", "mode actions").rstrip())
     for card in cards:
         for role, record in (("original", card.original), ("target", card.target)):
-            returns = [
-                f"{found.return_:.1f} [{found.low:.1f}, {found.high:.1f}]" for found in (record.sampled, record.mode)
-            ]
-            typer.echo(
-                f"{card.task:<12} {card.backend:<11} {role:<9} {record.steps:>10,}  {returns[0]:<27} {returns[1]}"
-            )
+            returns = [f"{r.return_:.0f} [{r.low:.0f}, {r.high:.0f}]" for r in (record.sampled, record.mode)]
+            typer.echo(line.format(card.task, card.backend, role, f"{record.steps:,}", *returns).rstrip())

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door
+from cli.door import at_the_door, interruptible
 
 app = typer.Typer(help="Preference data.", no_args_is_help=True)
 
@@ -43,7 +43,7 @@ def describe(
 
         typer.echo(json.dumps(describe_rows(Arena(task), spec, size, seed, Silent()), indent=2))
         return
-    with Display(screen) as display:
+    with interruptible("Nothing was written."), Display(screen) as display:
         found = describe_rows(Arena(task), spec, size, seed, display)
     for name, value in found.items():
         screen.print(f"{name.replace('_', ' '):<34} {f'{value:.4g}' if isinstance(value, float) else value}")

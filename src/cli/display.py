@@ -1,12 +1,11 @@
 """What a person sees of long work: a bar with an ETA on a terminal, plain lines elsewhere; and the final tables."""
 
-import math
 import time
 from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -17,9 +16,9 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 def console() -> Console:
-    """Standard output; without a terminal, 100 columns."""
+    """Standard output; without a terminal, 80 columns."""
     out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=100)
+    return out if out.is_terminal else Console(highlight=False, width=80)
 
 
 class Display:
@@ -27,13 +26,13 @@ class Display:
 
     def __init__(self, out: Console, marks: dict[str, float] | None = None):
         self._out, self._marks = out, marks or {}
-        self._means: list[float] = []
+        self._means: list[float | None] = []
         self._last: dict[str, Any] | None = None
         self._stage = ("", 0, "")
-        self._done, self._began, self._said = 0, 0.0, 0.0
+        self._done, self._first, self._began, self._said = 0, 0, 0.0, 0.0
         self._progress = Progress(
-            TextColumn("{task.description:<22}"), BarColumn(bar_width=20), TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[amount]}"), TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(),
+            TextColumn("{task.description:<21}"), BarColumn(bar_width=16), TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[amount]}"), TextColumn("eta"), TimeRemainingColumn(),
             console=out,
         )  # fmt: skip
         self._task = None
@@ -46,18 +45,19 @@ class Display:
             self._live.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._finish_stage()
+    def __exit__(self, failure: object, *_: object) -> None:
+        if failure is None:
+            self._finish_stage()
         if self._live:
             self._live.stop()
 
-    def stage(self, title: str, total: int, unit: str) -> None:
-        """A stage begins."""
+    def stage(self, title: str, total: int, unit: str, done: int = 0) -> None:
+        """A stage begins, or goes on where it was left."""
         self._finish_stage()
-        self._stage, self._done = (title, total, unit), 0
+        self._stage, self._done, self._first = (title, total, unit), done, done
         self._began = self._said = time.monotonic()
         if self._live:
-            self._task = self._progress.add_task(title, total=total, amount=self._amount())
+            self._task = self._progress.add_task(title, total=total, completed=done, amount=self._amount())
 
     def advance(self, amount: int) -> None:
         """So much more is done."""
@@ -78,6 +78,10 @@ class Display:
         else:
             self._out.print(f"  {_generation_line(record)}  ({record['seconds']:.1f} s, {self._eta(1)} to go)")
 
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        self._out.print(Text(text))
+
     def _finish_stage(self) -> None:
         title, _, unit = self._stage
         if not title:
@@ -94,8 +98,8 @@ class Display:
         return f"{_count(self._done)}/{_count(total)} {_plural(unit)}"
 
     def _eta(self, ahead: int = 0) -> str:
-        done, total = self._done + ahead, self._stage[1]
-        return _duration((time.monotonic() - self._began) / done * (total - done)) if done else "?"
+        here, left = self._done + ahead - self._first, self._stage[1] - self._done - ahead
+        return _duration((time.monotonic() - self._began) / here * left) if here else "?"
 
     def _picture(self) -> Group:
         if self._last is None or self._stage[2] != "generation":
@@ -103,7 +107,7 @@ class Display:
         lines = [Text(_generation_line(self._last), no_wrap=True), Text(f"search mean  {_sparkline(self._means)}")]
         if self._marks:
             marks = "  ".join(f"{name} {score:.2f}" for name, score in self._marks.items())
-            lines.append(Text(f"tuned marks  {marks}", style="dim", no_wrap=True))
+            lines.append(Text(f"tuned, horizon 1000, tuning units:  {marks}", style="dim", no_wrap=True))
         return Group(self._progress, *lines)
 
 
@@ -125,7 +129,7 @@ def report_table(report: Report) -> Table:
         style = "bold" if row.name in ("discovered", best) else ""
         mode = row.interval(mode=True)
         table.add_row(
-            row.name, str(row.interval()), "-" if math.isnan(mode.estimate) else f"{mode.estimate:.3f}", row.note,
+            Text(row.name), Text(str(row.interval())), f"{mode.estimate:.3f}", Text(row.note),
             style=style, end_section=row is report.rows[-3],
         )  # fmt: skip
     return table
@@ -144,13 +148,17 @@ def difference_lines(report: Report) -> list[str]:
 def _generation_line(record: dict[str, Any]) -> str:
     failed = f"  failed {record['failed']}" if record["failed"] else ""
     return (
-        f"generation {record['generation'] + 1:>3}  mean {record['mean']:.3f}  start {record['start']:.3f}  "
-        f"best {record['best']:.3f}{failed}"
+        f"generation {record['generation'] + 1:>3}  mean {_score(record['mean'])}  start {_score(record['start'])}  "
+        f"best {_score(record['best'])}{failed}"
     )
 
 
-def _sparkline(values: list[float], width: int = 60) -> str:
-    shown = [value for value in values[-width:] if math.isfinite(value)]
+def _score(value: float | None) -> str:
+    return "failed" if value is None else f"{value:.3f}"
+
+
+def _sparkline(values: list[float | None], width: int = 60) -> str:
+    shown = [value for value in values[-width:] if value is not None]
     if not shown:
         return ""
     low, span = min(shown), max(max(shown) - min(shown), 1e-9)

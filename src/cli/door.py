@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import typer
 
@@ -24,6 +25,8 @@ def at_the_door() -> Iterator[None]:
         yield
     except ValueError as error:
         raise refuse(str(error)) from None
+    except OSError as error:
+        raise refuse(f"{error.filename or 'a file'}: {error.strerror}") from None
 
 
 @contextlib.contextmanager
@@ -52,6 +55,19 @@ class _Terminated(BaseException):
 def _terminate(signum: int, frame: object) -> None:
     del signum, frame
     raise _Terminated
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Refuses a folder that can be neither written to nor made.
+
+    Raises:
+        ValueError: it, or what it would lie in, is a file or not writable.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{option} {folder}: {existing} is a file, not a folder")
+    if not os.access(existing, os.W_OK):
+        raise ValueError(f"{option} {folder}: {existing} cannot be written to")
 
 
 def quiet_exit() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.door import at_the_door, interruptible
+from cli.door import at_the_door, check_folder, interruptible
 
 _PROCESS_START = time.monotonic()
 
@@ -39,7 +39,7 @@ def meta_train(
     }  # fmt: skip
     settings = None
     with at_the_door():
-        from adapters.agents import load_card
+        from adapters.agents import load_agents
         from adapters.config import build_config, parse_override, read_config_file
 
         if resume is not None:
@@ -49,9 +49,13 @@ def meta_train(
             file_layer = read_config_file(config) if config is not None else {}
             overrides = [parse_override(text) for text in set_ or []]
             settings = build_config(file_layer, _present(given), *overrides)
-            load_card(settings.task)
+            load_agents(settings.task)
+            from adapters.tuned import load_tuned
+
+            load_tuned(settings.task, settings.data)
+            settings = _resolved(settings)
             _check_start(settings.init, settings.temporal)
-            _check_out(out)
+            check_folder("--out", out)
     _run(settings, out, resume)
 
 
@@ -61,16 +65,19 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if value is not None and value != {}}
 
 
+def _resolved(settings: Any) -> Any:
+    """An objective file by its full path, so that the run can be resumed from anywhere."""
+    from adapters.objective_files import is_path
+
+    return (
+        settings.model_copy(update={"init": str(Path(settings.init).resolve())}) if is_path(settings.init) else settings
+    )
+
+
 def _check_start(init: str, temporal: bool) -> None:
     from adapters.objective_files import learned_start
 
     learned_start(init, temporal)
-
-
-def _check_out(out: Path) -> None:
-    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise ValueError(f"--out {out}: {existing} is a file, not a folder")
 
 
 def _run(settings: Any, out: Path, resume: Path | None) -> None:
@@ -96,12 +103,13 @@ def _search_and_show(folder: Any, settings: Any) -> None:
     with at_the_door():
         training = MetaTraining(folder, settings, Silent())
         marks = training.marks()
-        training.finished()
+        finished = training.finished() is not None
     screen = console()
+    doing = "Finished run" if finished else "Searching"
     screen.print(
-        f"Searching on [bold]{settings.task}[/], {settings.data}, preset {settings.preset}, seed {settings.seed}"
+        f"{doing} on {settings.task}, {settings.data}, preset {settings.preset}, seed {settings.seed}", markup=False
     )
-    screen.print(f"Run folder: {folder}", soft_wrap=True)
+    screen.print(f"Run folder: {folder}", soft_wrap=True, markup=False)
     with (
         interruptible(f"Continue with: mpo meta-train --resume {folder}"),
         Display(screen, marks) as display,
@@ -114,9 +122,8 @@ def _search_and_show(folder: Any, settings: Any) -> None:
     for line in difference_lines(report):
         screen.print(line)
     screen.print()
-    screen.print(f"Run folder   {folder}", soft_wrap=True)
-    screen.print(f"Figures      {folder}/figures/fitness.png, {folder}/figures/maps.png", soft_wrap=True)
+    screen.print(f"Run folder   {folder}", soft_wrap=True, markup=False)
+    screen.print(f"Figures      {folder}/figures/fitness.png, {folder}/figures/maps.png", soft_wrap=True, markup=False)
     screen.print(f"Took         {(time.monotonic() - _PROCESS_START) / 60:.1f} minutes")
-    screen.print(
-        f"Next         mpo train --task {settings.task} --data {settings.data} --objective {folder}", soft_wrap=True
-    )
+    again = f"mpo train --task {settings.task} --data {settings.data} --preset {settings.preset} --objective {folder}"
+    screen.print(f"Next         {again}", soft_wrap=True, markup=False)

@@ -27,12 +27,15 @@ def train(
 
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
         load_card(task)
-        from adapters.objective_files import is_path, load_objective
+        from adapters.objective_files import is_path, load_objective, read_objective
         from mpo_core.catalogue import catalogue_entry
 
-        loaded = load_objective(objective)
-        total = config.inner.epochs
-        own = 0 if is_path(objective) else catalogue_entry(objective.partition(":")[0]).sft_epochs_of(total)
+        loaded, total = load_objective(objective), config.inner.epochs
+        own = (
+            read_objective(Path(objective))[0]["provenance"].get("inner", {}).get("sft_epochs", 0)
+            if is_path(objective)
+            else catalogue_entry(objective.partition(":")[0]).sft_epochs_of(total)
+        )
         epochs = own if sft_epochs is None else sft_epochs
         if epochs > total:
             raise ValueError(f"--sft-epochs {epochs}: preset {preset} has {total} epochs in all")
@@ -45,7 +48,7 @@ def train(
 
     race = RaceSettings(
         spec=parse_data_spec(config.data), rows=config.rows, inner=config.inner, evaluation=config.report.evaluation,
-        seed=seed, stream=Stream.REPORTING, units=units,
+        seed=seed, stream=Stream.SELECTION, units=units,
     )  # fmt: skip
     screen = console()
     with interruptible("Nothing was written."), Display(screen) as display:

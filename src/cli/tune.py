@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door, interruptible
+from cli.door import at_the_door, check_folder, interruptible
 
 
 def tune(
@@ -25,6 +25,7 @@ def tune(
 
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
         load_card(task)
+        check_folder("--out", out)
         from adapters.tuning import BASELINES
         from mpo_core.catalogue import catalogue_entry
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Interval as Interval,
         interquartile_mean as interquartile_mean,
         paired_difference as paired_difference,
+        probability_of_improvement as probability_of_improvement,
         stratified_bootstrap as stratified_bootstrap,
     )
     from mpo_core.task import Task as Task, TaskState as TaskState
@@ -51,6 +52,7 @@ _HOMES = {
     "objective_ids": "mpo_core.catalogue",
     "paired_difference": "mpo_core.statistics",
     "parse_data_spec": "mpo_core.data_spec",
+    "probability_of_improvement": "mpo_core.statistics",
     "row_log_probs": "mpo_core.inner_loop",
     "stratified_bootstrap": "mpo_core.statistics",
 }
@@ -76,6 +78,7 @@ __all__ = [
     "objective_ids",
     "paired_difference",
     "parse_data_spec",
+    "probability_of_improvement",
     "row_log_probs",
     "stratified_bootstrap",
 ]

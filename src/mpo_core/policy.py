@@ -5,7 +5,7 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Float
 
 from mpo_core.arrays import AnyArray
 
@@ -52,13 +52,6 @@ class GaussianPolicy(eqx.Module):
         for layer in self.layers[:-1]:
             hidden = activation(hidden @ layer.kernel + layer.bias)
         return hidden @ self.layers[-1].kernel + self.layers[-1].bias
-
-    def sample(
-        self, observation: Float[AnyArray, "*any observation"], *, key: PRNGKeyArray
-    ) -> Float[AnyArray, "*any action"]:
-        """A random action."""
-        mode = self.mode(observation)
-        return mode + self.scale * jax.random.normal(key, mode.shape)
 
     def step_log_prob(
         self, observation: Float[AnyArray, "*any observation"], action: Float[AnyArray, "*any action"]

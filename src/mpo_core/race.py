@@ -57,6 +57,8 @@ class RaceReturns(eqx.Module):
 
     sampled: Float[np.ndarray, "entrant unit"]
     mode: Float[np.ndarray, "entrant unit"]
+    clamped: Float[np.ndarray, "entrant unit"]
+    """Share of trajectories, over all updates, whose mean token log-prob lay above the clamp of logits."""
 
 
 class Race:
@@ -76,15 +78,15 @@ class Race:
             advance: told what is under way ("data", "train", "judge") and how many of `steps` are done.
         """
         settings = self._settings
-        policies = []
+        trained = []
         for first in range(0, settings.units, self._units_at_once()):
             batch = range(first, min(first + self._units_at_once(), settings.units))
             units = self._make_units(batch, advance)
-            policies.append(self._train_all(entrants, units, len(batch), advance))
-        whole = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *policies)
+            trained.append(self._train_all(entrants, units, len(batch), advance))
+        whole, clamped = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *trained)
         sampled = self._judge(whole, 1.0, advance)
         mode = self._judge(whole, 0.0, advance) if settings.mode_actions else np.full_like(sampled, np.nan)
-        return RaceReturns(sampled, mode)
+        return RaceReturns(sampled, mode, clamped)
 
     def steps(self, entrants: int) -> dict[str, int]:
         """How far `advance` will count for each part of the work."""
@@ -124,8 +126,8 @@ class Race:
 
     def _train_all(
         self, entrants: list[Entrant], units: Units, count: int, advance: Callable[[str, int], None]
-    ) -> GaussianPolicy:
-        """Policies with leading axes (entrant, unit), on the host."""
+    ) -> tuple[GaussianPolicy, np.ndarray]:
+        """Policies and clamp rates with leading axes (entrant, unit), on the host."""
         trained: list = [None] * len(entrants)
         for sft_epochs in sorted({entrant.sft_epochs for entrant in entrants}):
             group = [i for i, entrant in enumerate(entrants) if entrant.sft_epochs == sft_epochs]
@@ -137,7 +139,7 @@ class Race:
 
     def _train_group(
         self, stacked, entrants: int, sft_epochs: int, units: Units, count: int, advance
-    ) -> GaussianPolicy:
+    ) -> tuple[GaussianPolicy, np.ndarray]:
         train = self._train_program(sft_epochs)
         entrant, unit = (index.reshape(-1) for index in np.indices((entrants, count)))
         size = -(-JOBS_A_CALL // self._program.mesh.size) * self._program.mesh.size
@@ -156,8 +158,10 @@ class Race:
             inner = dataclasses.replace(self._settings.inner, sft_epochs=sft_epochs)
             original, mesh = self._original, self._program.mesh
 
-            def program(jobs: Jobs, units: Units) -> GaussianPolicy:
-                return train_jobs(jobs, jax.tree.map(lambda _: None, jobs.objective), units, original, inner, mesh)[0]
+            def program(jobs: Jobs, units: Units) -> tuple[GaussianPolicy, Array]:
+                nothing = jax.tree.map(lambda _: None, jobs.objective)
+                policies, trace = train_jobs(jobs, nothing, units, original, inner, mesh)
+                return policies, trace.clamped.mean(1)
 
             self._train[sft_epochs] = jax.jit(program)
         return self._train[sft_epochs]
