@@ -93,7 +93,7 @@ def test_the_shim_leaves_an_existing_function_alone(monkeypatch):
 
 def test_braxs_two_callbacks_make_snapshots_in_either_order(brax_policy):
     seen = []
-    recorder = ppo._Recorder(seen.append)
+    recorder = ppo._Recorder(seen.append, "relu")
     metrics = {"eval/episode_reward": 3.0}
     recorder.evaluated(0, metrics)
     recorder.parameters(0, None, brax_policy[0])

@@ -29,7 +29,7 @@ def test_every_preset_is_valid_and_honoured(task, preset):
 
 
 def test_later_layers_win():
-    file = {"task": "hopper", "preset": "smoke", "search": {"generations": 7, "episodes": 3}, "seed": 1}
+    file = {"task": "ant", "preset": "smoke", "search": {"generations": 7, "episodes": 3}, "seed": 1}
     options = {"search": {"generations": 9}, "seed": 2}
     override = parse_override("search.generations=11")
     assert build_config(file).search.horizon == PRESETS["smoke"]["search"]["horizon"]

@@ -50,7 +50,7 @@ def test_it_succeeds_and_names_what_comes_next(run):
     assert found.exit_code == 0, found.output
     assert all(name in found.stdout for name in [*ROWS, "original", "target", "discovered - start"])
     flat = found.stdout.replace("\n", "")
-    assert f"mpo train --task halfcheetah --data mixed:0.75 --objective {folder}" in flat
+    assert f"mpo train --task halfcheetah --data mixed:0.75 --preset smoke --objective {folder}" in flat
     assert f"{folder}/figures/fitness.png" in flat
 
 

@@ -53,9 +53,9 @@ def meta_train(
             from adapters.tuned import load_tuned
 
             load_tuned(settings.task, settings.data)
-            settings = _resolved(settings)
             _check_start(settings.init, settings.temporal)
             check_folder("--out", out)
+            settings = _resolved(settings)
     _run(settings, out, resume)
 
 
