@@ -28,7 +28,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "rows": {"count": 128, "length": 200},
         "search": {
-            "generations": 44,
+            "generations": 36,
             "datasets": 4,
             "spread": True,
             "bank_pairs": 512,
