@@ -174,3 +174,7 @@ def test_a_configuration_is_a_value():
     assert config == RunConfig.model_validate(config.model_dump())
     with pytest.raises(ValueError, match="frozen"):
         config.seed = 3
+
+
+def test_a_minibatch_larger_than_the_data_is_refused():
+    assert "inner.minibatch (16)" in refusal({"task": "ant", "preset": "smoke", "inner": {"minibatch": 16}})

@@ -141,3 +141,12 @@ def test_ids_are_no_paths():
     assert not any(map(is_path, ("dpo", "tempo:beta=0.5", "nosuch")))
     assert all(map(is_path, ("runs/x", "my.json", "objective.safetensors")))
     np.testing.assert_allclose(load_objective("dpo:beta=0.25").beta, jnp.float32(0.25))
+
+
+def test_a_folder_does_not_hide_an_objective_of_its_name(tmp_path, monkeypatch):
+    (tmp_path / "tempo").mkdir()
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert not is_path("tempo")
+    assert not is_path("tempo:beta=3")
+    assert is_path("mine")

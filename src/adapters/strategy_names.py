@@ -16,8 +16,6 @@ _CLASSES = {
     "rm_es": ("Rm_ES", "rank-m evolution strategy"),
     "learned_es": ("LearnedES", "a learned strategy (LES)"),
     "discovered_es": ("DiscoveredES", "a discovered strategy (DES)"),
-    "hill_climbing": ("HillClimbing", "stochastic hill climbing"),
-    "simulated_annealing": ("SimulatedAnnealing", "simulated annealing"),
 }
 _EVEN = ("openes", "pgpe", "ars", "cr_fm_nes")
 

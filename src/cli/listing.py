@@ -6,11 +6,22 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer(help="List tasks, objectives, strategies and kinds of data.", no_args_is_help=True)
+LEGEND = """
+w chosen, l rejected; lw, ll summed log-probs; mw, ml their means over nw, nl
+tokens; rw, rl sums under the reference; a = lw - rw, b = ll - rl, D = a - b,
+A = a / nw, B = b / nl, P = lw - ll; m reward margin; t progress.
+member: place in the Mirror Preference Optimization class: M0 without, MR with
+reference; -bar on mean token log-probs; ~row up to a constant of the row."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON array of objects with a name.")]
 
 
 @app.command()
-def tasks(as_json: AsJson = False) -> None:
+def tasks(as_json: LEGEND = """
+w chosen, l rejected; l* summed log-probs, m* means over tokens (mw = lw / nw), r* under the reference
+a = lw - rw, b = ll - rl, D = a - b, A = a / nw, B = b / nl, t progress
+member of the Mirror Preference Optimization class: M0 without, MR with reference, -bar on mean token
+log-probs, ~row up to a constant of the row, w up to a row weight"""
+AsJson = False) -> None:
     """Tasks with the return of their original and target agents (sampled actions, 95 % interval)."""
     from adapters.agents import AgentsCard, load_card
     from adapters.tasks import TASKS
@@ -27,11 +38,16 @@ def tasks(as_json: AsJson = False) -> None:
             card = None
         agents = {role: returns(card, role) if card else None for role in ("original", "target")}
         found.append({"name": spec.name, "backend": spec.backend, "description": spec.description} | agents)
-    _show(found, as_json, ("name", "backend", "original", "target", "description"))
+    _show(found, as_json, ("name", "backend", "original", "target"))
 
 
 @app.command()
-def objectives(as_json: AsJson = False) -> None:
+def objectives(as_json: LEGEND = """
+w chosen, l rejected; l* summed log-probs, m* means over tokens (mw = lw / nw), r* under the reference
+a = lw - rw, b = ll - rl, D = a - b, A = a / nw, B = b / nl, t progress
+member of the Mirror Preference Optimization class: M0 without, MR with reference, -bar on mean token
+log-probs, ~row up to a constant of the row, w up to a row weight"""
+AsJson = False) -> None:
     """Hand-written objectives."""
     from adapters.objective_files import canonical_text
     from mpo_core.catalogue import catalogue
@@ -46,10 +62,17 @@ def objectives(as_json: AsJson = False) -> None:
         for entry in catalogue()
     ]  # fmt: skip
     _show(found, as_json, ("name", "member", "settings", "formula"))
+    if not as_json:
+        typer.echo(LEGEND)
 
 
 @app.command()
-def strategies(as_json: AsJson = False) -> None:
+def strategies(as_json: LEGEND = """
+w chosen, l rejected; l* summed log-probs, m* means over tokens (mw = lw / nw), r* under the reference
+a = lw - rw, b = ll - rl, D = a - b, A = a / nw, B = b / nl, t progress
+member of the Mirror Preference Optimization class: M0 without, MR with reference, -bar on mean token
+log-probs, ~row up to a constant of the row, w up to a row weight"""
+AsJson = False) -> None:
     """Evolution strategies that `--strategy` takes."""
     from adapters.strategy_names import strategy_description, strategy_names
 
@@ -58,7 +81,12 @@ def strategies(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def data(as_json: AsJson = False) -> None:
+def data(as_json: LEGEND = """
+w chosen, l rejected; l* summed log-probs, m* means over tokens (mw = lw / nw), r* under the reference
+a = lw - rw, b = ll - rl, D = a - b, A = a / nw, B = b / nl, t progress
+member of the Mirror Preference Optimization class: M0 without, MR with reference, -bar on mean token
+log-probs, ~row up to a constant of the row, w up to a row weight"""
+AsJson = False) -> None:
     """Terms of a data specification; join them by + in any order."""
     from mpo_core.data_spec import TERMS
 
@@ -75,7 +103,7 @@ def _show(found: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...]) 
 
     table = Table(show_edge=False, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == "name")
+        table.add_column(column, overflow="fold", no_wrap=column in ("name", "original", "target"))
     for entry in found:
         table.add_row(*(_cell(entry[column]) for column in columns))
     console().print(table)

@@ -57,11 +57,13 @@ def train(
     screen.print(f"{objective} on {task}, {config.data}: normalised score (original 0, target 1)", soft_wrap=True)
     screen.print(f"  sampled actions  {sampled}")
     screen.print(f"  mode actions     {mode}")
+    clamped = float(scores.clamped.mean())
+    screen.print(f"  clamped          {clamped:.2%} of trajectories had a mean token log-prob above log(1 - 1e-6)")
     screen.print(f"  {epochs} epochs of SFT first, {units} units, mean with 95 % t interval")
     if out is not None:
         from adapters.files import write_json
 
         found = {"objective": objective, "task": task, "data": config.data, "seed": seed, "sft_epochs": epochs}
-        values = {"sampled": scores.sampled[0].tolist(), "mode": scores.mode[0].tolist()}
+        values = {"sampled": scores.sampled[0].tolist(), "mode": scores.mode[0].tolist(), "clamped": clamped}
         with interruptible("The scores above were not written."):
             write_json(out, found | values)

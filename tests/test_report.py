@@ -1,0 +1,88 @@
+"""The final table: failed units, notes on tuning, and what may be pooled."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from adapters.arena import FAILED_SCORE, Arena
+from adapters.config import build_config
+from adapters.report import Report, Row, load_reports, pooled_differences
+from adapters.tuned import load_tuned
+from cli.display import console, difference_lines, report_table
+from mpo_core.settings import EvaluationSettings, RowSettings
+
+NAMES = ("sft", "orpo", "start", "discovered")
+
+
+def make_report(seed, tmp_path=None, **changes):
+    scores = np.random.default_rng(seed).normal(size=(len(NAMES), 5)) * 0.1 + np.arange(len(NAMES))[:, None]
+    rows = [
+        Row(name=name, note="a [b] note", sampled=list(row), mode=list(row + 1), clamped=0.0)
+        for name, row in zip(NAMES, scores, strict=True)
+    ]
+    fields = {"task": "ant", "data": "base", "preset": "quick", "init": "tempo", "units": 5, "original": 1.0, "target": 2.0}
+    report = Report(seed=seed, rows=rows, **(fields | changes))
+    if tmp_path is not None:
+        folder = tmp_path / f"{seed}-{len(list(tmp_path.iterdir()))}"
+        report.save(folder)
+        return folder
+    return report
+
+
+def test_scores_that_are_no_numbers_count_as_failed_not_as_missing():
+    card = dataclasses.make_dataclass("Card", ["horizon", "original", "target"])
+    agent = dataclasses.make_dataclass("Agent", ["sampled"])
+    measured = dataclasses.make_dataclass("Measured", ["return_"])
+    arena = Arena("halfcheetah")
+    arena.__dict__["card"] = card(10, agent(measured(100.0)), agent(measured(300.0)))
+    found = arena.normalised(np.array([[100.0, np.nan, 300.0, -np.inf]]), EvaluationSettings(horizon=10))
+    np.testing.assert_allclose(found, [[0.0, FAILED_SCORE, 1.0, FAILED_SCORE]])
+
+
+def test_a_horizon_at_which_the_target_is_not_better_is_refused(monkeypatch):
+    monkeypatch.setattr(Arena, "_measured_constants", lambda self, horizon, mode: (30.0, 29.0))
+    with pytest.raises(ValueError, match="horizon 20 is too short for task 'hopper'"):
+        Arena("hopper").constants(20)
+
+
+def test_the_table_fits_80_columns_and_keeps_brackets(capsys):
+    console().print(report_table(make_report(1)))
+    shown = capsys.readouterr().out
+    assert "a [b] note" in shown
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+    assert all(len(line) <= 80 for line in difference_lines(make_report(1)))
+
+
+def test_best_hand_written_leaves_start_and_discovered_out():
+    assert make_report(1).best_hand_written().name == "orpo"
+
+
+def test_pooling_joins_the_units_of_all_runs(tmp_path):
+    folders = [make_report(seed, tmp_path) for seed in (1, 2)]
+    pooled = pooled_differences(load_reports(folders))
+    assert set(pooled) == {"sft", "orpo", "start"}
+    assert pooled["start"].units == 10
+    expected = np.concatenate([np.subtract(r.row("discovered").sampled, r.row("start").sampled) for r in load_reports(folders)])
+    np.testing.assert_allclose(pooled["start"].estimate, expected.mean())
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [({"seed": 1}, "same seed"), ({"seed": 2, "preset": "smoke"}, "preset"), ({"seed": 2, "target": 3.0}, "target")],
+)
+def test_what_does_not_belong_together_is_not_pooled(tmp_path, second, says):
+    folders = [make_report(1, tmp_path), make_report(tmp_path=tmp_path, **second)]
+    with pytest.raises(ValueError, match=says):
+        load_reports(folders)
+
+
+@pytest.mark.parametrize("task", ["halfcheetah", "hopper", "ant"])
+def test_bundled_tuning_fits_the_quick_preset_and_no_other_length(task):
+    config = build_config({"task": task})
+    cell = load_tuned(task, config.data)
+    assert cell.fits(config.data, config.rows, config.inner)
+    assert not cell.fits(config.data, RowSettings(config.rows.count, config.rows.length + 1), config.inner)
+    assert not cell.fits("base", config.rows, config.inner)
+    tried = {name: found.tried for name, found in cell.objectives.items() if name != "sft"}
+    assert set(tried.values()) == {16}  # one budget for all
