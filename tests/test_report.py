@@ -21,7 +21,15 @@ def make_report(seed, tmp_path=None, **changes):
         Row(name=name, note="a [b] note", sampled=list(row), mode=list(row + 1), clamped=0.0)
         for name, row in zip(NAMES, scores, strict=True)
     ]
-    fields = {"task": "ant", "data": "base", "preset": "quick", "init": "tempo", "units": 5, "original": 1.0, "target": 2.0}
+    fields = {
+        "task": "ant",
+        "data": "base",
+        "preset": "quick",
+        "init": "tempo",
+        "units": 5,
+        "original": 1.0,
+        "target": 2.0,
+    }
     report = Report(seed=seed, rows=rows, **(fields | changes))
     if tmp_path is not None:
         folder = tmp_path / f"{seed}-{len(list(tmp_path.iterdir()))}"
@@ -63,7 +71,9 @@ def test_pooling_joins_the_units_of_all_runs(tmp_path):
     pooled = pooled_differences(load_reports(folders))
     assert set(pooled) == {"sft", "orpo", "start"}
     assert pooled["start"].units == 10
-    expected = np.concatenate([np.subtract(r.row("discovered").sampled, r.row("start").sampled) for r in load_reports(folders)])
+    expected = np.concatenate(
+        [np.subtract(r.row("discovered").sampled, r.row("start").sampled) for r in load_reports(folders)]
+    )
     np.testing.assert_allclose(pooled["start"].estimate, expected.mean())
 
 

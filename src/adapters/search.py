@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from adapters.search_settings import SearchSettings
 from adapters.strategies import Strategy
@@ -31,6 +31,8 @@ class SearchState(eqx.Module):
     mean_sum: PyTree
     """Sum of the search means of the last quarter of the search: their average is what the search returns."""
     mean_count: Int[Array, ""]
+    seed: Int[Array, ""]
+    """Carried rather than compiled in: a search with another seed finds its program in the cache."""
 
 
 class GenerationScores(eqx.Module):
@@ -73,7 +75,8 @@ class SearchProgram:
     def start(self) -> SearchState:
         """The state before generation 0."""
         zeros = jax.tree.map(jnp.zeros_like, self._start)
-        return self.place(SearchState(self._strategy.init(self._problem.seed), zeros, jnp.zeros((), jnp.int32)))
+        seed = self._problem.seed
+        return self.place(SearchState(self._strategy.init(seed), zeros, jnp.zeros((), jnp.int32), jnp.int32(seed)))
 
     def place(self, tree: PyTree) -> PyTree:
         """Puts arrays on every device of the mesh, where `step` expects them: elsewhere it would compile anew."""
@@ -88,25 +91,24 @@ class SearchProgram:
     def _generation(
         self, state: SearchState, generation: Int[Array, ""], bank: PairBank
     ) -> tuple[SearchState, GenerationScores]:
-        seed = self._problem.seed
+        seed = state.seed
         population, strategy = self._strategy.ask(state.strategy, key=stream_key(seed, Stream.STRATEGY, 1, generation))
         mean = self._strategy.mean(strategy)
         candidates = jax.tree.map(
             lambda *leaves: jnp.concatenate([leaves[0][None], leaves[1][None], leaves[2]]),
             mean, self._start, population,
         )  # fmt: skip
-        scores = self._scores(candidates, bank, generation)
+        scores = self._scores(candidates, bank, stream_key(seed, Stream.SEARCH, generation))
         strategy = self._strategy.tell(
             strategy, population, scores.members, key=stream_key(seed, Stream.STRATEGY, 2, generation)
         )
         late = (generation >= self._settings.generations * 3 // 4).astype(jnp.int32)
         after = self._strategy.mean(strategy)
         total = jax.tree.map(lambda done, new: done + late * new, state.mean_sum, after)
-        return SearchState(strategy, total, state.mean_count + late), scores
+        return SearchState(strategy, total, state.mean_count + late, seed), scores
 
-    def _scores(self, candidates: PyTree, bank: PairBank, generation: Int[Array, ""]) -> GenerationScores:
+    def _scores(self, candidates: PyTree, bank: PairBank, key: PRNGKeyArray) -> GenerationScores:
         problem, settings = self._problem, self._settings
-        key = stream_key(problem.seed, Stream.SEARCH, generation)
         unit_key = jax.vmap(lambda unit: jax.random.fold_in(key, unit))(jnp.arange(settings.datasets))
 
         def purpose(which: Purpose) -> Array:

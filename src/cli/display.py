@@ -76,7 +76,7 @@ class Display:
         if self._live:
             self._live.update(self._picture())
         else:
-            self._out.print(f"  {_generation_line(record)}  ({record['seconds']:.1f} s, eta {self._eta(1)})")
+            self._out.print(f"{_generation_line(record)}  ({record['seconds']:.1f} s, eta {self._eta(1)})")
 
     def note(self, text: str) -> None:
         """A line of its own."""

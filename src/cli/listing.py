@@ -16,12 +16,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON array of obje
 
 
 @app.command()
-def tasks(as_json: LEGEND = """
-w chosen, l rejected; l* summed log-probs, m* means over tokens (mw = lw / nw), r* under the reference
-a = lw - rw, b = ll - rl, D = a - b, A = a / nw, B = b / nl, t progress
-member of the Mirror Preference Optimization class: M0 without, MR with reference, -bar on mean token
-log-probs, ~row up to a constant of the row, w up to a row weight"""
-AsJson = False) -> None:
+def tasks(as_json: AsJson = False) -> None:
     """Tasks with the return of their original and target agents (sampled actions, 95 % interval)."""
     from adapters.agents import AgentsCard, load_card
     from adapters.tasks import TASKS
@@ -42,12 +37,7 @@ AsJson = False) -> None:
 
 
 @app.command()
-def objectives(as_json: LEGEND = """
-w chosen, l rejected; l* summed log-probs, m* means over tokens (mw = lw / nw), r* under the reference
-a = lw - rw, b = ll - rl, D = a - b, A = a / nw, B = b / nl, t progress
-member of the Mirror Preference Optimization class: M0 without, MR with reference, -bar on mean token
-log-probs, ~row up to a constant of the row, w up to a row weight"""
-AsJson = False) -> None:
+def objectives(as_json: AsJson = False) -> None:
     """Hand-written objectives."""
     from adapters.objective_files import canonical_text
     from mpo_core.catalogue import catalogue
@@ -67,12 +57,7 @@ AsJson = False) -> None:
 
 
 @app.command()
-def strategies(as_json: LEGEND = """
-w chosen, l rejected; l* summed log-probs, m* means over tokens (mw = lw / nw), r* under the reference
-a = lw - rw, b = ll - rl, D = a - b, A = a / nw, B = b / nl, t progress
-member of the Mirror Preference Optimization class: M0 without, MR with reference, -bar on mean token
-log-probs, ~row up to a constant of the row, w up to a row weight"""
-AsJson = False) -> None:
+def strategies(as_json: AsJson = False) -> None:
     """Evolution strategies that `--strategy` takes."""
     from adapters.strategy_names import strategy_description, strategy_names
 
@@ -81,12 +66,7 @@ AsJson = False) -> None:
 
 
 @app.command()
-def data(as_json: LEGEND = """
-w chosen, l rejected; l* summed log-probs, m* means over tokens (mw = lw / nw), r* under the reference
-a = lw - rw, b = ll - rl, D = a - b, A = a / nw, B = b / nl, t progress
-member of the Mirror Preference Optimization class: M0 without, MR with reference, -bar on mean token
-log-probs, ~row up to a constant of the row, w up to a row weight"""
-AsJson = False) -> None:
+def data(as_json: AsJson = False) -> None:
     """Terms of a data specification; join them by + in any order."""
     from mpo_core.data_spec import TERMS
 

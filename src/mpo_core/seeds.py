@@ -32,7 +32,7 @@ class Purpose(enum.IntEnum):
     EVALUATION_ACTIONS = 6
 
 
-def stream_key(seed: int, stream: Stream, *levels: int | jax.Array) -> PRNGKeyArray:
+def stream_key(seed: int | jax.Array, stream: Stream, *levels: int | jax.Array) -> PRNGKeyArray:
     """The key of a stream, or of a place in it: `stream_key(seed, Stream.REPORTING, unit, Purpose.LABELS)`."""
     key = jax.random.fold_in(jax.random.key(seed), int(stream))
     for level in levels:
