@@ -34,7 +34,7 @@ def draw_fitness(path: Path, records: list[dict[str, Any]], marks: dict[str, flo
     axes.set(xlabel="generation", ylabel="normalised score", title=f"Search on {title}")
     if marks:
         axes.plot([], [], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="tuned, horizon 1000, tuning units")
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     _finish(axes)
     _save(figure, path)
 
@@ -83,10 +83,14 @@ def _values(function: AbstractMap, x: np.ndarray, time: float) -> np.ndarray:
 
 
 def _mark_baselines(axes: Axes, marks: dict[str, float]) -> None:
-    for (name, score), colour in zip(marks.items(), MARKS, strict=False):
+    """A dashed line a baseline, named at the right; names that would overlap are moved apart."""
+    ordered = sorted(marks.items(), key=lambda item: item[1])
+    gap, place = 0.04 * float(np.ptp(axes.get_ylim())), -np.inf
+    for (name, score), colour in zip(ordered, MARKS * len(ordered), strict=False):
+        place = max(score, place + gap)
         axes.axhline(score, color=colour, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.7)
         axes.annotate(
-            name, (1.0, score), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
+            name, (1.0, place), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
             va="center", fontsize=7, color=colour, annotation_clip=False,
         )  # fmt: skip
 
