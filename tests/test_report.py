@@ -1,7 +1,5 @@
 """The final table: failed units, notes on tuning, and what may be pooled."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -39,12 +37,9 @@ def make_report(seed, tmp_path=None, **changes):
 
 
 def test_scores_that_are_no_numbers_count_as_failed_not_as_missing():
-    card = dataclasses.make_dataclass("Card", ["horizon", "original", "target"])
-    agent = dataclasses.make_dataclass("Agent", ["sampled"])
-    measured = dataclasses.make_dataclass("Measured", ["return_"])
     arena = Arena("halfcheetah")
-    arena.__dict__["card"] = card(10, agent(measured(100.0)), agent(measured(300.0)))
-    found = arena.normalised(np.array([[100.0, np.nan, 300.0, -np.inf]]), EvaluationSettings(horizon=10))
+    low, high = arena.constants(1000)
+    found = arena.normalised(np.array([[low, np.nan, high, -np.inf]]), EvaluationSettings(horizon=1000))
     np.testing.assert_allclose(found, [[0.0, FAILED_SCORE, 1.0, FAILED_SCORE]])
 
 
