@@ -152,7 +152,7 @@ def test_generation(benchmark, bench):
     jax.block_until_ready(program.step(state, generation, bank))
     _, scores = benchmark.pedantic(lambda: jax.block_until_ready(program.step(state, generation, bank)), rounds=3)
     seconds = benchmark.stats.stats.median
-    jobs = (config.strategy.population + 2) * config.search.datasets
+    jobs = program.jobs
     yardstick = jobs * (
         updates(config) * training_flops(bench) / (bench.matmul_rate * 1e9)
         + config.search.episodes * config.search.horizon / bench.plain_rate

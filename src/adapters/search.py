@@ -72,6 +72,11 @@ class SearchProgram:
         self._start, self._common = learned
         self.step = jax.jit(self._generation)
 
+    @property
+    def jobs(self) -> int:
+        """Inner loops (and evaluations) a generation, those of mean and start among them."""
+        return len(self._places()[1])
+
     def start(self) -> SearchState:
         """The state before generation 0."""
         zeros = jax.tree.map(jnp.zeros_like, self._start)
