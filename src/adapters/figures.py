@@ -78,8 +78,13 @@ def _draw_map(axes: Axes, found: AbstractMap, start: AbstractMap, x: np.ndarray,
 
 def _values(function: AbstractMap, x: np.ndarray, time: float) -> np.ndarray:
     """The map less its value at the right end: constants of phi_inv and g change no gradient."""
-    values = np.asarray(jax.jit(lambda x: function(x, time))(x))
+    values = np.asarray(_applied(function, x, time))
     return values - values[-1] if x[-1] < 0 else values
+
+
+@jax.jit
+def _applied(function: AbstractMap, x: jax.Array, time: jax.Array) -> jax.Array:
+    return function(x, time)
 
 
 def _mark_baselines(axes: Axes, marks: dict[str, float]) -> None:

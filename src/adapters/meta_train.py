@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from adapters.arena import Arena
 from adapters.config import RunConfig
@@ -26,12 +27,13 @@ from adapters.tuned import load_tuned
 from adapters.tuning import BASELINES
 from adapters.watch import Watch
 from mpo_core.catalogue import catalogue_entry, make_objective
-from mpo_core.data_spec import parse_data_spec
+from mpo_core.data_spec import DataSpec, parse_data_spec
 from mpo_core.generate_pairs import generate_pairs
 from mpo_core.inner_loop import row_log_probs
 from mpo_core.mirror.learned import split_learned
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.pair_bank import PairBank, label_pairs
+from mpo_core.policy import GaussianPolicy
 from mpo_core.race import Entrant, RaceSettings
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import RowSettings
@@ -171,13 +173,12 @@ class MetaTraining:
     def _draw(self, discovered: MirrorObjective, bank: PairBank) -> None:
         config, folder = self.config, self.folder.path / "figures"
         key = stream_key(config.seed, Stream.SEARCH, 2**31 - 1, Purpose.LABELS)
-        sample = jax.tree.map(lambda leaf: jnp.asarray(leaf[:: max(1, len(leaf) // 64)]), bank)
-        rows = label_pairs(sample, self.spec, key=key)
-        log_prob = row_log_probs(self.arena.original, rows)
+        sample = jax.tree.map(lambda leaf: leaf[:: max(1, len(leaf) // 64)], bank)
+        log_prob, tokens = _log_probs(self.arena.original, sample, self.spec, key)
         draw_fitness(folder / "fitness.png", self.folder.metrics(), self.marks(), f"{config.task}, {config.data}")
         lowest = {
             "sum": 1.5 * float(log_prob.min()),
-            "mean": 1.5 * float((log_prob / jnp.maximum(rows.tokens, 1.0)).min()),
+            "mean": 1.5 * float((log_prob / np.maximum(tokens, 1.0)).min()),
         }
         draw_maps(folder / "maps.png", discovered, self.start, lowest=lowest, temporal=config.temporal)
 
@@ -207,3 +208,11 @@ class MetaTraining:
 def _number(value: jax.Array) -> float | None:
     """A number that JSON has."""
     return float(value) if np.isfinite(value) else None
+
+
+@partial(jax.jit, static_argnums=2)
+def _log_probs(
+    policy: GaussianPolicy, bank: PairBank, spec: DataSpec, key: PRNGKeyArray
+) -> tuple[jax.Array, jax.Array]:
+    rows = label_pairs(bank, spec, key=key)
+    return row_log_probs(policy, rows), rows.tokens

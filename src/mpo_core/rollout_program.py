@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, UInt32
 
 from mpo_core.devices import POPULATION, population_mesh
 from mpo_core.policy import GaussianPolicy
-from mpo_core.rollout import advance, start_lanes
+from mpo_core.rollout import Lanes, advance, start_lanes
 from mpo_core.task import Task
 from mpo_core.trajectories import Trajectory
 
@@ -30,7 +29,7 @@ class RolloutProgram:
         lane, whole = PartitionSpec(POPULATION), PartitionSpec()
         # scans over brax states fail the varying-axes check, hence check_vma=False
         shard = partial(jax.shard_map, mesh=self.mesh, check_vma=False)
-        self._start = jax.jit(shard(partial(start_lanes, task), in_specs=(lane, lane), out_specs=lane))
+        self._start = jax.jit(shard(partial(_start_from_data, task), in_specs=(lane, lane), out_specs=lane))
         self._advance = jax.jit(
             shard(
                 partial(advance, task, steps=chunk),
@@ -70,11 +69,14 @@ class RolloutProgram:
         noise: float = 1.0,
     ) -> Iterator[Trajectory]:
         """`trajectories` piece by piece, so that a caller can show progress."""
+        # on the host, where slicing compiles nothing
+        policies = jax.tree.map(np.asarray, policies)
+        key_data = [np.asarray(jax.random.key_data(key)) for key in keys]
         count = len(policy_index)
         for first in range(0, count, self.lanes):
             chosen = np.minimum(np.arange(first, first + self.lanes), count - 1)
             block_policies = jax.tree.map(lambda leaf, at=policy_index[chosen]: leaf[at], policies)
-            block = self._block(block_policies, tuple(key[chosen] for key in keys), horizon, noise)
+            block = self._block(block_policies, [data[chosen] for data in key_data], horizon, noise)
             kept = min(self.lanes, count - first)
             yield jax.tree.map(lambda leaf, kept=kept: leaf[:kept], block)
 
@@ -91,14 +93,20 @@ class RolloutProgram:
         blocks = self.blocks(policies, policy_index, keys, horizon=horizon, noise=noise)
         return np.concatenate([block.return_ for block in blocks])
 
-    def _block(self, policies: GaussianPolicy, keys: tuple, horizon: int, noise: float) -> Trajectory:
-        lanes = self._start(*keys)
+    def _block(self, policies: GaussianPolicy, key_data: list[np.ndarray], horizon: int, noise: float) -> Trajectory:
+        lanes = self._start(*key_data)
         parts = []
         for _ in range(0, horizon, self.chunk):
-            lanes, part = self._advance(policies, lanes, jnp.float32(noise))
+            lanes, part = self._advance(policies, lanes, np.float32(noise))
             parts.append(jax.tree.map(np.asarray, part))
             if not parts[-1].alive[:, -1].any():  # every episode has ended
                 break
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1)[:, :horizon], *parts)
         missing = horizon - whole.alive.shape[1]
         return jax.tree.map(lambda leaf: np.pad(leaf, [(0, 0), (0, missing)] + [(0, 0)] * (leaf.ndim - 2)), whole)
+
+
+def _start_from_data(
+    task: Task, reset_key: UInt32[Array, "lane word"], action_key: UInt32[Array, "lane word"]
+) -> Lanes:
+    return start_lanes(task, jax.random.wrap_key_data(reset_key), jax.random.wrap_key_data(action_key))

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mpo_core.objective import AbstractObjective, Scalar
@@ -24,7 +25,7 @@ class SwitchObjective(AbstractObjective):
 
 
 def stack_objectives(objectives: list[AbstractObjective]) -> SwitchObjective:
-    """A `SwitchObjective` with a leading axis on every leaf: entry i behaves as `objectives[i]`.
+    """A `SwitchObjective` with a leading axis on every leaf (numpy): entry i behaves as `objectives[i]`.
 
     Objectives of one structure share a branch and differ in its leaves alone, so a sweep adds nothing to the program.
     """
@@ -36,4 +37,4 @@ def stack_objectives(objectives: list[AbstractObjective]) -> SwitchObjective:
         index = templates[jax.tree.structure(objective)][0]
         branches = tuple(objective if at == index else template for at, template in templates.values())
         entries.append(SwitchObjective(jnp.int32(index), branches))
-    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *entries)
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *entries)
