@@ -215,4 +215,4 @@ def _log_probs(
     policy: GaussianPolicy, bank: PairBank, spec: DataSpec, key: PRNGKeyArray
 ) -> tuple[jax.Array, jax.Array]:
     rows = label_pairs(bank, spec, key=key)
-    return row_log_probs(policy, rows), rows.tokens
+    return row_log_probs(policy, rows), jnp.asarray(rows.tokens)
