@@ -107,7 +107,7 @@ class Display:
         lines = [Text(_generation_line(self._last), no_wrap=True), Text(f"search mean  {_sparkline(self._means)}")]
         if self._marks:
             marks = "  ".join(f"{name} {score:.2f}" for name, score in self._marks.items())
-            lines.append(Text(f"tuned, horizon 1000, tuning units:  {marks}", style="dim", no_wrap=True))
+            lines.append(Text(f"tuned marks  {marks}", style="dim"))
         return Group(self._progress, *lines)
 
 
