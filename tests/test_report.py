@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import typer
 
 from adapters.arena import FAILED_SCORE, Arena
 from adapters.config import build_config
 from adapters.report import Report, Row, load_reports, pooled_differences
 from adapters.tuned import load_tuned
 from cli.display import console, difference_lines, report_table
-from mpo_core.settings import EvaluationSettings, RowSettings
+from cli.door import interruptible
+from mpo_core.settings import EvaluationSettings, RowSettings, UnusableSetting
 
 NAMES = ("sft", "orpo", "start", "discovered")
 
@@ -45,8 +47,15 @@ def test_scores_that_are_no_numbers_count_as_failed_not_as_missing():
 
 def test_a_horizon_at_which_the_target_is_not_better_is_refused(monkeypatch):
     monkeypatch.setattr(Arena, "_measured_constants", lambda self, horizon, mode: (30.0, 29.0))
-    with pytest.raises(ValueError, match="horizon 20 is too short for task 'hopper'"):
+    with pytest.raises(UnusableSetting, match="horizon 20 is too short for task 'hopper'"):
         Arena("hopper").constants(20)
+
+
+def test_a_setting_that_only_the_run_could_refuse_is_refused_in_one_sentence(capsys):
+    with pytest.raises(typer.Exit) as left, interruptible("advice"):
+        raise UnusableSetting("horizon 20 is too short")
+    assert left.value.exit_code == 2
+    assert capsys.readouterr().err == "Error: horizon 20 is too short\n"
 
 
 def test_the_table_fits_80_columns_and_keeps_brackets(capsys):

@@ -9,13 +9,15 @@ import numpy as np
 
 from adapters.agents import AgentsCard, Measured, load_agents, load_card
 from adapters.brax_tasks import BraxTask, load_task
+from adapters.config import RunConfig
 from adapters.watch import Watch
+from mpo_core.data_spec import parse_data_spec
 from mpo_core.generate_pairs import stack_agents
 from mpo_core.policy import GaussianPolicy
 from mpo_core.race import Entrant, Race, RaceReturns, RaceSettings
 from mpo_core.rollout_program import RolloutProgram
 from mpo_core.seeds import Purpose, Stream, stream_key
-from mpo_core.settings import EvaluationSettings
+from mpo_core.settings import EvaluationSettings, UnusableSetting
 
 FAILED_SCORE = -1.0
 """What a policy scores whose return is not a number: as far under the original as the target is above it (ours)."""
@@ -64,14 +66,14 @@ class Arena:
         From the card where it knows the horizon, otherwise measured here once, on `CONSTANT_EPISODES` episodes.
 
         Raises:
-            ValueError: the target is not better than the original over so short a horizon.
+            UnusableSetting: the target is not better than the original over so short a horizon.
         """
         if horizon == self.card.horizon:
             low, high = (_measured(self.card, role, mode).return_ for role in ("original", "target"))
         else:
             low, high = self._measured_constants(horizon, mode)
         if not low < high:
-            raise ValueError(
+            raise UnusableSetting(
                 f"horizon {horizon} is too short for task {self.name!r}: its target agent returns {high:.0f}, "
                 f"no more than the original's {low:.0f}"
             )
@@ -113,6 +115,14 @@ class Arena:
         """(J - J_original) / (J_target - J_original); where training or physics blew up, `FAILED_SCORE`."""
         low, high = self.constants(evaluation.horizon, mode=mode)
         return np.where(np.isfinite(returns), (returns - low) / (high - low), FAILED_SCORE)
+
+
+def race_settings(config: RunConfig, stream: Stream, units: int, *, mode_actions: bool = True) -> RaceSettings:
+    """A race on units of a stream, of the size and with the inner loop that a configuration says."""
+    return RaceSettings(
+        spec=parse_data_spec(config.data), rows=config.rows, inner=config.inner, evaluation=config.report.evaluation,
+        seed=config.seed, stream=stream, units=units, mode_actions=mode_actions,
+    )  # fmt: skip
 
 
 def _measured(card: AgentsCard, role: str, mode: bool) -> Measured:

@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 import time
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from adapters.arena import Arena
+from adapters.arena import Arena, race_settings
 from adapters.config import RunConfig
 from adapters.figures import draw_fitness, draw_maps
 from adapters.objective_files import canonical_text, is_path, learned_start, read_objective, save_objective
@@ -23,7 +23,7 @@ from adapters.run_folder import RunFolder
 from adapters.search import SearchProblem, SearchProgram, SearchState
 from adapters.strategies import Strategy
 from adapters.tensorboard import ScalarLog
-from adapters.tuned import load_tuned
+from adapters.tuned import TunedCell, load_tuned
 from adapters.tuning import BASELINES
 from adapters.watch import Watch
 from mpo_core.catalogue import catalogue_entry, make_objective
@@ -34,7 +34,7 @@ from mpo_core.mirror.learned import split_learned
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.pair_bank import PairBank, label_pairs
 from mpo_core.policy import GaussianPolicy
-from mpo_core.race import Entrant, RaceSettings
+from mpo_core.race import Entrant
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import RowSettings
 
@@ -69,9 +69,13 @@ class MetaTraining:
         """The final table, if it is written already."""
         return Report.load(self.folder.path)
 
+    @cached_property
+    def _tuned(self) -> TunedCell | None:
+        return load_tuned(self.config.task, self.config.data)
+
     def marks(self) -> dict[str, float]:
         """What the tuned hand-written objectives scored on the tuning units: reference marks for the search."""
-        cell = load_tuned(self.config.task, self.config.data)
+        cell = self._tuned
         if cell is None or not cell.fits(self.config.data, self.config.rows, self.config.inner):
             return {}
         return {name: found.score for name, found in cell.objectives.items()}
@@ -152,8 +156,7 @@ class MetaTraining:
         save_objective(self.folder.path, discovered, init=init, temporal=config.temporal, provenance=provenance)
 
     def _report(self, discovered: MirrorObjective) -> Report:
-        config = self.config
-        cell = load_tuned(config.task, config.data)
+        config, cell = self.config, self._tuned
         entrants: dict[str, Entrant] = {}
         for id in BASELINES:
             tuned = cell.objectives.get(id) if cell else None
@@ -163,10 +166,7 @@ class MetaTraining:
             )
         entrants[START_NAME] = Entrant(self.start, config.inner.sft_epochs)
         entrants[DISCOVERED_NAME] = Entrant(discovered, config.inner.sft_epochs)
-        race = RaceSettings(
-            spec=self.spec, rows=config.rows, inner=config.inner, evaluation=config.report.evaluation,
-            seed=config.seed, stream=Stream.REPORTING, units=config.report.units,
-        )  # fmt: skip
+        race = race_settings(config, Stream.REPORTING, config.report.units)
         scores = self.arena.race(list(entrants.values()), race, self.watch)
         return make_report(config, self.arena, list(entrants), scores, cell)
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 from adapters.search_settings import SearchSettings
 from adapters.strategies import Strategy
 from mpo_core.data_spec import DataSpec
+from mpo_core.devices import round_up
 from mpo_core.meta_objective import Jobs, job_returns, make_units
 from mpo_core.pair_bank import PairBank, draw_rows
 from mpo_core.policy import GaussianPolicy
@@ -150,7 +151,7 @@ class SearchProgram:
 
     def _jobs(self, candidates: PyTree, candidate: np.ndarray, unit: np.ndarray) -> Jobs:
         """The jobs, padded to a multiple of the devices."""
-        padded = np.minimum(np.arange(-(-len(unit) // self._mesh.size) * self._mesh.size), len(unit) - 1)
+        padded = np.minimum(np.arange(round_up(len(unit), self._mesh)), len(unit) - 1)
         return Jobs(
             jax.tree.map(lambda leaf: leaf[candidate[padded]], candidates), jnp.asarray(unit[padded], jnp.int32)
         )

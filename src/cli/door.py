@@ -9,6 +9,8 @@ from pathlib import Path
 
 import typer
 
+from mpo_core.settings import UnusableSetting
+
 FAILED, REFUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 
@@ -41,6 +43,8 @@ def interruptible(advice: str) -> Iterator[None]:
     except _Terminated:
         typer.echo(f"\nTerminated. {advice}", err=True)
         raise typer.Exit(TERMINATED) from None
+    except UnusableSetting as error:
+        raise refuse(str(error)) from None
     except OSError as error:
         typer.echo(f"\nError: {error.filename or 'a file'}: {error.strerror}. {advice}", err=True)
         raise typer.Exit(FAILED) from None

@@ -39,17 +39,13 @@ def train(
         epochs = own if sft_epochs is None else sft_epochs
         if epochs > total:
             raise ValueError(f"--sft-epochs {epochs}: preset {preset} has {total} epochs in all")
-    from adapters.arena import Arena
+    from adapters.arena import Arena, race_settings
     from cli.display import Display, console
-    from mpo_core.data_spec import parse_data_spec
-    from mpo_core.race import Entrant, RaceSettings
+    from mpo_core.race import Entrant
     from mpo_core.seeds import Stream
     from mpo_core.statistics import mean_interval
 
-    race = RaceSettings(
-        spec=parse_data_spec(config.data), rows=config.rows, inner=config.inner, evaluation=config.report.evaluation,
-        seed=seed, stream=Stream.SELECTION, units=units,
-    )  # fmt: skip
+    race = race_settings(config, Stream.SELECTION, units)
     screen = console()
     with interruptible("Nothing was written."), Display(screen) as display:
         scores = Arena(task).race([Entrant(loaded, epochs)], race, display)

@@ -32,18 +32,13 @@ def tune(
         ids = tuple(objectives.split(",")) if objectives else BASELINES
         for id in ids:
             catalogue_entry(id)
-    from adapters.arena import Arena
+    from adapters.arena import Arena, race_settings
     from adapters.tuned import TUNED_DIR_VARIABLE, save_tuned
     from adapters.tuning import TuningSettings, tune
     from cli.display import Display, console
-    from mpo_core.data_spec import parse_data_spec
-    from mpo_core.race import RaceSettings
     from mpo_core.seeds import Stream
 
-    race = RaceSettings(
-        spec=parse_data_spec(config.data), rows=config.rows, inner=config.inner, evaluation=config.report.evaluation,
-        seed=seed, stream=Stream.TUNING, units=units, mode_actions=False,
-    )  # fmt: skip
+    race = race_settings(config, Stream.TUNING, units, mode_actions=False)
     command = (
         f"mpo tune --task {config.task} --data {config.data} --objectives {','.join(ids)} --budget {budget} "
         f"--units {units} --preset {preset} --seed {seed}"

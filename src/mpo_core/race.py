@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mpo_core.data_spec import DataSpec
+from mpo_core.devices import round_up
 from mpo_core.generate_pairs import generate_pairs
 from mpo_core.meta_objective import Jobs, Units, make_units, train_jobs
 from mpo_core.objective import AbstractObjective
@@ -142,7 +143,7 @@ class Race:
     ) -> tuple[GaussianPolicy, np.ndarray]:
         train = self._train_program(sft_epochs)
         entrant, unit = (index.reshape(-1) for index in np.indices((entrants, count)))
-        size = -(-JOBS_A_CALL // self._program.mesh.size) * self._program.mesh.size
+        size = round_up(JOBS_A_CALL, self._program.mesh)
         parts = []
         for first in range(0, len(unit), size):
             at = np.minimum(np.arange(first, first + size), len(unit) - 1)

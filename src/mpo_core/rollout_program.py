@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Key, UInt32
 
-from mpo_core.devices import POPULATION, population_mesh
+from mpo_core.devices import POPULATION, population_mesh, round_up
 from mpo_core.policy import GaussianPolicy
 from mpo_core.rollout import Lanes, advance, start_lanes
 from mpo_core.task import Task
@@ -25,7 +25,7 @@ class RolloutProgram:
         self.task = task
         self.chunk = chunk
         self.mesh = mesh if mesh is not None else population_mesh()
-        self.lanes = -(-lanes // self.mesh.size) * self.mesh.size
+        self.lanes = round_up(lanes, self.mesh)
         lane, whole = PartitionSpec(POPULATION), PartitionSpec()
         # scans over brax states fail the varying-axes check, hence check_vma=False
         shard = partial(jax.shard_map, mesh=self.mesh, check_vma=False)

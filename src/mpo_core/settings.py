@@ -3,6 +3,10 @@
 import dataclasses
 
 
+class UnusableSetting(ValueError):
+    """A setting that only the run itself could tell to be unusable: the user's mistake all the same."""
+
+
 @dataclasses.dataclass(frozen=True)
 class RowSettings:
     """Size of a preference dataset: rows, and steps of each of a row's two trajectories."""
