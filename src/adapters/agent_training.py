@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adapters.agents import AgentRecord, AgentsCard, Measured, load_agent, save_agent, save_agents
+from adapters.agents import AgentRecord, AgentsCard, Measured, load_agent, load_agents, save_agent, save_agents
 from adapters.files import write_whole
 from adapters.tasks import PPOSettings, task_spec
 from mpo_core.policy import GaussianPolicy
@@ -34,6 +34,7 @@ RULE = (
     f"the level: {ORIGINAL_SHARE:.0%} of the way to the target's return "
     "from the untrained policy's, or from 0 if that is negative"
 )
+STARTED_RULE = "original: the target agent of task {start}, where training starts; target: the snapshot with the highest return"
 VERSIONED = ("jax", "jaxlib", "brax", "mujoco", "mujoco-mjx")
 RUN_FILE = "run.json"
 
@@ -75,7 +76,7 @@ def train_agents(task: str, settings: PPOSettings, out_dir: Path, progress: Say 
 
     folder = out_dir / task_spec(task).name
     run = train_snapshots(task, settings, folder / "snapshots", progress)
-    steps = choose(run.returns)
+    steps = choose(run.returns, started=settings.start is not None)
     agents = tuple(load_agent(_snapshot(folder / "snapshots", at), activation=settings.activation) for at in steps)
     progress(f"measuring the agents after {steps[0]:,} and {steps[1]:,} steps")
     measured = measure(load_task(task), (agents[0], agents[1]))
@@ -84,7 +85,7 @@ def train_agents(task: str, settings: PPOSettings, out_dir: Path, progress: Say 
         task=task,
         backend=load_task(task).backend,
         command=f"mpo agents train --task {task} --steps {settings.steps} --seed {settings.seed}",
-        rule=RULE,
+        rule=RULE if settings.start is None else STARTED_RULE.format(start=settings.start),
         settings=run.settings,
         snapshots=run.returns,
         horizon=HORIZON,
@@ -119,16 +120,19 @@ def train_snapshots(task: str, settings: PPOSettings, folder: Path, progress: Sa
         _write_run(folder / RUN_FILE, run)
         progress(f"{task}: {snapshot.steps:>10,} of {settings.steps:,} steps, return {snapshot.return_:,.1f}")
 
-    train_ppo(load_task(task), settings, keep)
+    start = None if settings.start is None else load_agents(settings.start)[1]
+    train_ppo(load_task(task), settings, keep, start)
     run.finished = True
     _write_run(folder / RUN_FILE, run)
     return run
 
 
-def choose(returns: dict[int, float]) -> tuple[int, int]:
-    """The steps of the original and of the target among a run's snapshots, by `RULE`."""
+def choose(returns: dict[int, float], *, started: bool = False) -> tuple[int, int]:
+    """The steps of the original and of the target among a run's snapshots, by `RULE` or, if `started`, by its like."""
     steps = sorted(returns)
     target = max(steps[1:], key=lambda at: returns[at])
+    if started:
+        return steps[0], target
     untrained = returns[steps[0]]
     base = max(untrained, 0.0) if returns[target] > 0 else untrained
     wanted = base + ORIGINAL_SHARE * (returns[target] - base)

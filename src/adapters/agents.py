@@ -155,10 +155,10 @@ def agents_folder(task: str) -> Path:
     Raises:
         ValueError: no such task, or no agents for it.
     """
-    name = task_spec(task).name
-    own = os.environ.get(AGENTS_DIR_VARIABLE)
-    for root in ([Path(own)] if own else []) + [BUNDLED]:
-        if (root / name / CARD_FILE).is_file():
+    spec = task_spec(task)
+    name, own = spec.name, os.environ.get(AGENTS_DIR_VARIABLE)
+    for root in (Path(own) if own else None, spec.agents_root, BUNDLED):
+        if root is not None and (root / name / CARD_FILE).is_file():
             return root / name
     raise ValueError(f"there are no agents for task '{name}': train them with `mpo agents train --task {name}`")
 

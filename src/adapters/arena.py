@@ -13,7 +13,7 @@ from adapters.config import RunConfig
 from adapters.watch import Watch
 from mpo_core.data_spec import parse_data_spec
 from mpo_core.generate_pairs import stack_agents
-from mpo_core.policy import GaussianPolicy
+from mpo_core.policy import GaussianPolicy, with_bin_width
 from mpo_core.race import Entrant, Race, RaceReturns, RaceSettings
 from mpo_core.rollout_program import RolloutProgram
 from mpo_core.seeds import Purpose, Stream, stream_key
@@ -31,6 +31,8 @@ class Arena:
     """Build one a process and task: it holds compiled physics."""
 
     name: str
+    bin_width: float | None = None
+    """Width of a token in action units, where it is not that of the agents' card."""
     lanes: int = 64
     chunk: int = 50
     _constants: dict[tuple[int, bool], tuple[float, float]] = dataclasses.field(default_factory=dict, compare=False)
@@ -45,10 +47,18 @@ class Arena:
         """The agents' card."""
         return load_card(self.name)
 
+    @property
+    def token_width(self) -> float:
+        """Width of a token, in action units."""
+        return self.card.bin_width if self.bin_width is None else self.bin_width
+
     @cached_property
     def agents(self) -> GaussianPolicy:
         """Original and target agent along a leading axis."""
-        return stack_agents(*load_agents(self.name))
+        original, target = load_agents(self.name)
+        if self.token_width != original.bin_width:
+            original, target = (with_bin_width(agent, self.token_width) for agent in (original, target))
+        return stack_agents(original, target)
 
     @property
     def original(self) -> GaussianPolicy:

@@ -63,7 +63,7 @@ def load_task(name: str) -> BraxTask:
         ValueError: no such task.
     """
     spec = task_spec(name)
-    env = build_environment(spec.brax_name, spec.backend)
+    env = spec.make()
     (observation_size,) = jax.eval_shape(env.reset, jax.random.key(0)).obs.shape
     return BraxTask(spec.name, spec.backend, env, observation_size, env.action_size)
 

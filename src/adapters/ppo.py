@@ -13,11 +13,18 @@ from adapters.brax_tasks import BraxTask, envs
 from adapters.tasks import PPOSettings
 from mpo_core.policy import ACTIVATIONS, DEFAULT_BIN_WIDTH, GaussianPolicy, Layer, raw_scale_of
 
-from brax.training.agents.ppo import networks as ppo_networks, train as ppo_train  # isort: skip  # quiet once loaded
+# isort: off  # quiet once adapters.brax_tasks is loaded
+from brax.training.acme import running_statistics
+from brax.training.agents.ppo import networks as ppo_networks, train as ppo_train
+from brax.training.types import UInt64
+
+# isort: on
 
 NetworkParams = tuple[Any, ...]
 """Brax's parameters: (observation normaliser, policy, ...)."""
 REPLICATE = "device_put_replicated"
+SETTLED = 1_000_000
+"""Observations that the normaliser of a restored policy counts as seen."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +44,16 @@ class ClippedActions(envs.Wrapper):
 
 
 def train_ppo(
-    task: BraxTask, settings: PPOSettings, on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None
+    task: BraxTask,
+    settings: PPOSettings,
+    on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None,
+    start: GaussianPolicy | None = None,
 ) -> list[Snapshot]:
-    """Trains one agent and returns its policy at every evaluation, in order; the first is untrained.
+    """Trains one agent and returns its policy at every evaluation, in order; the first is untrained, or the start.
 
     Args:
         on_snapshot: called with each snapshot as soon as it is evaluated.
+        start: a policy to start from; the value function starts afresh.
     """
     recorder = _Recorder(on_snapshot, settings.activation)
     with replicate_shim():
@@ -67,6 +78,8 @@ def train_ppo(
             num_eval_envs=settings.evaluation_episodes,
             progress_fn=recorder.evaluated,
             policy_params_fn=recorder.parameters,
+            restore_params=None if start is None else to_brax(start),
+            restore_value_fn=False,
         )
     return recorder.snapshots
 
@@ -105,6 +118,23 @@ def to_gaussian_policy(
         activation=activation,
         bin_width=bin_width,
     )
+
+
+def to_brax(policy: GaussianPolicy) -> NetworkParams:
+    """The inverse of `to_gaussian_policy`; the normaliser counts as settled by `SETTLED` observations."""
+    *hidden, last = [{"kernel": layer.kernel, "bias": layer.bias} for layer in policy.layers]
+    count = jnp.float32(SETTLED)
+    normalizer = running_statistics.init_state(policy.observation_mean).replace(
+        count=UInt64(hi=0, lo=SETTLED), mean=policy.observation_mean, std=policy.observation_std,
+        summed_variance=count * jnp.square(policy.observation_std),
+    )  # fmt: skip
+    return normalizer, {
+        "params": {
+            "MLP_0": {f"hidden_{index}": layer for index, layer in enumerate(hidden)},
+            "Dense_0": last,
+            "std_logparam": {"log_value": jnp.log(policy.scale)},
+        }
+    }
 
 
 @contextlib.contextmanager

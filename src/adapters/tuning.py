@@ -58,7 +58,7 @@ def tune(arena: Arena, ids: tuple[str, ...], settings: TuningSettings, command: 
         provenance={
             "rows": dataclasses.asdict(race.rows), "inner": dataclasses.asdict(race.inner),
             "evaluation": dataclasses.asdict(race.evaluation), "seed": race.seed, "stream": race.stream.name.lower(),
-            "tokens": round(tokens, 1), "bin_width": arena.card.bin_width, "backend": arena.task.backend,
+            "tokens": round(tokens, 1), "bin_width": arena.token_width, "backend": arena.task.backend,
             "versions": versions(), "devices": devices(),
         },
         objectives=objectives,

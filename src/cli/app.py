@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import agents, data, listing, meta_train, report, train, tune
+from cli import agents, benchmark, data, listing, meta_train, report, train, tune
 from cli.door import quiet_exit
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command("meta-train")(meta_train.meta_train)
 app.command("train")(train.train)
 app.command("report")(report.report)
 app.command("tune")(tune.tune)
+app.command("benchmark")(benchmark.benchmark)
 app.add_typer(agents.app, name="agents")
 app.add_typer(data.app, name="data")
 app.add_typer(listing.app, name="list")

@@ -1,5 +1,6 @@
 """How likely a policy finds an action: a diagonal Gaussian whose tokens have probabilities in (0, 1]."""
 
+import dataclasses
 import math
 
 import equinox as eqx
@@ -72,3 +73,9 @@ def raw_scale_of(
     """
     above = jnp.maximum(scale - bin_width / math.sqrt(2 * math.pi), 1e-4)
     return above + jnp.log(-jnp.expm1(-above))
+
+
+def with_bin_width(policy: GaussianPolicy, bin_width: float) -> GaussianPolicy:
+    """The same policy with tokens of another width: same mode, same deviation (if that is above the new floor)."""
+    raw_scale = raw_scale_of(policy.scale, bin_width)
+    return dataclasses.replace(policy, raw_scale=raw_scale, bin_width=bin_width)

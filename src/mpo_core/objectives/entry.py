@@ -47,6 +47,7 @@ class CatalogueEntry:
     """Place in the mirror family: M0 exact without, MR exact with reference; -bar: on mean token log-probs; ~row: up to
     a constant of the row; w: up to a weight of the row; no."""
     sees_rewards: bool = False
+    sees_groups: bool = False
     sft_epochs: int = 0
     """Epochs of supervised fine-tuning that go before it in the paper's schedule of 12."""
     tuning: tuple[TuningRange, ...] = ()

@@ -1,0 +1,85 @@
+"""`mpo benchmark`: objectives tuned alike and ranked on kinds of data."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.door import at_the_door, check_folder, interruptible
+
+if TYPE_CHECKING:
+    from adapters.benchmark import BenchmarkSettings, CellKey
+
+
+def benchmark(
+    task: Annotated[list[str], typer.Option(help="Tasks; repeat, or join by commas.")],
+    data: Annotated[list[str] | None, typer.Option(help="Kinds of data; likewise. Default: mixed:0.75.")] = None,
+    objectives: Annotated[
+        str | None, typer.Option(help="Ids, comma-separated; default: the paper's ten baselines and tempo.")
+    ] = None,
+    budget: Annotated[
+        int, typer.Option(min=1, help="Settings tried an objective, its published default the first.")
+    ] = 16,
+    tuning_units: Annotated[int, typer.Option(min=2, help="Tuning units each setting is scored on.")] = 4,
+    units: Annotated[int, typer.Option(min=2, help="Reporting units of the table.")] = 12,
+    preset: Annotated[str, typer.Option(help="Rows, length and inner loop as in this preset.")] = "quick",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of both streams of units.")] = 0,
+    bin_width: Annotated[list[float] | None, typer.Option(help="Token widths in action units; repeat. [0.1]")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of cells, tables and figures; continued if it is there.")] = Path(
+        "benchmark"
+    ),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, and say what it would cost.")] = False,
+    only_tables: Annotated[
+        bool, typer.Option("--only-tables", help="Run nothing: tables of the cells there are.")
+    ] = False,
+) -> None:
+    """Tune objectives under one budget and rank them on fresh units; continues where it was left."""
+    with at_the_door():
+        settings, keys = _plan(task, data, objectives, budget, tuning_units, units, preset, seed, bin_width)
+        check_folder("--out", out)
+    from adapters.benchmark_folder import BenchmarkFolder
+    from adapters.benchmark_run import run_benchmark
+    from cli.display import Display, console
+
+    folder, screen = BenchmarkFolder(out), console()
+    with at_the_door():
+        folder.lock()
+        for key in keys:
+            folder.cell(key, settings)
+    with interruptible(f"Run the same command again: finished cells in {out} are kept."), Display(screen) as display:
+        cells = run_benchmark(keys, settings, folder, display)
+    print(len(cells))
+
+
+def _plan(
+    tasks: list[str], data: list[str] | None, objectives: str | None, budget: int, tuning_units: int, units: int,
+    preset: str, seed: int, bin_widths: list[float] | None,
+) -> "tuple[BenchmarkSettings, list[CellKey]]":  # fmt: skip
+    from adapters.agents import load_card
+    from adapters.benchmark import DEFAULT_IDS, DEFAULT_WIDTH, BenchmarkSettings, CellKey
+    from mpo_core.catalogue import catalogue_entry
+    from mpo_core.data_spec import parse_data_spec
+
+    ids = tuple(objectives.split(",")) if objectives else DEFAULT_IDS
+    for id in ids:
+        catalogue_entry(id)
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"--objectives {objectives}: names one of them twice")
+    settings = BenchmarkSettings(ids, budget, tuning_units, units, preset, seed)
+    names = [name for text in tasks for name in text.split(",")]
+    kinds = [str(parse_data_spec(part)) for text in data or ["mixed:0.75"] for part in _kinds(text)]
+    widths = bin_widths or [DEFAULT_WIDTH]
+    for width in widths:
+        if not 0 < width <= 1:
+            raise ValueError(f"--bin-width {width}: must be above 0 and at most 1 (action units)")
+    keys = list(dict.fromkeys(CellKey(name, kind, width) for width in widths for name in names for kind in kinds))
+    for key in keys:
+        settings.config(key)
+        load_card(key.task)
+    return settings, keys
+
+
+def _kinds(text: str) -> list[str]:
+    """Specifications joined by commas; the commas inside `pairs:` join shares."""
+    return re.split(r",(?=\s*[a-z]+\s*(?::|\+|,|$))", text)
