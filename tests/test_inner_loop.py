@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from mpo_core.catalogue import make_objective
-from mpo_core.inner_loop import row_log_probs, train
+from mpo_core.inner_loop import row_log_probs, run_sft, train, train_by_epoch
 from mpo_core.objectives.switch import stack_objectives
 from mpo_core.pair_log_probs import PairLogProbs
 from mpo_core.settings import InnerLoopSettings
@@ -154,3 +154,41 @@ def test_switch_trains_each_objective_as_if_alone(toy_original, toy_rows):
     for found, objective in zip(together, zoo, strict=True):
         alone, _ = train(objective, toy_original, rows, SETTINGS, key=key)
         np.testing.assert_allclose(found, alone.raw_scale, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("id", "sft_epochs"), [("dpo", 0), ("tempo", 1), ("beta_dpo", 1), ("dpo", 3)])
+def test_epochs_end_where_training_ends(id, sft_epochs, toy_original, toy_rows):
+    rows, key, objective = head(toy_rows, 7), jax.random.key(4), make_objective(id)
+    settings = dataclasses.replace(SETTINGS, sft_epochs=sft_epochs)
+    trained, trace = train(objective, toy_original, rows, settings, key=key)
+    by_epoch, trace_by_epoch = train_by_epoch(objective, toy_original, rows, settings, key=key)
+    assert trace_by_epoch.loss.shape == (3, 3)
+    jax.tree.map(
+        lambda found, whole: np.testing.assert_allclose(found.reshape(-1), whole, rtol=1e-4, atol=1e-6),
+        trace_by_epoch, trace,
+    )  # fmt: skip
+    assert all(leaf.shape[0] == 3 for leaf in jax.tree.leaves(by_epoch))
+    jax.tree.map(
+        lambda found, whole: np.testing.assert_allclose(found[-1], whole, rtol=1e-4, atol=1e-6), by_epoch, trained
+    )
+
+
+def test_an_epoch_is_kept_as_it_was(toy_original, toy_rows):
+    """The policy after two of three epochs is that of a training of two; dpo does not see progress."""
+    rows, key, dpo = head(toy_rows, 8), jax.random.key(6), make_objective("dpo", beta=0.05)
+    by_epoch, _ = train_by_epoch(dpo, toy_original, rows, SETTINGS, key=key)
+    for epochs in (1, 2):
+        shorter, _ = train(dpo, toy_original, rows, dataclasses.replace(SETTINGS, epochs=epochs), key=key)
+        np.testing.assert_allclose(by_epoch.raw_scale[epochs - 1], shorter.raw_scale, rtol=1e-5)
+    assert not np.allclose(by_epoch.raw_scale[0], by_epoch.raw_scale[1], rtol=1e-4)
+
+
+def test_an_sft_phase_that_is_shared_gives_the_same_policy_and_trace(toy_rows, toy_original):
+    inner = InnerLoopSettings(epochs=3, sft_epochs=2, learning_rate=1e-2)
+    objective, key = make_objective("dpo", beta=0.3), jax.random.key(4)
+    alone, trace = train(objective, toy_original, toy_rows, inner, key=key)
+    reference = row_log_probs(toy_original, toy_rows)
+    phase = run_sft(toy_original, toy_rows, inner, key=key, reference=reference)
+    shared, joined = train(objective, toy_original, toy_rows, inner, key=key, reference=reference, after_sft=phase)
+    for one, other in zip(jax.tree.leaves((alone, trace)), jax.tree.leaves((shared, joined)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mpo_core.catalogue import NOT_BUILT, catalogue, make_objective, objective_ids, parse_objective_text
+from mpo_core.objective import AbstractStatefulObjective
 from objective_check_values import CHECK_VALUES, KINKS_AT_A, POINT_A, POINT_B, PROGRESS_A, PROGRESS_B, SETTINGS
 from objective_points import pair_at, random_point, value_and_slopes
 
@@ -125,10 +126,13 @@ def test_catalogue_is_consistent():
         moved = {
             "ref_chosen": point["ref_chosen"] + 1.5,
             "margin": point["margin"] + 1.5,
+            "group": np.array([0, 0, 0, 0, 1, 2]),
         }
         reads = {name: not np.allclose(objective(pair_at(point | {name: v}), 0.5), base) for name, v in moved.items()}
         assert reads["ref_chosen"] == entry.needs_reference, entry.id
         assert reads["margin"] == entry.sees_rewards, entry.id
+        assert reads["group"] == entry.sees_groups, entry.id
+        assert entry.sees_groups == (isinstance(objective, AbstractStatefulObjective) and objective.sees_groups)
     assert {entry.id for entry in catalogue() if entry.sft_epochs} == {"dpo", "ipo", "ipo_mean", "simpo", "r_dpo"}
 
 

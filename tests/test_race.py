@@ -1,5 +1,6 @@
 """Objectives side by side on the toy task: nobody's score depends on who else runs, or on how the work is packed."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -83,3 +84,25 @@ def test_progress_adds_up_to_what_was_announced(toy_program, toy_agents):
     runner, done = Race(toy_program, toy_agents, settings(units=2)), {}
     runner.run(ENTRANTS[:1], lambda what, amount: done.update({what: done.get(what, 0) + amount}))
     assert done == runner.steps(1)
+
+
+def compilations(race_of_some, entrants):
+    """Programs that XLA compiled while a race ran."""
+    count = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: count.append(event) if event == "/jax/core/compile/backend_compile_duration" else None
+    )
+    try:
+        race_of_some.run(entrants)
+    finally:
+        jax.monitoring.clear_event_listeners()
+    return len(count)
+
+
+def test_a_sweep_of_64_settings_is_one_compilation(toy_program, toy_agents):
+    sweep = [Entrant(make_objective("simpo", beta=beta)) for beta in np.linspace(1, 10, 64)]
+    runner = Race(toy_program, toy_agents, settings(units=2, mode_actions=False))
+    assert compilations(runner, sweep) > 0
+    (train,) = runner._train.values()
+    assert train._cache_size() == 1  # pyright: ignore[reportFunctionMemberAccess]
+    assert compilations(runner, sweep[::-1]) == 0

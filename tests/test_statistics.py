@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from mpo_core.statistics import (
+    improvement_interval,
     interquartile_mean,
     mean_interval,
     paired_difference,
@@ -89,3 +90,20 @@ def test_probability_of_improvement_by_hand():
     assert probability_of_improvement(np.array([2.0, 3.0]), np.array([1.0, 2.0, 3.0])) == pytest.approx(4 / 6)
     assert probability_of_improvement(np.array([1.0]), np.array([1.0])) == 0.5
     assert probability_of_improvement(np.array([0.0, 1.0]), np.array([2.0])) == 0
+
+
+def test_improvement_is_the_mean_probability_over_strata_with_an_interval_that_brackets_it(rng):
+    ours, theirs = rng.normal(0.5, 1, (3, 10)), rng.normal(0, 1, (3, 10))
+    found = improvement_interval(ours, theirs)
+    each = [probability_of_improvement(a, b) for a, b in zip(ours, theirs, strict=True)]
+    assert found.estimate == pytest.approx(np.mean(each))
+    assert found.low < found.estimate < found.high
+    assert improvement_interval(ours, theirs) == found
+    assert improvement_interval(ours, ours).estimate == pytest.approx(0.5)
+
+
+def test_improvement_resamples_both_sides_by_the_same_units():
+    # by hand: two units, ours above theirs on one only whatever is drawn
+    found = improvement_interval(np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]]), repeats=4000)
+    assert found.estimate == 0.5
+    assert (found.low, found.high) == (0.0, 1.0)

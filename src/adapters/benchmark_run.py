@@ -31,9 +31,7 @@ def _arena(key: CellKey, settings: BenchmarkSettings) -> Arena:
     return Arena(key.task, bin_width=key.bin_width, chunk=min(50, settings.config(key).rows.length))
 
 
-def _run_cell(
-    arena: Arena, key: CellKey, settings: BenchmarkSettings, folder: BenchmarkFolder, watch: Watch
-) -> Cell:
+def _run_cell(arena: Arena, key: CellKey, settings: BenchmarkSettings, folder: BenchmarkFolder, watch: Watch) -> Cell:
     tuned, tuning = folder.tuned(key, settings), {}
     if tuned is None:
         began = time.monotonic()

@@ -9,7 +9,9 @@ import typer
 from cli.door import at_the_door, check_folder, interruptible
 
 if TYPE_CHECKING:
-    from adapters.benchmark import BenchmarkSettings, CellKey
+    from rich.console import Console
+
+    from adapters.benchmark import BenchmarkSettings, Cell, CellKey
 
 
 def benchmark(
@@ -38,18 +40,50 @@ def benchmark(
     with at_the_door():
         settings, keys = _plan(task, data, objectives, budget, tuning_units, units, preset, seed, bin_width)
         check_folder("--out", out)
+    if dry_run:
+        _say_cost(keys, settings)
+        return
     from adapters.benchmark_folder import BenchmarkFolder
     from adapters.benchmark_run import run_benchmark
-    from cli.display import Display, console
 
-    folder, screen = BenchmarkFolder(out), console()
+    folder = BenchmarkFolder(out)
     with at_the_door():
         folder.lock()
-        for key in keys:
-            folder.cell(key, settings)
-    with interruptible(f"Run the same command again: finished cells in {out} are kept."), Display(screen) as display:
-        cells = run_benchmark(keys, settings, folder, display)
-    print(len(cells))
+        there = [cell for key in keys if (cell := folder.cell(key, settings)) is not None]
+        if only_tables and not there:
+            raise ValueError(f"--only-tables: {out} holds none of these cells")
+    from cli.display import Display, console
+
+    screen, again = console(), f"Run the same command again: finished cells in {out} are kept."
+    with interruptible(again), Display(screen) as display:
+        cells = there if only_tables else run_benchmark(keys, settings, folder, display)
+    from adapters.benchmark_report import write_benchmark
+
+    with interruptible(again):
+        paths = write_benchmark(out, keys, cells, settings)
+    _show(screen, cells, paths)
+
+
+def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings") -> None:
+    from adapters.benchmark_cost import describe_cost
+
+    typer.echo("Measuring rates (compiles each task's programs)...", err=True)
+    with interruptible("Nothing was written."):
+        for line in describe_cost(keys, settings):
+            typer.echo(line)
+
+
+def _show(screen: "Console", cells: "list[Cell]", paths: list[Path]) -> None:
+    from adapters.benchmark_summary import standings
+    from adapters.benchmark_tables import short_table
+    from cli.display import rich_table
+
+    for cell in cells:
+        screen.print(rich_table(short_table(cell, standings([cell]))))
+        screen.print()
+    screen.print(f"One cell again: {cells[-1].command}", soft_wrap=True)
+    for path in paths:
+        screen.print(f"Written to {path}", soft_wrap=True)
 
 
 def _plan(

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.report import Report
+from adapters.text_table import TextTable
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SECONDS_BETWEEN_LINES = 15.0
@@ -132,6 +133,19 @@ def report_table(report: Report) -> Table:
             Text(row.name), Text(str(row.interval())), f"{mode.estimate:.3f}", Text(row.note),
             style=style, end_section=row is report.rows[-3],
         )  # fmt: skip
+    return table
+
+
+def rich_table(found: TextTable) -> Table:
+    """A table of text for the terminal."""
+    table = Table(
+        title=found.title, caption=found.caption, title_justify="left", caption_justify="left", show_edge=False,
+        pad_edge=False,
+    )  # fmt: skip
+    for place, column in enumerate(found.columns):
+        table.add_column(column, justify="right" if place else "left", no_wrap=True)
+    for row in found.rows:
+        table.add_row(*(Text(cell) for cell in row))
     return table
 
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from mpo_core.devices import POPULATION
-from mpo_core.inner_loop import TrainingTrace, row_log_probs, train
+from mpo_core.devices import POPULATION, round_up
+from mpo_core.inner_loop import SftPhase, TrainingTrace, row_log_probs, run_sft, train
 from mpo_core.policy import GaussianPolicy
 from mpo_core.rollout import lane_returns, start_lanes
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings
@@ -29,6 +29,8 @@ class Units(eqx.Module):
     reference: Float[Array, "unit row side"]
     """Log-probs of the rows under the original agent, shared by all objectives."""
     training_key: Key[Array, " unit"]
+    after_sft: SftPhase | None = None
+    """What the SFT phase made of the original agent, where objectives have one and share it."""
 
 
 class Jobs(eqx.Module):
@@ -43,6 +45,14 @@ def make_units(policy: GaussianPolicy, rows: PreferenceRows, training_key: Key[A
     """Units from rows that have a leading unit axis: adds what the original agent makes of them."""
     reference = jax.lax.map(partial(row_log_probs, policy), rows)
     return Units(rows, reference, training_key)
+
+
+def with_sft(units: Units, policy: GaussianPolicy, settings: InnerLoopSettings, mesh: Mesh) -> Units:
+    """The units with their SFT phase done, so that `train_jobs` with the same settings does not repeat it."""
+    count = units.reference.shape[0]
+    jobs = Jobs(None, jnp.minimum(jnp.arange(round_up(count, mesh)), count - 1))
+    phases = _sharded(partial(_sft_shard, settings=settings), mesh)(jobs, None, units, policy)
+    return Units(units.rows, units.reference, units.training_key, jax.tree.map(lambda leaf: leaf[:count], phases))
 
 
 def train_jobs(
@@ -91,9 +101,22 @@ def _train_shard(
     def one(job: Jobs) -> tuple[GaussianPolicy, TrainingTrace]:
         unit = jax.tree.map(lambda leaf: leaf[job.unit], units)
         objective = eqx.combine(job.objective, common)
-        return train(objective, policy, unit.rows, settings, key=unit.training_key, reference=unit.reference)
+        return train(
+            objective, policy, unit.rows, settings, key=unit.training_key, reference=unit.reference,
+            after_sft=unit.after_sft,
+        )  # fmt: skip
 
     return jax.lax.map(one, jobs)
+
+
+def _sft_shard(
+    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, *, settings: InnerLoopSettings
+) -> SftPhase:
+    def one(index: Array) -> SftPhase:
+        unit = jax.tree.map(lambda leaf: leaf[index], units)
+        return run_sft(policy, unit.rows, settings, key=unit.training_key, reference=unit.reference)
+
+    return jax.lax.map(one, jobs.unit)
 
 
 def _return_shard(

@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, Int
 
 MAX_LOG_PROB = -1.0000005e-6
 """Where a logit is taken, log-probabilities are clamped here: log(1 - 1e-6) to float rounding."""
@@ -11,6 +11,10 @@ MAX_LOG_PROB = -1.0000005e-6
 def _per_row(value: ArrayLike) -> Array:
     array = jnp.atleast_1d(jnp.asarray(value))
     return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
+
+
+def _group(value: ArrayLike | None) -> Array | None:
+    return None if value is None else jnp.atleast_1d(jnp.asarray(value))
 
 
 class PairLogProbs(eqx.Module):
@@ -30,6 +34,8 @@ class PairLogProbs(eqx.Module):
     rejected_length: Float[Array, " row"] = eqx.field(converter=_per_row)
     margin: Float[Array, " row"] = eqx.field(converter=_per_row)
     """Chosen minus rejected return as the judge's label has it, in standard deviations of the dataset."""
+    group: Int[Array, " row"] | None = eqx.field(converter=_group, default=None)
+    """How many of a row's trajectories are the target agent's: 0, 1 or 2; None: not told. Privileged information."""
 
     @property
     def chosen_mean(self) -> Float[Array, " row"]:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from mpo_core.data_spec import DataSpec
 from mpo_core.devices import round_up
 from mpo_core.generate_pairs import generate_pairs
-from mpo_core.meta_objective import Jobs, Units, make_units, train_jobs
+from mpo_core.meta_objective import Jobs, Units, make_units, train_jobs, with_sft
 from mpo_core.objective import AbstractObjective
 from mpo_core.objectives.switch import stack_objectives
 from mpo_core.pair_bank import PairBank, label_pairs
@@ -24,6 +24,7 @@ from mpo_core.policy import GaussianPolicy
 from mpo_core.rollout_program import RolloutProgram
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
+from mpo_core.task import Task
 
 JOBS_A_CALL = 8
 MAX_UNIT_BYTES = 512 * 2**20
@@ -69,6 +70,7 @@ class Race:
         self._program, self._agents, self._settings = program, agents, settings
         self._original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
         self._train: dict[int, Callable] = {}
+        self._sft: dict[int, Callable] = {}
 
     def run(
         self, entrants: list[Entrant], advance: Callable[[str, int], None] = lambda what, jobs: None
@@ -100,9 +102,7 @@ class Race:
         }
 
     def _units_at_once(self) -> int:
-        size = self._settings.rows
-        row_bytes = 4 * (self._program.task.observation_size + self._program.task.action_size + 1)
-        return int(np.clip(MAX_UNIT_BYTES // (2 * size.count * size.length * row_bytes), 1, self._settings.units))
+        return units_at_once(self._program.task, self._settings.rows, self._settings.units)
 
     def _key(self, unit: int, purpose: Purpose) -> Array:
         return stream_key(self._settings.seed, self._settings.stream, self._settings.first_unit + unit, purpose)
@@ -142,6 +142,7 @@ class Race:
         self, stacked, entrants: int, sft_epochs: int, units: Units, count: int, advance
     ) -> tuple[GaussianPolicy, np.ndarray]:
         train = self._train_program(sft_epochs)
+        units = self._sft_program(sft_epochs)(units) if sft_epochs else units
         entrant, unit = (index.reshape(-1) for index in np.indices((entrants, count)))
         size = round_up(JOBS_A_CALL, self._program.mesh)
         parts = []
@@ -153,6 +154,13 @@ class Race:
             advance("train", kept)
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
         return jax.tree.map(lambda leaf: leaf.reshape(entrants, count, *leaf.shape[1:]), whole)
+
+    def _sft_program(self, sft_epochs: int) -> Callable:
+        """Runs the SFT phase once a unit, for all objectives that have it."""
+        if sft_epochs not in self._sft:
+            inner = dataclasses.replace(self._settings.inner, sft_epochs=sft_epochs)
+            self._sft[sft_epochs] = jax.jit(lambda units: with_sft(units, self._original, inner, self._program.mesh))
+        return self._sft[sft_epochs]
 
     def _train_program(self, sft_epochs: int) -> Callable:
         if sft_epochs not in self._train:
@@ -191,6 +199,16 @@ class Race:
             returns.append(block.return_)
             advance("judge", len(block.return_) * evaluation.horizon)
         return np.concatenate(returns).reshape(entrants, units, evaluation.episodes).mean(-1)
+
+
+def unit_bytes(task: Task, size: RowSettings) -> int:
+    """Size of one unit's rows."""
+    return 4 * (task.observation_size + task.action_size + 1) * 2 * size.count * size.length
+
+
+def units_at_once(task: Task, size: RowSettings, units: int) -> int:
+    """How many units a race holds in memory together."""
+    return int(np.clip(MAX_UNIT_BYTES // unit_bytes(task, size), 1, units))
 
 
 @partial(jax.jit, static_argnums=2)

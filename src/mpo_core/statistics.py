@@ -95,10 +95,7 @@ def improvement_interval(
     strata, units = ours.shape
     above = ours[:, :, None] - theirs[:, None, :]
     wins = (above > 0) + 0.5 * (above == 0)
-    index = generator.integers(units, size=(repeats, strata, units))
-    count = np.zeros((repeats, strata, units))
-    for draw in range(units):
-        np.add.at(count, (np.arange(repeats)[:, None], np.arange(strata)[None, :], index[:, :, draw]), 1.0)
+    count = generator.multinomial(units, np.full(units, 1 / units), size=(repeats, strata)).astype(float)
     drawn = np.einsum("rsu,suv,rsv->r", count, wins, count, optimize=True) / (strata * units**2)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(wins.mean()), float(low), float(high), ours.size)

@@ -207,6 +207,7 @@ _REASONS = {
     "dpo_shift": _UNEQUAL,
     "cpl": f"{_UNEQUAL} (with lam = 1 it is a member)",
     "wpo_dpo": _WEIGHT,
+    "group_robust": _WEIGHT,
     "beta_dpo": _BATCH,
     "aot": _BATCH,
     "aot_unpaired": _BATCH,

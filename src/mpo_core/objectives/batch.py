@@ -3,10 +3,12 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from mpo_core.objective import AbstractObjective, Scalar, coefficient
+from mpo_core.objective import AbstractObjective, AbstractStatefulObjective, Scalar, coefficient
 from mpo_core.objectives.entry import CatalogueEntry, around
+from mpo_core.objectives.groups import GroupWeights
+from mpo_core.objectives.moments import MovingMoments
 from mpo_core.objectives.terms import log_prob_margin, log_ratio_margin
 from mpo_core.pair_log_probs import PairLogProbs
 from mpo_core.stable import negative_log_sigmoid
@@ -23,23 +25,98 @@ def _all_pairs(beta: Float[Array, ""], pair: PairLogProbs) -> Float[Array, "row 
     return negative_log_sigmoid(beta * (pair.chosen_ratio[:, None] - pair.rejected_ratio[None, :]))
 
 
-class BetaDpo(AbstractObjective):
-    """softplus(-sg(max(0.001, beta (1 + a (mean D - m0)))) D).
+def _drawn(log_weight: Float[Array, " row"], count: Float[Array, ""], key: PRNGKeyArray) -> Float[Array, " row"]:
+    """1 for `count` rows drawn without replacement, the odds of a draw being e^log_weight, 0 for the others."""
+    score = log_weight + jax.random.gumbel(key, log_weight.shape, log_weight.dtype)
+    return (jnp.argsort(jnp.argsort(-score)) < count).astype(log_weight.dtype)
 
-    sg stops the gradient. The stateless part: m0 is fixed, where the original has a moving average of D, and no
-    rows are filtered. Wu et al. 2024, arXiv 2407.08639. Defaults: beta 0.1, a 0.6, m0 0. With reference, not
-    length-normalised, no member of MPO: the loss of a row depends on the other rows of the batch.
+
+class BetaDpo(AbstractStatefulObjective[MovingMoments]):
+    """softplus(-sg(max(0.001, beta (1 + a (mean D - m0)))) D), the mean over the rows that are kept.
+
+    sg stops the gradient. m0 and sd are moving averages of the mean and deviation of D, this minibatch included; the
+    settings m0 and sd are where they start. A share `keep` of the rows, rounded and at least one, is drawn without
+    replacement with odds exp(-((D - m0) / sd)^2 / 2); the others are dropped from loss and mean. With minibatches of
+    two rows the default share keeps both. Wu et al. 2024, arXiv 2407.08639, as the official code has it (whose
+    averages start at 0, and which rounds down). Defaults: beta 0.1, a 0.6, m0 0, sd 1, keep 0.8, decay 0.9. With
+    reference, not length-normalised, no member of MPO: the loss of a row depends on the other rows of the batch.
     """
 
     beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
     a: Float[Array, ""] = eqx.field(converter=coefficient, default=0.6)
     m0: Float[Array, ""] = eqx.field(converter=coefficient, default=0.0)
+    sd: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
+    keep: Float[Array, ""] = eqx.field(converter=coefficient, default=0.8)
+    decay: Float[Array, ""] = eqx.field(converter=coefficient, default=0.9)
 
-    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
-        """The loss of each row."""
+    @property
+    def sees_groups(self) -> bool:
+        """It does not."""
+        return False
+
+    def initial_state(self) -> MovingMoments:
+        """The settings m0 and sd."""
+        return MovingMoments(self.m0, self.sd)
+
+    def losses(self, pair: PairLogProbs, progress: Scalar, state: MovingMoments) -> Float[Array, " row"]:
+        """The loss of each row, all of them kept."""
+        return self._weighted(pair, jnp.ones_like(pair.chosen), state)
+
+    def step(
+        self, pair: PairLogProbs, progress: Scalar, state: MovingMoments, *, key: PRNGKeyArray
+    ) -> tuple[Float[Array, " row"], MovingMoments]:
+        """The loss of each row, 0 where it is dropped, and the averages that it used."""
+        margin = jax.lax.stop_gradient(log_ratio_margin(pair))
+        state = state.after(margin, self.decay)
+        kept = _drawn(-0.5 * jnp.square(state.standardised(margin)), self._count(margin.shape[0]), key)
+        return self._weighted(pair, kept / kept.mean(), state), state
+
+    def _count(self, rows: int) -> Float[Array, ""]:
+        return jnp.clip(jnp.round(self.keep * rows), 1, rows)
+
+    def _weighted(self, pair: PairLogProbs, weight: Float[Array, " row"], state: MovingMoments) -> Float[Array, " row"]:
+        """Weights have mean 1."""
         margin = log_ratio_margin(pair)
-        beta = jnp.maximum(self.beta * (1 + self.a * (margin.mean() - self.m0)), 1e-3)
-        return negative_log_sigmoid(jax.lax.stop_gradient(beta) * margin)
+        excess = (weight * margin).mean() - state.mean
+        beta = jnp.maximum(self.beta * (1 + self.a * excess), 1e-3)
+        return weight * negative_log_sigmoid(jax.lax.stop_gradient(beta) * margin)
+
+
+class GroupRobust(AbstractStatefulObjective[GroupWeights]):
+    """q_g softplus(-beta D) / share of g's rows, q_g <- q_g exp(step_size L_g) normalised over the groups.
+
+    So the mean over rows is sum_g q_g L_g, L_g the mean dpo of the group's rows of this minibatch, which has moved q
+    already. The groups are the kinds of a pair (both trajectories from the original agent, one, none): privileged
+    information. Only groups that have shown up share in q; rows without groups are all of one, and the loss is dpo.
+    Ramesh et al. 2024, arXiv 2405.20304, as the official code has it. Defaults: beta 0.1, step_size 0.01. With
+    reference, not length-normalised, a member of MPO up to a weight of the row.
+    """
+
+    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    step_size: Float[Array, ""] = eqx.field(converter=coefficient, default=0.01)
+
+    @property
+    def sees_groups(self) -> bool:
+        """It does."""
+        return True
+
+    def initial_state(self) -> GroupWeights:
+        """All groups alike."""
+        return GroupWeights.equal()
+
+    def losses(self, pair: PairLogProbs, progress: Scalar, state: GroupWeights) -> Float[Array, " row"]:
+        """The loss of each row, its group weighed as the state says."""
+        loss = negative_log_sigmoid(self.beta * log_ratio_margin(pair))
+        return loss if pair.group is None else loss * state.row_weights(pair.group)
+
+    def step(
+        self, pair: PairLogProbs, progress: Scalar, state: GroupWeights, *, key: PRNGKeyArray
+    ) -> tuple[Float[Array, " row"], GroupWeights]:
+        """The loss of each row, and the weights that it used."""
+        if pair.group is not None:
+            loss = negative_log_sigmoid(self.beta * log_ratio_margin(pair))
+            state = state.after(loss, pair.group, self.step_size)
+        return self.losses(pair, progress, state), state
 
 
 class Aot(AbstractObjective):
@@ -111,7 +188,7 @@ ENTRIES = (
         factory=BetaDpo,
         family="batch",
         citation="Wu et al. 2024, arXiv 2407.08639",
-        formula="softplus(-sg(max(0.001, beta (1 + a (mean D - m0)))) D)",
+        formula="softplus(-sg(max(0.001, beta (1 + a (mean D - m0)))) D) on kept rows, m0 = EMA(mean D)",
         needs_reference=True,
         length_normalised=False,
         member="no",
@@ -160,5 +237,17 @@ ENTRIES = (
         length_normalised=False,
         member="no",
         tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="group_robust",
+        factory=GroupRobust,
+        family="batch",
+        citation="Ramesh et al. 2024, arXiv 2405.20304",
+        formula="q_g softplus(-beta D) / share of g's rows, q_g <- q_g exp(step_size L_g) normalised",
+        needs_reference=True,
+        length_normalised=False,
+        member="w",
+        sees_groups=True,
+        tuning=(around("beta", 0.1, "sum"), around("step_size", 0.01)),
     ),
 )

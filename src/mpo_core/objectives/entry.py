@@ -2,7 +2,8 @@
 
 Formulas are in this notation. lw, ll: summed log-probs of chosen and rejected; rw, rl: the same under the reference;
 nw, nl: lengths in tokens; mw = lw / nw, ml = ll / nl. a = lw - rw, b = ll - rl: log-ratios; A = a / nw, B = b / nl.
-D = a - b; P = lw - ll. m: reward margin; t: progress; sg: stop the gradient.
+D = a - b; P = lw - ll. m: reward margin; t: progress; sg: stop the gradient. g: group, the kind of a pair. EMA(x):
+moving average of x over the updates.
 """
 
 from dataclasses import dataclass
@@ -47,6 +48,9 @@ class CatalogueEntry:
     """Place in the mirror family: M0 exact without, MR exact with reference; -bar: on mean token log-probs; ~row: up to
     a constant of the row; w: up to a weight of the row; no."""
     sees_rewards: bool = False
+    """Whether it reads the margin of return: privileged information, so it is ranked apart."""
+    sees_groups: bool = False
+    """Whether it reads which agents a row's trajectories come from: privileged information, so it is ranked apart."""
     sees_groups: bool = False
     sft_epochs: int = 0
     """Epochs of supervised fine-tuning that go before it in the paper's schedule of 12."""

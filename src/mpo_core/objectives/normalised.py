@@ -3,10 +3,11 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from mpo_core.objective import AbstractObjective, Scalar, coefficient
+from mpo_core.objective import AbstractObjective, AbstractStatefulObjective, Scalar, coefficient
 from mpo_core.objectives.entry import CatalogueEntry, TuningRange, around
+from mpo_core.objectives.moments import MovingMoments
 from mpo_core.objectives.terms import mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
 from mpo_core.pair_log_probs import PairLogProbs
 from mpo_core.stable import logit_of_log_prob, negative_log_sigmoid, positive_part, tsallis_of_log_prob
@@ -97,12 +98,13 @@ class RePo(AbstractObjective):
         return positive_part(self.gamma - mean_log_prob_margin(pair))
 
 
-class AlphaDpo(AbstractObjective):
+class AlphaDpo(AbstractStatefulObjective[MovingMoments]):
     """softplus(-beta (mw - ml - sg(gamma + alpha (A - B - center) / sd))).
 
-    sg stops the gradient. center and sd are fixed here, where the original has moving averages of A - B. Wu et
-    al. 2024, arXiv 2410.10148. Defaults: beta 2.5, gamma 0.6, alpha 0.2, center 0, sd 1. With reference, length-
-    normalised, no member of MPO: its target margin differs from row to row.
+    sg stops the gradient. center and sd are moving averages of the mean and deviation of A - B, this minibatch
+    included; the settings center and sd are where they start. Wu et al. 2024, arXiv 2410.10148, as the official code
+    has it (whose averages start at 0). Defaults: beta 2.5, gamma 0.6, alpha 0.2, center 0, sd 1, decay 0.9. With
+    reference, length-normalised, no member of MPO: its target margin differs from row to row.
     """
 
     beta: Float[Array, ""] = eqx.field(converter=coefficient, default=2.5)
@@ -110,12 +112,29 @@ class AlphaDpo(AbstractObjective):
     alpha: Float[Array, ""] = eqx.field(converter=coefficient, default=0.2)
     center: Float[Array, ""] = eqx.field(converter=coefficient, default=0.0)
     sd: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
+    decay: Float[Array, ""] = eqx.field(converter=coefficient, default=0.9)
 
-    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
-        """The loss of each row."""
-        standardised = (mean_log_ratio_margin(pair) - self.center) / self.sd
+    @property
+    def sees_groups(self) -> bool:
+        """It does not."""
+        return False
+
+    def initial_state(self) -> MovingMoments:
+        """The settings center and sd."""
+        return MovingMoments(self.center, self.sd)
+
+    def losses(self, pair: PairLogProbs, progress: Scalar, state: MovingMoments) -> Float[Array, " row"]:
+        """The loss of each row, centred as the state says."""
+        standardised = state.standardised(mean_log_ratio_margin(pair))
         target = jax.lax.stop_gradient(self.gamma + self.alpha * standardised)
         return negative_log_sigmoid(self.beta * (mean_log_prob_margin(pair) - target))
+
+    def step(
+        self, pair: PairLogProbs, progress: Scalar, state: MovingMoments, *, key: PRNGKeyArray
+    ) -> tuple[Float[Array, " row"], MovingMoments]:
+        """The loss of each row, and the averages that it used."""
+        state = state.after(mean_log_ratio_margin(pair), self.decay)
+        return self.losses(pair, progress, state), state
 
 
 class ProPair(AbstractObjective):
@@ -216,7 +235,7 @@ ENTRIES = (
         factory=AlphaDpo,
         family="normalised",
         citation="Wu et al. 2024, arXiv 2410.10148",
-        formula="softplus(-beta (mw - ml - sg(gamma + alpha (A - B - center) / sd)))",
+        formula="softplus(-beta (mw - ml - sg(gamma + alpha (A - B - center) / sd))), center, sd = EMA(A - B)",
         needs_reference=True,
         length_normalised=True,
         member="no",

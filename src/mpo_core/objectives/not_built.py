@@ -20,7 +20,6 @@ NOT_BUILT = {
     "drift": _AS_DPO,
     "drpo": _ONLINE,
     "f_dpo_reverse_kl": "it is dpo",
-    "group_robust": "it needs group ids and a state that lasts over updates",
     "hypo": _ONLINE,
     "icl_irpo": _LISTS,
     "implicit_bridge": _UNKNOWN,

@@ -1,0 +1,128 @@
+"""The tables of a benchmark."""
+
+from collections.abc import Mapping
+
+from adapters.benchmark import Cell, CellKey
+from adapters.benchmark_summary import BASELINE, Standing, entry_of, standings
+from adapters.text_table import TextTable
+from mpo_core.data_spec import DataSpec, parse_data_spec
+from mpo_core.statistics import Interval
+
+NOT_RUN = "not run"
+BOOTSTRAP = "inter-quartile mean of the normalised score (original 0, target 1) with 95 % stratified bootstrap interval"
+
+Ranked = Mapping[CellKey, list[Standing]]
+"""The standings of each cell."""
+
+
+def cell_table(cell: Cell, ranked: list[Standing]) -> TextTable:
+    """One cell in full: every objective with its settings, best first."""
+    rows = []
+    for one in ranked:
+        entry = entry_of(cell, one.id)
+        settings = ", ".join(f"{name}={value:g}" for name, value in entry.settings.items()) or "default"
+        schedule = f"{entry.sft_epochs} SFT epochs first" if entry.sft_epochs else ""
+        rows.append(
+            (
+                _name(one), _interval(one.sampled), f"{one.mode.estimate:.3f}", _improvement(one),
+                f"{entry.clamped:.2%}", str(one.failed), "; ".join(filter(None, (settings, schedule))),
+            )
+        )  # fmt: skip
+    return TextTable(
+        title=f"{cell.key}: {cell.units} units",
+        columns=("objective", "sampled actions", "mode", f"P(> {BASELINE})", "clamped", "failed", "settings"),
+        rows=tuple(rows),
+        caption=(
+            f"Original {cell.original:.0f}, target {cell.target:.0f} (return, sampled actions, horizon "
+            f"{cell.config['evaluation']['horizon']}). {_minutes(cell)}Again: `{cell.command}`"
+        ),
+    )
+
+
+def short_table(cell: Cell, ranked: list[Standing]) -> TextTable:
+    """One cell within 80 columns."""
+    rows = tuple((_name(one), _interval(one.sampled), f"{one.mode.estimate:.3f}", _improvement(one)) for one in ranked)
+    columns = ("objective", "sampled actions", "mode", f"P(> {BASELINE})")
+    return TextTable(f"{cell.key}: {cell.units} units", columns, rows, BOOTSTRAP)
+
+
+def overview_table(keys: list[CellKey], cells: list[Cell], ranked: Ranked) -> TextTable:
+    """Every objective in every cell, ordered by all cells that were run together."""
+    rows = []
+    for one in standings(cells):
+        places = [f"{_find(ranked[key], one.id).sampled.estimate:.2f}" if key in ranked else NOT_RUN for key in keys]
+        rows.append((_name(one), _interval(one.sampled), _improvement(one), *places))
+    return TextTable(
+        title="All cells",
+        columns=("objective", f"{len(cells)} cells", f"P(> {BASELINE})", *(str(key) for key in keys)),
+        rows=tuple(rows),
+        caption=f"{BOOTSTRAP[0].upper()}{BOOTSTRAP[1:]}; cells are strata.",
+    )
+
+
+def judge_table(cells: list[Cell], task: str, ranked: Ranked) -> TextTable | None:
+    """Judge temperature against label noise: the objectives' inter-quartile means; None unless both were varied."""
+    spec_of = {cell.key: parse_data_spec(cell.data) for cell in cells if cell.task == task}
+    temperatures = sorted({spec.temperature for spec in spec_of.values()})
+    noises = sorted({spec.noise for spec in spec_of.values()})
+    if len(temperatures) < 2 or len(noises) < 2 or len({spec.pairs for spec in spec_of.values()}) > 1:
+        return None
+    pairs = next(iter(spec_of.values())).pairs
+    by_data = {cell.data: cell for cell in cells if cell.task == task}
+    rows = []
+    for one in standings(list(by_data.values())):
+        for temperature in temperatures:
+            specs = [str(DataSpec(pairs, noise, temperature)) for noise in noises]
+            found = [
+                _interval(_find(ranked[by_data[data].key], one.id).sampled) if data in by_data else NOT_RUN
+                for data in specs
+            ]
+            rows.append((_name(one), f"{temperature:g}", *found))
+    return TextTable(
+        title=f"{task}: temperature of the judge against label noise",
+        columns=("objective", "temperature", *(f"noise {noise:g}" for noise in noises)),
+        rows=tuple(rows),
+        caption=f"{BOOTSTRAP[0].upper()}{BOOTSTRAP[1:]}. Temperature in units of return.",
+    )
+
+
+def ranges_table(cell: Cell) -> TextTable:
+    """The ranges that settings were searched in, after scaling to the task's tokens."""
+    rows = tuple(
+        (id, name, f"{low:.4g}", f"{high:.4g}")
+        for id, ranges in cell.ranges.items()
+        for name, (low, high) in ranges.items()
+    )
+    return TextTable(f"{cell.key}: ranges searched", ("objective", "setting", "low", "high"), rows)
+
+
+def scores_table(cells: list[Cell]) -> TextTable:
+    """Every score: a line a cell, objective and unit."""
+    rows = tuple(
+        (cell.task, cell.data, f"{cell.bin_width:g}", entry.id, str(unit), repr(sampled), repr(mode))
+        for cell in cells
+        for entry in cell.objectives
+        for unit, (sampled, mode) in enumerate(zip(entry.sampled, entry.mode, strict=True))
+    )
+    return TextTable("scores", ("task", "data", "bin_width", "objective", "unit", "sampled", "mode"), rows)
+
+
+def _find(ranked: list[Standing], id: str) -> Standing:
+    return next(one for one in ranked if one.id == id)
+
+
+def _name(one: Standing) -> str:
+    return f"{one.id} (sees {', '.join(one.sees)})" if one.sees else one.id
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.estimate:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def _improvement(one: Standing) -> str:
+    return "-" if one.improvement is None else _interval(one.improvement)
+
+
+def _minutes(cell: Cell) -> str:
+    parts = [f"{what} {seconds / 60:.1f} min" for what, seconds in cell.seconds.items()]
+    return f"Took: {', '.join(parts)}. "

@@ -1,0 +1,52 @@
+"""A table as text: Markdown, LaTeX, CSV."""
+
+import csv
+import dataclasses
+import io
+
+LATEX_SPECIALS = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$"}
+
+
+@dataclasses.dataclass(frozen=True)
+class TextTable:
+    """Cells are text already; the first column names the row."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+    def markdown(self) -> str:
+        """A Markdown table under a heading, the caption after it."""
+        lines = [self.columns, ("---",) + ("--:",) * (len(self.columns) - 1), *self.rows]
+        body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        return f"### {self.title}\n\n{body}\n" + (f"\n{self.caption}\n" if self.caption else "")
+
+    def latex(self) -> str:
+        """A booktabs table."""
+        lines = [" & ".join(map(_latex, line)) + r" \\" for line in self.rows]
+        return "\n".join(
+            [
+                r"\begin{table}",
+                rf"\caption{{{_latex(self.title)}. {_latex(self.caption)}}}",
+                rf"\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}",
+                r"\toprule",
+                " & ".join(map(_latex, self.columns)) + r" \\",
+                r"\midrule",
+                *lines,
+                r"\bottomrule",
+                r"\end{tabular}",
+                r"\end{table}",
+                "",
+            ]
+        )
+
+    def csv(self) -> str:
+        """Comma-separated values, header first."""
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([self.columns, *self.rows])
+        return out.getvalue()
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX_SPECIALS.get(character, character) for character in text)
