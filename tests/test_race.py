@@ -52,7 +52,7 @@ def test_units_that_do_not_fit_at_once_score_the_same(toy_program, toy_agents, r
     unit_bytes = 2 * 8 * TOY_HORIZON * 4 * (3 + 2 + 1)
     for fit, at_once in ((0.5, 1), (2.0, 2), (100, 3)):
         monkeypatch.setattr(race, "MAX_UNIT_BYTES", int(fit * unit_bytes))
-        assert runner._units_at_once() == at_once
+        assert runner.units_at_once() == at_once
     monkeypatch.setattr(race, "MAX_UNIT_BYTES", 2 * unit_bytes)
     split = runner.run(ENTRANTS[:2])
     np.testing.assert_allclose(split.sampled, returns.sampled[:2], rtol=1e-4)

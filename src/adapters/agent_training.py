@@ -34,7 +34,9 @@ RULE = (
     f"the level: {ORIGINAL_SHARE:.0%} of the way to the target's return "
     "from the untrained policy's, or from 0 if that is negative"
 )
-STARTED_RULE = "original: the target agent of task {start}, where training starts; target: the snapshot with the highest return"
+STARTED_RULE = (
+    "original: the target agent of task {start}, where training starts; target: the snapshot with the highest return"
+)
 VERSIONED = ("jax", "jaxlib", "brax", "mujoco", "mujoco-mjx")
 RUN_FILE = "run.json"
 

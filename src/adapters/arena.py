@@ -1,6 +1,7 @@
 """A task with its agents and its one rollout program: where data come from and policies are judged."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import cached_property
 
 import jax
@@ -13,6 +14,7 @@ from adapters.config import RunConfig
 from adapters.watch import Watch
 from mpo_core.data_spec import parse_data_spec
 from mpo_core.generate_pairs import stack_agents
+from mpo_core.learning_curve import LearningCurve, learning_curve, steps as curve_steps
 from mpo_core.policy import GaussianPolicy, with_bin_width
 from mpo_core.race import Entrant, Race, RaceReturns, RaceSettings
 from mpo_core.rollout_program import RolloutProgram
@@ -105,26 +107,36 @@ class Arena:
     def race(self, entrants: list[Entrant], settings: RaceSettings, watch: Watch) -> RaceReturns:
         """Trains and judges objectives on fresh units, as normalised scores."""
         race = Race(self.program, self.agents, settings)
-        stages = {"data": ("Fresh data", "step"), "train": ("Training", "policy"), "judge": ("Judging", "step")}
-        steps, current = race.steps(len(entrants)), [""]
-
-        def advance(what: str, amount: int) -> None:
-            if current[0] != what:
-                current[0] = what
-                watch.stage(stages[what][0], steps[what], stages[what][1])
-            watch.advance(amount)
-
-        returns = race.run(entrants, advance)
+        returns = race.run(entrants, _stages(watch, race.steps(len(entrants)), "Judging"))
         return RaceReturns(
             self.normalised(returns.sampled, settings.evaluation),
             self.normalised(returns.mode, settings.evaluation, mode=True) if settings.mode_actions else returns.mode,
             returns.clamped,
         )
 
+    def learning_curve(self, entrant: Entrant, settings: RaceSettings, watch: Watch) -> LearningCurve:
+        """Trains one objective and judges it after every epoch; returns are not normalised."""
+        advance = _stages(watch, curve_steps(settings), "Judging every epoch")
+        return learning_curve(self.program, self.agents, entrant, settings, advance)
+
     def normalised(self, returns: np.ndarray, evaluation: EvaluationSettings, *, mode: bool = False) -> np.ndarray:
         """(J - J_original) / (J_target - J_original); where training or physics blew up, `FAILED_SCORE`."""
         low, high = self.constants(evaluation.horizon, mode=mode)
         return np.where(np.isfinite(returns), (returns - low) / (high - low), FAILED_SCORE)
+
+
+def _stages(watch: Watch, amounts: dict[str, int], judging: str) -> Callable[[str, int], None]:
+    """Turns the parts of a race into stages of a watch."""
+    stages = {"data": ("Fresh data", "step"), "train": ("Training", "policy"), "judge": (judging, "step")}
+    current = [""]
+
+    def advance(what: str, amount: int) -> None:
+        if current[0] != what:
+            current[0] = what
+            watch.stage(stages[what][0], amounts[what], stages[what][1])
+        watch.advance(amount)
+
+    return advance
 
 
 def race_settings(config: RunConfig, stream: Stream, units: int, *, mode_actions: bool = True) -> RaceSettings:

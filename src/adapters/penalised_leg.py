@@ -1,5 +1,7 @@
 """An environment whose reward is lowered by the use of some actuators: a stylistic constraint on an agent."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -21,13 +23,15 @@ class PenalisedActions(envs.Wrapper):
     def reset(self, rng: jax.Array) -> envs.State:
         """A fresh episode; the metric is there from the start, since a scan's carry keeps its structure."""
         state = self.env.reset(rng)
-        return state.replace(metrics={**state.metrics, METRIC: jnp.zeros_like(state.reward)})
+        metrics = {**state.metrics, METRIC: jnp.zeros_like(state.reward)}
+        return dataclasses.replace(state, metrics=metrics)
 
     def step(self, state: envs.State, action: jax.Array) -> envs.State:
         """One control step."""
         state = self.env.step(state, action)
         penalty = self._weight * jnp.square(action[self._actions]).sum()
-        return state.replace(reward=state.reward - penalty, metrics={**state.metrics, METRIC: -penalty})
+        metrics = {**state.metrics, METRIC: -penalty}
+        return dataclasses.replace(state, reward=state.reward - penalty, metrics=metrics)
 
 
 def three_legged_ant() -> envs.Env:

@@ -1,9 +1,9 @@
 """Agents by brax's PPO."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,12 +13,9 @@ from adapters.brax_tasks import BraxTask, envs
 from adapters.tasks import PPOSettings
 from mpo_core.policy import ACTIVATIONS, DEFAULT_BIN_WIDTH, GaussianPolicy, Layer, raw_scale_of
 
-# isort: off  # quiet once adapters.brax_tasks is loaded
-from brax.training.acme import running_statistics
-from brax.training.agents.ppo import networks as ppo_networks, train as ppo_train
-from brax.training.types import UInt64
-
-# isort: on
+from brax.training.acme import running_statistics  # isort: skip  # quiet once adapters.brax_tasks is loaded
+from brax.training.agents.ppo import networks as ppo_networks, train as ppo_train  # isort: skip
+from brax.training.types import UInt64  # isort: skip
 
 NetworkParams = tuple[Any, ...]
 """Brax's parameters: (observation normaliser, policy, ...)."""
@@ -27,7 +24,7 @@ SETTLED = 1_000_000
 """Observations that the normaliser of a restored policy counts as seen."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Snapshot:
     """A policy on the way, with its return over the evaluation episodes (sampled actions)."""
 
@@ -123,10 +120,11 @@ def to_gaussian_policy(
 def to_brax(policy: GaussianPolicy) -> NetworkParams:
     """The inverse of `to_gaussian_policy`; the normaliser counts as settled by `SETTLED` observations."""
     *hidden, last = [{"kernel": layer.kernel, "bias": layer.bias} for layer in policy.layers]
-    count = jnp.float32(SETTLED)
-    normalizer = running_statistics.init_state(policy.observation_mean).replace(
-        count=UInt64(hi=0, lo=SETTLED), mean=policy.observation_mean, std=policy.observation_std,
-        summed_variance=count * jnp.square(policy.observation_std),
+    settled = UInt64(hi=0, lo=SETTLED)  # pyright: ignore[reportCallIssue]
+    normalizer = dataclasses.replace(
+        running_statistics.init_state(policy.observation_mean), count=settled,
+        mean=policy.observation_mean, std=policy.observation_std,
+        summed_variance=SETTLED * jnp.square(policy.observation_std),
     )  # fmt: skip
     return normalizer, {
         "params": {

@@ -27,6 +27,9 @@ app.add_typer(listing.app, name="list")
 @app.callback()
 def _options() -> None:
     """Discover and compare preference-optimisation objectives on brax MuJoCo tasks, where the truth is known."""
+    from adapters.plugins import load_plugins
+
+    load_plugins()
 
 
 def run() -> None:

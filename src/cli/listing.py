@@ -1,9 +1,16 @@
 """`mpo list`: what there is."""
 
 import json
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from cli.door import at_the_door
+from mpo_core.names import unknown_name
+
+if TYPE_CHECKING:
+    from mpo_core.catalogue import CatalogueEntry
 
 app = typer.Typer(help="List tasks, objectives, strategies and kinds of data.", no_args_is_help=True)
 LEGEND = """
@@ -11,7 +18,13 @@ w chosen, l rejected; lw, ll summed log-probs; mw, ml their means over nw, nl
 tokens; rw, rl sums under the reference; a = lw - rw, b = ll - rl, D = a - b,
 A = a / nw, B = b / nl, P = lw - ll; m reward margin; t progress.
 member: place in the Mirror Preference Optimization class: M0 without, MR with
-reference; -bar on mean token log-probs; ~row up to a constant of the row."""
+reference; -bar on mean token log-probs; ~row up to a constant of the row, w up
+to its weight. needs: what it reads beside the pair's log-probs and lengths."""
+NEEDS = {"reference": "ref", "rewards": "rewards", "groups": "groups"}
+"""What an objective may need beside the pair log-probs, and how the table calls it."""
+WIDEST = {"needs": 7, "settings": 16}
+"""Columns that fold to make room for formulas, in characters."""
+Row = dict[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON array of objects with a name.")]
 
 
@@ -37,23 +50,79 @@ def tasks(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def objectives(as_json: AsJson = False) -> None:
-    """Hand-written objectives."""
-    from adapters.objective_files import canonical_text
-    from mpo_core.catalogue import catalogue
+def objectives(
+    needs: Annotated[str | None, typer.Option(help="Only what needs reference, rewards or groups; or none.")] = None,
+    family: Annotated[str | None, typer.Option(help="Only this family, such as log_ratio.")] = None,
+    member: Annotated[
+        str | None,
+        typer.Option(help="Only exact members of the class (yes), the others (no), or a code or its start: MR, M0-bar"),
+    ] = None,
+    sees_rewards: Annotated[
+        bool | None, typer.Option("--sees-rewards/--no-sees-rewards", help="Only what reads the true rewards, or not.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hand-written objectives; options together narrow the list down."""
+    with at_the_door():
+        filters: list[Callable[[Row], bool]] = [] if needs is None else [_by_need(needs)]
+        from mpo_core.catalogue import catalogue
 
-    found = [
-        {
-            "name": entry.id, "family": entry.family, "member": entry.member, "formula": entry.formula,
-            "settings": canonical_text(entry.id).partition(":")[2], "needs_reference": entry.needs_reference,
-            "length_normalised": entry.length_normalised, "sees_rewards": entry.sees_rewards,
-            "sft_epochs": entry.sft_epochs, "citation": entry.citation,
-        }
-        for entry in catalogue()
-    ]  # fmt: skip
-    _show(found, as_json, ("name", "member", "settings", "formula"))
-    if not as_json:
-        typer.echo(LEGEND)
+        listed = [_described(entry) for entry in catalogue()]
+        if family is not None:
+            filters.append(_by_family(family, {row["family"]: None for row in listed}))
+        if member is not None:
+            filters.append(_by_member(member, {row["member"]: None for row in listed}))
+    if sees_rewards is not None:
+        filters.append(lambda row: row["sees_rewards"] == sees_rewards)
+    found = [row for row in listed if all(fits(row) for fits in filters)]
+    if as_json:
+        _show(found, as_json, ())
+        return
+    shown = [row | _narrow(row) for row in found]
+    _show(shown, as_json, ("name", "member", "needs", "settings", "formula"))
+    typer.echo(f"{LEGEND}\n\n{f'{len(found)} of ' if filters else ''}{len(listed)} objectives")
+
+
+def _described(entry: "CatalogueEntry") -> Row:
+    from adapters.objective_files import canonical_text
+    from mpo_core.mirror.members import member_ids
+
+    reads = (entry.needs_reference, entry.sees_rewards, entry.sees_groups)
+    return {
+        "name": entry.id, "family": entry.family, "member": entry.member, "is_member": entry.id in member_ids(),
+        "formula": entry.formula, "settings": canonical_text(entry.id).partition(":")[2],
+        "needs": [need for need, is_read in zip(NEEDS, reads, strict=True) if is_read],
+        "needs_reference": reads[0], "sees_rewards": reads[1], "sees_groups": reads[2],
+        "length_normalised": entry.length_normalised, "sft_epochs": entry.sft_epochs, "citation": entry.citation,
+    }  # fmt: skip
+
+
+def _narrow(row: Row) -> dict[str, str]:
+    """Cells that fold between words."""
+    needs = " ".join(NEEDS[need] for need in row["needs"])
+    return {"needs": needs, "settings": row["settings"].replace(",", ", ")}
+
+
+def _by_need(need: str) -> Callable[[Row], bool]:
+    if need == "none":
+        return lambda row: not row["needs"]
+    if need not in NEEDS:
+        raise unknown_name("need", need, (*NEEDS, "none"))
+    return lambda row: need in row["needs"]
+
+
+def _by_family(family: str, families: Iterable[str]) -> Callable[[Row], bool]:
+    if family not in families:
+        raise unknown_name("family", family, families)
+    return lambda row: row["family"] == family
+
+
+def _by_member(member: str, codes: Iterable[str]) -> Callable[[Row], bool]:
+    if member in ("yes", "no"):
+        return lambda row: row["is_member"] == (member == "yes")
+    if not member or not any(code.startswith(member) for code in codes):
+        raise unknown_name("member code", member, dict.fromkeys(("yes", "no", *codes)))
+    return lambda row: row["member"].startswith(member)
 
 
 @app.command()
@@ -73,20 +142,22 @@ def data(as_json: AsJson = False) -> None:
     _show([{"name": name, "description": text} for name, text in TERMS.items()], as_json, ("name", "description"))
 
 
-def _show(found: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...]) -> None:
+def _show(found: list[Row], as_json: bool, columns: tuple[str, ...]) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
+    from rich.console import Console
     from rich.table import Table
-
-    from cli.display import console
+    from rich.text import Text
 
     table = Table(show_edge=False, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in ("name", "original", "target"))
-    for entry in found:
-        table.add_row(*(_cell(entry[column]) for column in columns))
-    console().print(table)
+        no_wrap = column in ("name", "member", "original", "target")
+        table.add_column(column, overflow="fold", no_wrap=no_wrap, max_width=WIDEST.get(column))
+    for row in found:
+        table.add_row(*(Text(_cell(row[column])) for column in columns))
+    out = Console(highlight=False)  # that of cli.display, whose import takes seconds
+    (out if out.is_terminal else Console(highlight=False, width=80)).print(table)
 
 
 def _cell(value: Any) -> str:

@@ -1,7 +1,7 @@
 """`mpo train`: one objective on one task."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,9 +18,10 @@ def train(
     ] = None,
     units: Annotated[int, typer.Option(min=2, help="Replication units.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the units.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="File for the scores, as JSON.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="File for the curves, as PNG.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for scores and curves, as JSON.")] = None,
 ) -> None:
-    """Train a policy with one objective on fresh preference data, and say what it is worth."""
+    """Train a policy with one objective on fresh preference data: what it is worth, and how it works over time."""
     with at_the_door():
         from adapters.agents import load_card
         from adapters.config import build_config
@@ -40,26 +41,34 @@ def train(
         if epochs > total:
             raise ValueError(f"--sft-epochs {epochs}: preset {preset} has {total} epochs in all")
     from adapters.arena import Arena, race_settings
-    from cli.display import Display, console
+    from adapters.training_report import curve_table, curve_values, draw_curve
+    from cli.display import Display, console, rich_table
     from mpo_core.race import Entrant
     from mpo_core.seeds import Stream
     from mpo_core.statistics import mean_interval
 
     race = race_settings(config, Stream.SELECTION, units)
     screen = console()
+    arena = Arena(task)
     with interruptible("Nothing was written."), Display(screen) as display:
-        scores = Arena(task).race([Entrant(loaded, epochs)], race, display)
-    sampled, mode = mean_interval(scores.sampled[0]), mean_interval(scores.mode[0])
+        curve = arena.learning_curve(Entrant(loaded, epochs), race, display)
+        by_epoch = arena.normalised(curve.return_, race.evaluation)
+        mode_score = arena.normalised(curve.final_mode, race.evaluation, mode=True)
+    sampled, mode = mean_interval(by_epoch[:, -1]), mean_interval(mode_score)
     screen.print(f"{objective} on {task}, {config.data}: normalised score (original 0, target 1)", soft_wrap=True)
     screen.print(f"  sampled actions  {sampled}")
     screen.print(f"  mode actions     {mode}")
-    clamped = float(scores.clamped.mean())
-    screen.print(f"  clamped          {clamped:.2%} of trajectories had a mean token log-prob above log(1 - 1e-6)")
-    screen.print(f"  {epochs} epochs of SFT first, {units} units, mean with 95 % t interval")
+    screen.print(f"  {epochs} epochs of SFT first, {units} units, mean with 95 % t interval\n")
+    screen.print(rich_table(curve_table(curve, by_epoch, epochs)))
+    if figure is not None:
+        with interruptible("The figure was not written."):
+            draw_curve(figure, curve, by_epoch, epochs, f"{objective} on {task}, {config.data}")
+        screen.print(f"Written to {figure}", soft_wrap=True)
     if out is not None:
         from adapters.files import write_json
 
-        found = {"objective": objective, "task": task, "data": config.data, "seed": seed, "sft_epochs": epochs}
-        values = {"sampled": scores.sampled[0].tolist(), "mode": scores.mode[0].tolist(), "clamped": clamped}
+        found: dict[str, Any] = {"objective": objective, "task": task, "data": config.data, "seed": seed}
+        found |= {"sft_epochs": epochs, "sampled": by_epoch[:, -1].tolist(), "mode": mode_score.tolist()}
+        found |= {"clamped": float(curve.clamped.mean()), "epochs": curve_values(curve, by_epoch)}
         with interruptible("The scores above were not written."):
-            write_json(out, found | values)
+            write_json(out, found)

@@ -7,7 +7,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mpo_core.catalogue import make_objective as make_objective, objective_ids as objective_ids
+    from mpo_core.catalogue import (
+        CatalogueEntry as CatalogueEntry,
+        make_objective as make_objective,
+        objective_ids as objective_ids,
+        register_objective as register_objective,
+    )
     from mpo_core.data_spec import DataSpec as DataSpec, parse_data_spec as parse_data_spec
     from mpo_core.inner_loop import row_log_probs as row_log_probs
     from mpo_core.mirror.learned import learned_mirror as learned_mirror
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AbstractObjective": "mpo_core.objective",
+    "CatalogueEntry": "mpo_core.catalogue",
     "DataSpec": "mpo_core.data_spec",
     "EvaluationSettings": "mpo_core.settings",
     "GaussianPolicy": "mpo_core.policy",
@@ -53,12 +59,14 @@ _HOMES = {
     "paired_difference": "mpo_core.statistics",
     "parse_data_spec": "mpo_core.data_spec",
     "probability_of_improvement": "mpo_core.statistics",
+    "register_objective": "mpo_core.catalogue",
     "row_log_probs": "mpo_core.inner_loop",
     "stratified_bootstrap": "mpo_core.statistics",
 }
 
 __all__ = [
     "AbstractObjective",
+    "CatalogueEntry",
     "DataSpec",
     "EvaluationSettings",
     "GaussianPolicy",
@@ -79,6 +87,7 @@ __all__ = [
     "paired_difference",
     "parse_data_spec",
     "probability_of_improvement",
+    "register_objective",
     "row_log_probs",
     "stratified_bootstrap",
 ]

@@ -1,11 +1,14 @@
-"""Every hand-written objective by its id."""
+"""Every hand-written objective by its id: ours, and those that others register."""
 
 import dataclasses
 import functools
+import inspect
 import math
 import typing
 from numbers import Real
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -35,6 +38,7 @@ __all__ = [
     "make_objective",
     "objective_ids",
     "parse_objective_text",
+    "register_objective",
 ]
 
 _FAMILIES = (
@@ -49,13 +53,47 @@ _FAMILIES = (
     discovered,
     batch,
 )
-_ENTRIES = tuple(entry for family in _FAMILIES for entry in family.ENTRIES)
-_BY_ID = {entry.id: entry for entry in _ENTRIES}
+_BY_ID = {entry.id: entry for family in _FAMILIES for entry in family.ENTRIES}
 
 
 def catalogue() -> tuple[CatalogueEntry, ...]:
-    """All entries, a family after the other."""
-    return _ENTRIES
+    """All entries, a family after the other, then those that were registered."""
+    return tuple(_BY_ID.values())
+
+
+def register_objective(entry: CatalogueEntry) -> None:
+    """Adds an objective of one's own to the catalogue; the same entry again changes nothing.
+
+    Raises:
+        ValueError: the id is taken or no plain word, the factory is no concrete sub-class of `AbstractObjective`, or
+            its settings are not numbers or words with defaults.
+    """
+    if not (entry.id.isascii() and entry.id.isidentifier()):
+        raise ValueError(f"objective id {entry.id!r} is not a plain word: use letters, digits and underscores")
+    if _BY_ID.get(entry.id, entry) != entry:
+        raise ValueError(f"there is an objective {entry.id!r} already: choose another id")
+    fault = _fault(entry)
+    if fault:
+        raise ValueError(f"objective {entry.id!r} cannot be registered: {fault}")
+    _BY_ID.setdefault(entry.id, entry)
+
+
+def _fault(entry: CatalogueEntry) -> str | None:
+    """What would fail later, when the objective is made, listed or tuned; starts no JAX backend."""
+    factory = entry.factory
+    if not (isinstance(factory, type) and issubclass(factory, AbstractObjective)):
+        return f"its factory {factory!r} is no sub-class of AbstractObjective"
+    if inspect.isabstract(factory):
+        return f"its factory {factory.__name__} is abstract"
+    try:
+        choices, shapes = _choices(factory), eqx.filter_eval_shape(factory)
+    except Exception as error:
+        return f"{factory.__name__}() cannot be made ({' '.join(str(error).split())})"
+    for name, leaf in vars(shapes).items():
+        if isinstance(leaf, jax.ShapeDtypeStruct) and leaf.shape:
+            return f"its setting {name!r} has shape {leaf.shape}, and a setting is one number"
+    unknown = [range_.name for range_ in entry.tuning if range_.name not in choices]
+    return f"it tunes {unknown[0]!r}, which is none of its settings" if unknown else None
 
 
 def objective_ids() -> tuple[str, ...]:

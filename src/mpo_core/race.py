@@ -82,13 +82,13 @@ class Race:
         """
         settings = self._settings
         trained = []
-        for first in range(0, settings.units, self._units_at_once()):
-            batch = range(first, min(first + self._units_at_once(), settings.units))
-            units = self._make_units(batch, advance)
+        for first in range(0, settings.units, self.units_at_once()):
+            batch = range(first, min(first + self.units_at_once(), settings.units))
+            units = self.make_units(batch, advance)
             trained.append(self._train_all(entrants, units, len(batch), advance))
         whole, clamped = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *trained)
-        sampled = self._judge(whole, 1.0, advance)
-        mode = self._judge(whole, 0.0, advance) if settings.mode_actions else np.full_like(sampled, np.nan)
+        sampled = self.judge(whole, 1.0, advance)
+        mode = self.judge(whole, 0.0, advance) if settings.mode_actions else np.full_like(sampled, np.nan)
         return RaceReturns(sampled, mode, clamped)
 
     def steps(self, entrants: int) -> dict[str, int]:
@@ -101,13 +101,15 @@ class Race:
             "judge": (1 + settings.mode_actions) * environment,
         }
 
-    def _units_at_once(self) -> int:
+    def units_at_once(self) -> int:
+        """How many units are held in memory together."""
         return units_at_once(self._program.task, self._settings.rows, self._settings.units)
 
     def _key(self, unit: int, purpose: Purpose) -> Array:
         return stream_key(self._settings.seed, self._settings.stream, self._settings.first_unit + unit, purpose)
 
-    def _make_units(self, batch: range, advance: Callable[[str, int], None]) -> Units:
+    def make_units(self, batch: range, advance: Callable[[str, int], None] = lambda what, jobs: None) -> Units:
+        """Fresh data for some units, padded to as many as fit in memory at once."""
         settings = self._settings
         banks = [
             generate_pairs(
@@ -117,11 +119,11 @@ class Race:
             )
             for unit in batch
         ]  # fmt: skip
-        banks += banks[-1:] * (self._units_at_once() - len(banks))  # one shape for every batch
+        banks += banks[-1:] * (self.units_at_once() - len(banks))  # one shape for every batch
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *banks)
         label_key = jnp.stack([self._key(unit, Purpose.LABELS) for unit in batch])
         training_key = jnp.stack([self._key(unit, Purpose.TRAINING) for unit in batch])
-        missing = self._units_at_once() - len(batch)
+        missing = self.units_at_once() - len(batch)
         pad = jnp.concatenate([jnp.arange(len(batch)), jnp.zeros(missing, jnp.int32)]).astype(jnp.int32)
         return _labelled(self._original, stacked, settings.spec, label_key[pad], training_key[pad])
 
@@ -175,9 +177,18 @@ class Race:
             self._train[sft_epochs] = jax.jit(program)
         return self._train[sft_epochs]
 
-    def _judge(
-        self, policies: GaussianPolicy, noise: float, advance: Callable[[str, int], None]
+    def judge(
+        self,
+        policies: GaussianPolicy,
+        noise: float,
+        advance: Callable[[str, int], None] = lambda what, jobs: None,
     ) -> Float[np.ndarray, "entrant unit"]:
+        """Mean return of policies on their units.
+
+        Args:
+            policies: leaves (numpy) with leading axes (entrant, unit).
+            noise: 1 samples actions, 0 takes the mode.
+        """
         evaluation = self._settings.evaluation
         entrants, units = policies.raw_scale.shape[:2]
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), policies)

@@ -32,7 +32,7 @@ def as_mirror(id: str, /, **settings: object) -> MirrorObjective:
     """
     objective = make_objective(id, **settings)
     if id not in _MEMBERS:
-        raise ValueError(f"objective {id!r} is not a member of the mirror family: {_REASONS[id]}")
+        raise ValueError(f"objective {id!r} is not a member of the mirror family: {why_not_member(id)}")
     return _MEMBERS[id](objective)
 
 
@@ -43,7 +43,9 @@ def member_ids() -> tuple[str, ...]:
 
 def why_not_member(id: str, /) -> str | None:
     """Why an objective is no exact member of the family; None if it is one."""
-    return _REASONS.get(catalogue_entry(id).id)
+    if catalogue_entry(id).id in _MEMBERS:
+        return None
+    return _REASONS.get(id, "nobody has said which maps it has")
 
 
 def _sft(objective: Any) -> MirrorObjective:

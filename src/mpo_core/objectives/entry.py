@@ -51,7 +51,6 @@ class CatalogueEntry:
     """Whether it reads the margin of return: privileged information, so it is ranked apart."""
     sees_groups: bool = False
     """Whether it reads which agents a row's trajectories come from: privileged information, so it is ranked apart."""
-    sees_groups: bool = False
     sft_epochs: int = 0
     """Epochs of supervised fine-tuning that go before it in the paper's schedule of 12."""
     tuning: tuple[TuningRange, ...] = ()
