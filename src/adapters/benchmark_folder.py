@@ -1,6 +1,8 @@
 """A benchmark on disk: finished cells and, beside each, the tuned settings that it was made with."""
 
+import contextlib
 import fcntl
+from collections.abc import Iterator
 from pathlib import Path
 
 import pydantic
@@ -16,20 +18,21 @@ class BenchmarkFolder:
 
     def __init__(self, path: Path):
         self.path = path
-        self._lock = None
 
-    def lock(self) -> None:
-        """Takes the folder for this process.
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """While open, no other process can take the folder.
 
         Raises:
             ValueError: another process has it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(f"--out {self.path}: another mpo process is writing to it") from None
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ValueError(f"--out {self.path}: another mpo process is writing to it") from None
+            yield
 
     def cell(self, key: CellKey, settings: BenchmarkSettings) -> Cell | None:
         """A finished cell; None if it is not there.

@@ -1,47 +1,108 @@
 """What is in a preference dataset, as numbers."""
 
-from typing import Any
-
+import jax
 import numpy as np
+from jaxtyping import Array, Float, Int
+from pydantic import BaseModel, ConfigDict
 
-from adapters.arena import Arena
-from adapters.watch import Watch
-from mpo_core.data_spec import DataSpec
-from mpo_core.generate_pairs import generate_pairs
+from mpo_core.arrays import AnyArray
 from mpo_core.inner_loop import row_log_probs
-from mpo_core.pair_bank import label_pairs
-from mpo_core.seeds import Purpose, Stream, stream_key
-from mpo_core.settings import RowSettings
+from mpo_core.policy import GaussianPolicy
+from mpo_core.trajectories import CHOSEN, REJECTED, PreferenceRows
+
+ROWS_AT_ONCE = 64
+KINDS = ((0, 0), (0, 1), (1, 1))
 
 
-def describe_rows(arena: Arena, spec: DataSpec, size: RowSettings, seed: int, watch: Watch) -> dict[str, Any]:
-    """Rolls out a sample and counts: kinds of rows, labels flipped and wrong, returns, lengths, log-probs."""
-    watch.stage("Pairs of trajectories", 2 * size.count * size.length, "step")
-    key = stream_key(seed, Stream.SEARCH, 0)
-    bank = generate_pairs(arena.program, arena.agents, spec, size, key=key, advance=watch.advance)
-    rows = label_pairs(bank, spec, key=stream_key(seed, Stream.SEARCH, 0, Purpose.LABELS))
+class DatasetNumbers(BaseModel):
+    """A dataset in figures. Shares lie in [0, 1], returns are true and undiscounted, deviations divide by n - 1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows_original_original: int
+    rows_original_target: int
+    rows_target_target: int
+    labels_flipped: float
+    """Share of rows whose label noise turned."""
+    labels_wrong: float
+    """Share of rows whose chosen trajectory has the lower true return, whether by noise or by a soft judge."""
+    chosen_from_target: float
+    """Share of rows whose chosen trajectory is the target agent's."""
+    return_chosen_mean: float
+    return_chosen_deviation: float
+    return_rejected_mean: float
+    return_rejected_deviation: float
+    return_difference_deviation: float
+    """Root mean square of chosen minus rejected return: the unit of `margin`."""
+    overlap: float | None
+    """See `overlap`; null where one of the agents has no trajectory here."""
+    steps_alive_mean: float
+    ended_early: float
+    """Share of trajectories that ended (by a fall) before the dataset's length."""
+    tokens_a_step: int
+    """Action dimensions."""
+    token_log_prob_chosen_original: float
+    """Mean over rows of the chosen trajectory's mean token log-prob under the original agent, in nats."""
+    token_log_prob_rejected_original: float
+
+
+def dataset_numbers(rows: PreferenceRows, original: GaussianPolicy) -> DatasetNumbers:
+    """Counts a dataset's rows, labels, returns, lengths and log-probs.
+
+    Args:
+        original: the agent that the log-probs are under.
+    """
     return_, source = np.asarray(rows.return_), np.asarray(rows.source)
-    steps = np.asarray(rows.alive).sum(-1)
-    log_prob = np.asarray(row_log_probs(arena.original, rows) / rows.tokens)
-    kinds = np.sort(source, axis=1)
-    return {
-        "task": arena.name,
-        "backend": arena.task.backend,
-        "data": str(spec),
-        "rows": size.count,
-        "length": size.length,
-        "tokens_a_step": arena.task.action_size,
-        "rows_original_original": int((kinds == (0, 0)).all(1).sum()),
-        "rows_original_target": int((kinds == (0, 1)).all(1).sum()),
-        "rows_target_target": int((kinds == (1, 1)).all(1).sum()),
-        "labels_flipped": float(np.asarray(rows.flipped).mean()),
-        "labels_wrong": float((return_[:, 0] < return_[:, 1]).mean()),
-        "chosen_from_target": float(source[:, 0].mean()),
-        "return_chosen_mean": float(return_[:, 0].mean()),
-        "return_rejected_mean": float(return_[:, 1].mean()),
-        "return_difference_deviation": float(np.sqrt(np.mean(np.square(return_[:, 0] - return_[:, 1])))),
-        "steps_alive_mean": float(steps.mean()),
-        "token_log_prob_chosen_original": float(log_prob[:, 0].mean()),
-        "token_log_prob_rejected_original": float(log_prob[:, 1].mean()),
-        "bin_width": arena.card.bin_width,
-    }
+    steps, kinds = np.asarray(rows.alive).sum(-1), np.sort(source, axis=1)
+    counts = [int((kinds == kind).all(1).sum()) for kind in KINDS]
+    log_prob = _token_log_probs(rows, original).mean(0)
+    mean, deviation = return_.mean(0), return_.std(0, ddof=1)
+    return DatasetNumbers(
+        rows_original_original=counts[0],
+        rows_original_target=counts[1],
+        rows_target_target=counts[2],
+        labels_flipped=float(np.asarray(rows.flipped).mean()),
+        labels_wrong=float((return_[:, CHOSEN] < return_[:, REJECTED]).mean()),
+        chosen_from_target=float(source[:, CHOSEN].mean()),
+        return_chosen_mean=float(mean[CHOSEN]),
+        return_chosen_deviation=float(deviation[CHOSEN]),
+        return_rejected_mean=float(mean[REJECTED]),
+        return_rejected_deviation=float(deviation[REJECTED]),
+        return_difference_deviation=float(np.sqrt(np.mean(np.square(return_[:, CHOSEN] - return_[:, REJECTED])))),
+        overlap=overlap(return_, source),
+        steps_alive_mean=float(steps.mean()),
+        ended_early=float((steps < rows.alive.shape[-1]).mean()),
+        tokens_a_step=rows.action.shape[-1],
+        token_log_prob_chosen_original=float(log_prob[CHOSEN]),
+        token_log_prob_rejected_original=float(log_prob[REJECTED]),
+    )
+
+
+def overlap(return_: Float[np.ndarray, "row side"], source: Int[np.ndarray, "row side"]) -> float | None:
+    """Probability that a random original-agent trajectory of these data beats a random target-agent one; ties are half.
+
+    0 where every target trajectory is better than every original one, 0.5 where the two cannot be told apart by return
+    (Mann-Whitney's U over the number of pairs). Pairs are drawn across rows, start states therefore differ. None where
+    one of the agents has no trajectory here.
+    """
+    original, target = return_[source == 0], np.sort(return_[source == 1])
+    if not original.size or not target.size:
+        return None
+    beaten = np.searchsorted(target, original, side="left") + np.searchsorted(target, original, side="right")
+    return float(beaten.mean(dtype=np.float64) / 2 / target.size)
+
+
+def _token_log_probs(rows: PreferenceRows, original: GaussianPolicy) -> Float[np.ndarray, "row side"]:
+    """Mean token log-prob of every trajectory, some rows at a time to keep memory low."""
+    count = rows.margin.shape[0]
+    parts = (
+        jax.tree.map(lambda leaf, at=first: leaf[at : at + ROWS_AT_ONCE], rows)
+        for first in range(0, count, ROWS_AT_ONCE)
+    )
+    return np.concatenate([np.asarray(_means(original, part)) for part in parts])
+
+
+@jax.jit
+def _means(policy: GaussianPolicy, rows: PreferenceRows) -> Float[Array, "row side"]:
+    tokens: AnyArray = rows.tokens
+    return row_log_probs(policy, rows) / tokens

@@ -6,9 +6,11 @@ import platform
 
 import jax
 
-from adapters.agents import ROLES, agents_folder
+from adapters.agents import ROLES, agents_folder, load_card
 
 PACKAGES = ("mirror-po", "jax", "jaxlib", "brax", "mujoco", "evosax", "equinox", "optax", "numpy")
+SIMULATION = ("mirror-po", "jax", "jaxlib", "brax", "mujoco")
+"""Packages that a trajectory's bytes follow from."""
 
 
 def versions() -> dict[str, str]:
@@ -28,6 +30,18 @@ def agents_hash(task: str) -> str:
 
 
 def data_hash(task: str, backend: str, data: str, rows: tuple[int, int], seed: int) -> str:
-    """Names the data of a run: everything that its trajectories follow from."""
-    parts = (task, backend, data, *map(str, rows), str(seed), agents_hash(task), versions()["brax"], versions()["jax"])
+    """Names the data of a run: everything that its trajectories follow from, agents, versions and devices included."""
+    card = load_card(task)
+    agents = (agents_hash(task), card.activation, repr(card.bin_width))
+    return hash_of([task, backend, data, *map(str, rows), str(seed), *agents, *simulation().values()])
+
+
+def simulation() -> dict[str, str]:
+    """The programs and devices that trajectories repeat byte for byte on."""
+    found, on = versions(), devices()
+    return {name: found[name] for name in SIMULATION} | {name: str(value) for name, value in on.items()}
+
+
+def hash_of(parts: list[str]) -> str:
+    """SHA-256 over texts."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,5 +1,6 @@
 """`mpo benchmark`: objectives tuned alike and ranked on kinds of data."""
 
+import contextlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from adapters.benchmark import BenchmarkSettings, Cell, CellKey
+    from adapters.benchmark_folder import BenchmarkFolder
 
 
 def benchmark(
@@ -44,23 +46,30 @@ def benchmark(
         _say_cost(keys, settings)
         return
     from adapters.benchmark_folder import BenchmarkFolder
-    from adapters.benchmark_run import run_benchmark
 
     folder = BenchmarkFolder(out)
-    with at_the_door():
-        folder.lock()
-        there = [cell for key in keys if (cell := folder.cell(key, settings)) is not None]
-        if only_tables and not there:
-            raise ValueError(f"--only-tables: {out} holds none of these cells")
+    with contextlib.ExitStack() as held:
+        with at_the_door():
+            held.enter_context(folder.locked())
+            there = [cell for key in keys if (cell := folder.cell(key, settings)) is not None]
+            if only_tables and not there:
+                raise ValueError(f"--only-tables: {out} holds none of these cells")
+        _run(folder, keys, settings, there if only_tables else None)
+
+
+def _run(
+    folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings", there: "list[Cell] | None"
+) -> None:
+    from adapters.benchmark_run import run_benchmark
     from cli.display import Display, console
 
-    screen, again = console(), f"Run the same command again: finished cells in {out} are kept."
+    screen, again = console(), f"Run the same command again: finished cells in {folder.path} are kept."
     with interruptible(again), Display(screen) as display:
-        cells = there if only_tables else run_benchmark(keys, settings, folder, display)
+        cells = run_benchmark(keys, settings, folder, display) if there is None else there
     from adapters.benchmark_report import write_benchmark
 
     with interruptible(again):
-        paths = write_benchmark(out, keys, cells, settings)
+        paths = write_benchmark(folder.path, keys, cells, settings)
     _show(screen, cells, paths)
 
 

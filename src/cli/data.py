@@ -1,49 +1,234 @@
-"""`mpo data`: what a kind of preference data holds."""
+"""`mpo data`: build preference datasets, say what is in them, export them."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.door import at_the_door, interruptible
+from cli.door import at_the_door, check_folder, interruptible
 
-app = typer.Typer(help="Preference data.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from adapters.dataset_build import Built
+    from adapters.dataset_files import DatasetCard, DatasetRecipe, PreferenceDataset
+    from adapters.watch import Watch
+
+app = typer.Typer(help="Preference data: build, describe, export.", no_args_is_help=True)
+
+Task = Annotated[str | None, typer.Option(help="Task whose agents make the data.")]
+Data = Annotated[str | None, typer.Option(help="Specification, such as mixed:0.75+noisy:0.1 (mpo list data).")]
+Rows = Annotated[int | None, typer.Option(help="Rows: pairs of trajectories.", show_default=False)]
+Length = Annotated[int | None, typer.Option(help="Steps of a trajectory at most.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="Seed of the data: 0 unless given.", show_default=False)]
+Dataset = Annotated[Path | None, typer.Option(help="A dataset that is built already.")]
+
+FULL, SAMPLE = (1280, 1000), (64, 200)
+"""Rows and length unless given: of a dataset, and of a sample to describe."""
+ADVICE = "Run the same command again: finished parts are kept, and nothing is half-written."
 
 
 @app.callback()
 def _options() -> None:
-    """Preference data."""
+    """Preference data: build, describe, export."""
+
+
+@app.command()
+def build(
+    task: Task = None,
+    data: Data = None,
+    rows: Rows = None,
+    length: Length = None,
+    seed: Seed = None,
+    out: Annotated[Path | None, typer.Option(help="New folder for a copy; the cache has it in any case.")] = None,
+) -> None:
+    """Roll out a preference dataset (1280 rows of length 1000), or take it from the cache."""
+    with at_the_door():
+        from adapters.dataset_build import copy_dataset, find_copy
+
+        recipe = _recipe(task, data, (rows, length), seed, FULL)
+        cache = _cache()
+        if out is not None:
+            check_folder("--out", out)
+        there = find_copy(out, recipe) if out is not None else None
+    from cli.display import Display, console
+
+    screen = console()
+    screen.print(f"{recipe.task}, {recipe.data}: {recipe.rows} rows of length {recipe.length}, seed {recipe.seed}")
+    with interruptible(ADVICE), Display(screen) as display:
+        built = there or _build(recipe, cache, display)
+        if out is not None and there is None:
+            copy_dataset(built, out)
+    _say_built(screen, built, out or built.folder)
 
 
 @app.command()
 def describe(
-    task: Annotated[str, typer.Option(help="Task whose agents make the data.")],
-    data: Annotated[str, typer.Option(help="Specification, such as mixed:0.75+noisy:0.1.")],
-    rows: Annotated[int, typer.Option(min=2, help="Rows to roll out.")] = 64,
-    length: Annotated[int, typer.Option(min=1, help="Steps of a trajectory.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the data.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    task: Task = None,
+    data: Data = None,
+    rows: Rows = None,
+    length: Length = None,
+    seed: Seed = None,
+    dataset: Dataset = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the card as a JSON object.")] = False,
 ) -> None:
-    """Roll out a small sample of a dataset and say what is in it."""
+    """Say what is in a dataset: one that is built, or a small sample (64 rows of length 200) of a kind of data."""
     with at_the_door():
-        from adapters.agents import load_card
-        from mpo_core.data_spec import parse_data_spec
-        from mpo_core.settings import RowSettings
-
-        spec, size = parse_data_spec(data), RowSettings(rows, length)
-        load_card(task)
+        wanted, cache = _wanted(dataset, task, data, (rows, length), seed, SAMPLE), _cache()
     import json
 
-    from adapters.arena import Arena
-    from adapters.description import describe_rows
+    from adapters.dataset_files import card_json
+    from adapters.watch import Silent
+    from cli.display import Display, console
+
+    if as_json:
+        with interruptible(ADVICE):
+            card = _dataset(wanted, cache, Silent()).card
+        typer.echo(json.dumps(card_json(card), indent=2))
+        return
+    screen = console()
+    with interruptible(ADVICE), Display(screen) as display:
+        card = _dataset(wanted, cache, display).card
+    for name, value in _lines(card).items():
+        screen.print(f"{name.replace('_', ' '):<34} {f'{value:.4g}' if isinstance(value, float) else value}")
+
+
+@app.command()
+def export(
+    format: Annotated[str, typer.Option(help="npz, parquet (Hugging Face datasets) or minari.")],
+    out: Annotated[
+        Path | None, typer.Option(help="FILE.npz, FILE.parquet, or Minari's folder of datasets (default: its own).")
+    ] = None,
+    dataset: Dataset = None,
+    task: Task = None,
+    data: Data = None,
+    rows: Rows = None,
+    length: Length = None,
+    seed: Seed = None,
+) -> None:
+    """Write a dataset for other tools: one that is built, or one that is built now (1280 rows of length 1000)."""
+    with at_the_door():
+        from adapters.dataset_exports import check_export, minari_root
+
+        wanted, cache = _wanted(dataset, task, data, (rows, length), seed, FULL), _cache()
+        check_export(format, out, _recipe_of(wanted))
+        check_folder("--out", minari_root(out) if out is None or format == "minari" else out.parent)
     from cli.display import Display, console
 
     screen = console()
-    if as_json:
-        from adapters.watch import Silent
+    with interruptible(ADVICE), Display(screen) as display:
+        taken = _dataset(wanted, cache, display)
+        lines = _export(taken, format, out)
+    for line in lines:
+        screen.print(line, soft_wrap=True, markup=False)
 
-        typer.echo(json.dumps(describe_rows(Arena(task), spec, size, seed, Silent()), indent=2))
-        return
-    with interruptible("Nothing was written."), Display(screen) as display:
-        found = describe_rows(Arena(task), spec, size, seed, display)
-    for name, value in found.items():
-        screen.print(f"{name.replace('_', ' '):<34} {f'{value:.4g}' if isinstance(value, float) else value}")
+
+def _recipe(
+    task: str | None, data: str | None, size: tuple[int | None, int | None], seed: int | None, usual: tuple[int, int]
+) -> "DatasetRecipe":
+    """What the options ask for; `usual` are rows and length unless given."""
+    from mpo_core.data_spec import parse_data_spec
+    from mpo_core.settings import RowSettings
+
+    if task is None or data is None:
+        raise ValueError(f"--{'data' if task else 'task'} is not given: a dataset is made from --task and --data")
+    from adapters.tasks import task_spec
+
+    task_spec(task)
+    count, length = (default if given is None else given for given, default in zip(size, usual, strict=True))
+    spec, rows = parse_data_spec(data), RowSettings(count, length)
+    from adapters.dataset_build import dataset_recipe
+
+    return dataset_recipe(task, spec, rows, seed or 0)
+
+
+def _wanted(
+    dataset: Path | None,
+    task: str | None,
+    data: str | None,
+    size: tuple[int | None, int | None],
+    seed: int | None,
+    usual: tuple[int, int],
+) -> "DatasetRecipe | PreferenceDataset":
+    """A built dataset, or the recipe of one."""
+    if dataset is None:
+        return _recipe(task, data, size, seed, usual)
+    if any(given is not None for given in (task, data, *size, seed)):
+        raise ValueError("--dataset names a dataset that is built: give no --task, --data, --rows, --length or --seed")
+    from adapters.dataset_files import load_dataset
+
+    return load_dataset(dataset)
+
+
+def _recipe_of(wanted: "DatasetRecipe | PreferenceDataset") -> "DatasetRecipe":
+    from adapters.dataset_files import PreferenceDataset
+
+    return wanted.card if isinstance(wanted, PreferenceDataset) else wanted
+
+
+def _cache() -> Path:
+    from cli.environment import cache_folder
+
+    cache = cache_folder() / "data"
+    check_folder("cache", cache)
+    return cache
+
+
+def _build(recipe: "DatasetRecipe", cache: Path, watch: "Watch") -> "Built":
+    from adapters.dataset_build import build_dataset
+
+    return build_dataset(recipe, cache, watch)
+
+
+def _dataset(wanted: "DatasetRecipe | PreferenceDataset", cache: Path, watch: "Watch") -> "PreferenceDataset":
+    from adapters.dataset_files import PreferenceDataset
+
+    return wanted if isinstance(wanted, PreferenceDataset) else _build(wanted, cache, watch).dataset
+
+
+def _export(dataset: "PreferenceDataset", format: str, out: Path | None) -> list[str]:
+    """Writes it; what to say about it."""
+    from adapters.dataset_exports import (
+        MINARI_VARIABLE,
+        export_minari,
+        export_npz,
+        export_parquet,
+        minari_id,
+        minari_root,
+    )
+
+    if format == "minari" or out is None:
+        folder = export_minari(dataset, out)
+        load = f'minari.load_dataset("{minari_id(dataset.card)}")'
+        where = f"with {MINARI_VARIABLE}={minari_root(out)}: " if out is not None else ""
+        return [f"Written      {folder}", f"Read it      {where}{load}"]
+    if format == "parquet":
+        export_parquet(dataset, out)
+        load = f'datasets.load_dataset("parquet", data_files="{out}", split="train")'
+    else:
+        export_npz(dataset, out)
+        load = f'numpy.load("{out}"), with its card in {out.with_suffix(".json")}'
+    return [f"Written      {out}", f"Read it      {load}"]
+
+
+def _say_built(screen: "Console", built: "Built", folder: Path) -> None:
+    card, numbers = built.dataset.card, built.dataset.card.numbers
+    overlap = "-" if numbers.overlap is None else f"{numbers.overlap:.3f}"
+    lines = [
+        "It was there already." if built.reused else "",
+        f"Return       chosen {numbers.return_chosen_mean:.0f} (sd {numbers.return_chosen_deviation:.0f}), "
+        f"rejected {numbers.return_rejected_mean:.0f} (sd {numbers.return_rejected_deviation:.0f})",
+        f"Labels       {numbers.labels_flipped:.1%} flipped, {numbers.labels_wrong:.1%} wrong",
+        f"Overlap      {overlap} (an original trajectory beats a target one)",
+        f"Steps        {numbers.steps_alive_mean:.0f} of {card.length} a trajectory",
+        f"Dataset      {folder}",
+        f"Next         mpo data export --dataset {folder} --format parquet --out {card.task}.parquet",
+    ]
+    for line in filter(None, lines):
+        screen.print(line, soft_wrap=True, markup=False)
+
+
+def _lines(card: "DatasetCard") -> dict[str, Any]:
+    """What a person wants to know of a card."""
+    shown = ("task", "backend", "data", "rows", "length", "seed")
+    return {name: getattr(card, name) for name in shown} | card.numbers.model_dump() | {"bin_width": card.bin_width}

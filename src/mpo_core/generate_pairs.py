@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from mpo_core.data_spec import DataSpec
 from mpo_core.pair_bank import PairBank, pair_sources
@@ -30,12 +30,9 @@ def generate_pairs(
         size: how many pairs, how long.
         advance: told the number of environment steps done, block by block.
     """
-    source = np.asarray(pair_sources(spec, size.count), np.int32)
-    start_key = jax.random.split(jax.random.fold_in(key, Purpose.START_STATES), size.count)
-    action_key = jax.random.split(jax.random.fold_in(key, Purpose.ACTIONS), 2 * size.count)
-    reset_key = start_key[np.repeat(np.arange(size.count), 2)]
+    source, keys = pair_episodes(spec, size.count, key=key)
     blocks = []
-    for block in program.blocks(agents, source.reshape(-1), (reset_key, action_key), horizon=size.length):
+    for block in program.blocks(agents, source.reshape(-1), keys, horizon=size.length):
         blocks.append(block)
         advance(block.alive.shape[0] * size.length)
     whole = jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
@@ -50,6 +47,19 @@ def generate_pairs(
         return_=by_pair(whole.return_),
         source=source,
     )
+
+
+def pair_episodes(
+    spec: DataSpec, pairs: int, *, key: PRNGKeyArray
+) -> tuple[Int[np.ndarray, "pair side"], tuple[Key[Array, " episode"], Key[Array, " episode"]]]:
+    """Who acts in each pair, and the reset and action keys of its episodes, pair after pair, both sides of one in turn.
+
+    Both episodes of a pair have one reset key, hence one start state; no two episodes share an action key.
+    """
+    source = np.asarray(pair_sources(spec, pairs), np.int32)
+    start_key = jax.random.split(jax.random.fold_in(key, Purpose.START_STATES), pairs)
+    action_key = jax.random.split(jax.random.fold_in(key, Purpose.ACTIONS), 2 * pairs)
+    return source, (start_key[np.repeat(np.arange(pairs), 2)], action_key)
 
 
 def stack_agents(original: GaussianPolicy, target: GaussianPolicy) -> GaussianPolicy:
