@@ -41,9 +41,12 @@ def cell_table(cell: Cell, ranked: list[Standing]) -> TextTable:
 
 def short_table(cell: Cell, ranked: list[Standing]) -> TextTable:
     """One cell within 80 columns."""
-    rows = tuple((_name(one), _interval(one.sampled), f"{one.mode.estimate:.3f}", _improvement(one)) for one in ranked)
-    columns = ("objective", "sampled actions", "mode", f"P(> {BASELINE})")
-    return TextTable(f"{cell.key}: {cell.units} units", columns, rows, BOOTSTRAP)
+    return _short(f"{cell.key}: {cell.units} units", ranked, BOOTSTRAP)
+
+
+def overall_table(cells: list[Cell]) -> TextTable:
+    """All cells together, within 80 columns."""
+    return _short(f"{len(cells)} cells together", standings(cells), f"{BOOTSTRAP}; cells are strata")
 
 
 def overview_table(keys: list[CellKey], cells: list[Cell], ranked: Ranked) -> TextTable:
@@ -105,6 +108,11 @@ def scores_table(cells: list[Cell]) -> TextTable:
         for unit, (sampled, mode) in enumerate(zip(entry.sampled, entry.mode, strict=True))
     )
     return TextTable("scores", ("task", "data", "bin_width", "objective", "unit", "sampled", "mode"), rows)
+
+
+def _short(title: str, ranked: list[Standing], caption: str) -> TextTable:
+    rows = tuple((_name(one), _interval(one.sampled), f"{one.mode.estimate:.3f}", _improvement(one)) for one in ranked)
+    return TextTable(title, ("objective", "sampled actions", "mode", f"P(> {BASELINE})"), rows, caption)
 
 
 def _find(ranked: list[Standing], id: str) -> Standing:

@@ -9,6 +9,9 @@ import typer
 
 from cli.door import at_the_door, check_folder, interruptible
 
+CELLS_SHOWN = 4
+"""Of more cells, the terminal shows what they say together; the files have them all."""
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -84,11 +87,14 @@ def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings") -> None:
 
 def _show(screen: "Console", cells: "list[Cell]", paths: list[Path]) -> None:
     from adapters.benchmark_summary import standings
-    from adapters.benchmark_tables import short_table
+    from adapters.benchmark_tables import overall_table, short_table
     from cli.display import rich_table
 
-    for cell in cells:
-        screen.print(rich_table(short_table(cell, standings([cell]))))
+    tables = [overall_table(cells)] if len(cells) > 1 else []
+    if len(cells) <= CELLS_SHOWN:
+        tables += [short_table(cell, standings([cell])) for cell in cells]
+    for table in tables:
+        screen.print(rich_table(table))
         screen.print()
     screen.print(f"One cell again: {cells[-1].command}", soft_wrap=True)
     for path in paths:
