@@ -99,9 +99,9 @@ TASKS = {
         TaskSpec(
             name="walker2d",
             description="Walk forward on two legs; reward is speed plus 1 while upright; ends at a fall.",
-            backend="positional",
-            make=brax("walker2d", "positional"),
-            recipe=PPOSettings(steps=2_457_600, evaluations=40),
+            backend="spring",
+            make=brax("walker2d", "spring"),
+            recipe=PPOSettings(steps=7_208_960, evaluations=44, discounting=0.99),
         ),
         TaskSpec(
             name="three_legged_ant",

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import agents, benchmark, data, listing, meta_train, report, train, tune
+from cli import agents, benchmark, data, export, listing, meta_train, report, train, tune
 from cli.door import quiet_exit
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.command("train")(train.train)
 app.command("report")(report.report)
 app.command("tune")(tune.tune)
 app.command("benchmark")(benchmark.benchmark)
+app.command("export")(export.export)
 app.add_typer(agents.app, name="agents")
 app.add_typer(data.app, name="data")
 app.add_typer(listing.app, name="list")

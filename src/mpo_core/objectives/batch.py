@@ -176,7 +176,7 @@ class RpoDiagonal(AbstractObjective):
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
         losses = _all_pairs(self.beta, pair)
-        own, others = jnp.diagonal(losses), losses.shape[0] - 1
+        own, others = negative_log_sigmoid(self.beta * log_ratio_margin(pair)), losses.shape[0] - 1
         if not others:
             return own
         return self.c * own + (1 - self.c) * (losses.sum(axis=1) - own) / others

@@ -1,0 +1,32 @@
+"""`mpo export`: a loss for programs that know nothing of mpo or JAX."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.door import at_the_door, check_folder, interruptible
+
+
+def export(
+    objective: Annotated[str, typer.Argument(help="id, id:name=value,..., an objective file, or a run folder.")],
+    form: Annotated[str, typer.Option("--format", help="torch (a module), json or latex.")] = "torch",
+    out: Annotated[Path | None, typer.Option(help="File to write; standard output unless given.")] = None,
+) -> None:
+    """Export a loss: a self-contained torch module, JSON or LaTeX."""
+    with at_the_door():
+        if out is not None:
+            if out.is_dir():
+                raise ValueError(f"--out {out}: is a folder; name a file")
+            check_folder("--out", out.parent)
+        from adapters.objective_export import export as exported
+
+        text = exported(objective, form)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    from adapters.files import write_whole
+
+    with interruptible("Nothing was written."):
+        write_whole(out, text.encode())
+    typer.echo(f"Written to {out}")
