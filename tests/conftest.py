@@ -66,6 +66,20 @@ def toy_rows(toy_bank):
     return label_pairs(jax.tree.map(jnp.asarray, toy_bank), parse_data_spec("mixed:0.5"), key=jax.random.key(2))
 
 
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory):
+    """What `mpo meta-train --preset smoke` gives, and the folder that it leaves: not to be written to."""
+    from typer.testing import CliRunner
+
+    from cli.app import app
+
+    out = tmp_path_factory.mktemp("runs")
+    options = ("--task", "halfcheetah", "--preset", "smoke", "--seed", "5", "--out", str(out))
+    found = CliRunner().invoke(app, ["meta-train", *options], catch_exceptions=False)
+    (folder,) = out.iterdir()
+    return found, folder
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

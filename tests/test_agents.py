@@ -150,6 +150,13 @@ def test_foreign_and_missing_agents_are_refused(tmp_path, policy):
     save_agent(path, dataclasses.replace(policy, raw_scale=jnp.full(ACTION, jnp.nan)))
     with pytest.raises(ValueError, match="not finite"):
         load_agent(path)
+    save_agent(path, dataclasses.replace(policy, observation_std=policy.observation_std * 0))
+    with pytest.raises(ValueError, match="deviations are not positive"):
+        load_agent(path)
+    halves = {name: leaf.astype(np.float16) for name, leaf in agents.safetensors.numpy.load(path.read_bytes()).items()}
+    path.write_bytes(agents.safetensors.numpy.save(halves))
+    with pytest.raises(ValueError, match="its tensors are float16, not float32"):
+        load_agent(path)
 
 
 def test_a_pair_of_agents_loads_and_stacks(bundle):
@@ -158,7 +165,7 @@ def test_a_pair_of_agents_loads_and_stacks(bundle):
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *pair)
     assert stacked.raw_scale.shape == (2, ACTION)
     jax.tree.map(np.testing.assert_array_equal, pair, saved)
-    assert load_card("hopper") == card
+    assert load_card("hopper").model_copy(update={"sha256": {}}) == card
     assert "return" in json.loads((bundle[0] / "card.json").read_text())["original"]["sampled"]
 
 
@@ -169,6 +176,12 @@ def test_pairs_that_do_not_belong_together_are_refused(bundle, policy):
             policy, layers=policy.layers[1:], observation_mean=jnp.zeros(64), observation_std=jnp.ones(64)
         ),
     )
+    with pytest.raises(ValueError, match=r"target\.safetensors does not match the hash in card\.json"):
+        load_agents("hopper")
+    path = bundle[0] / "card.json"
+    path.write_text(
+        json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "sha256"})
+    )
     with pytest.raises(ValueError, match="different networks"):
         load_agents("hopper")
 
@@ -177,7 +190,10 @@ def test_bad_cards_are_refused(bundle):
     path = bundle[0] / "card.json"
     good = json.loads(path.read_text())
     for bad, message in (
-        (good | {"schema_version": 2}, "schema_version"),
+        (good | {"schema_version": 2}, "has schema version 2, this mpo reads 1"),
+        (good | {"activation": "rellu"}, "unknown activation 'rellu': did you mean 'relu'"),
+        (good | {"bin_width": 0}, "bin_width"),
+        (good | {"original": good["original"] | {"sampled": {"return": float("nan")}}}, "original.sampled.return"),
         (good | {"task": "ant"}, "card of task 'ant'"),
         ({key: value for key, value in good.items() if key != "horizon"}, "horizon"),
     ):
@@ -232,7 +248,7 @@ def test_measuring_shares_start_states_and_separates_modes():
 def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch, policy):
     trained = []
 
-    def fake_train(task, settings, on_snapshot):
+    def fake_train(task, settings, on_snapshot, start):
         trained.append(settings.seed)
         for steps, return_ in ((0, 0.0), (10, 30.0), (20, 100.0)):
             on_snapshot(ppo.Snapshot(steps, policy, return_))

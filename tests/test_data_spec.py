@@ -16,6 +16,9 @@ SHARE = st.floats(0, 1).map(lambda share: float(f"{share:g}"))
         ("judge:10+base", "judge:10"),
         ("pairs:oo=.5,ot=.3,tt=.2", "pairs:oo=0.5,ot=0.3,tt=0.2"),
         ("pairs:oo=.5,ot=.5", "mixed:0.5"),
+        ("judge:1000000", "judge:1e06"),
+        ("pairs:oo=.3333333,ot=.3333333,tt=.3333334", "pairs:oo=0.3333333,ot=0.3333333,tt=0.3333334"),
+        ("pairs: oo=-0, ot=.5, tt=.5", "pairs:oo=0,ot=0.5,tt=0.5"),
     ],
 )
 def test_canonical_form(text, canonical):
@@ -36,6 +39,7 @@ def test_canonical_form(text, canonical):
         ("base:1", "takes no value"),
         ("pairs:oo=.5", "sum to 1"),
         ("pairs:xx=1", "kind of pair"),
+        ("pairs:oo=.5,oo=1", "gives the share of 'oo' twice"),
         ("", "data term"),
     ],
 )
@@ -43,6 +47,13 @@ def test_refusals_are_one_sentence(text, says):
     with pytest.raises(ValueError, match=says.replace("(", r"\(")) as refusal:
         parse_data_spec(text)
     assert "\n" not in str(refusal.value)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1e300))
+def test_the_text_form_is_exact(mixed, noise, temperature):
+    spec = DataSpec((mixed, 0.5 * (1 - mixed), 0.5 * (1 - mixed)), noise, temperature)
+    again = parse_data_spec(str(spec))
+    assert (again, str(again)) == (spec, str(spec))
 
 
 @given(SHARE, SHARE, st.floats(0, 1e4).map(lambda value: float(f"{value:g}")))

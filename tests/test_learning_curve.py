@@ -46,10 +46,11 @@ def test_it_ends_where_a_race_ends(curve_and_work, toy_program, toy_agents):
 def test_every_quantity_has_an_entry_a_unit_and_epoch(curve_and_work):
     curve, _ = curve_and_work
     shapes = {field.name: np.shape(getattr(curve, field.name)) for field in dataclasses.fields(curve)}
-    assert shapes.pop("final_mode") == (3,)
+    assert shapes.pop("final_mode") == shapes.pop("first_bad") == (3,)
     assert set(shapes.values()) == {(3, 3)}
     np.testing.assert_allclose(curve.margin, curve.chosen_mean - curve.rejected_mean, rtol=1e-5)
     assert (curve.finite == 1).all()
+    assert (curve.first_bad == -1).all()
     assert (curve.chosen_mean[:, 1] > curve.chosen_mean[:, 0]).all()  # SFT raises what was chosen
 
 

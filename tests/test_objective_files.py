@@ -1,5 +1,6 @@
 """Learned objectives as files: the same after a round trip, and one sentence for anything that is not one."""
 
+import hashlib
 import json
 
 import equinox as eqx
@@ -7,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from adapters.objective_files import (
     CARD_NAME,
+    CARD_SEAL,
     TENSOR_NAME,
     canonical_text,
     is_path,
@@ -17,7 +20,9 @@ from adapters.objective_files import (
     load_objective,
     read_objective,
     save_objective,
+    sft_epochs_of,
 )
+from adapters.sealed import write_sealed
 from mpo_core.catalogue import make_objective
 from mpo_core.mirror.learned import split_learned
 from objective_points import pair_at, random_point
@@ -49,8 +54,9 @@ def refusal(path) -> str:
 
 
 def change_card(folder, **changes):
+    """As somebody would who knows of the card's own hash."""
     card = json.loads((folder / CARD_NAME).read_text())
-    (folder / CARD_NAME).write_text(json.dumps(card | changes))
+    write_sealed(folder / CARD_NAME, card | changes, seal=CARD_SEAL)
 
 
 def test_a_round_trip_changes_nothing(folder, learned, tmp_path):
@@ -102,7 +108,9 @@ def test_missing_files_are_named(folder):
         ("[1, 2]", "holds no JSON object"),
         ('{"task": "halfcheetah"}', "is not an mpo objective"),
         ('{"format": "mpo-objective", "schema_version": 2}', "has schema version 2, this mpo reads 1"),
-        ('{"format": "mpo-objective", "schema_version": 1, "init": 3}', "'init' or 'temporal' is missing"),
+        ('{"format": "mpo-objective", "schema_version": 0}', "has schema version 0, this mpo reads 1"),
+        ('{"format": "mpo-objective", "schema_version": 1, "init": 3}', "'init': input should be a valid string"),
+        ('{"format": "mpo-objective", "schema_version": 1, "init": NaN}', "is not JSON"),
     ],
 )
 def test_foreign_files_are_refused(folder, content, says):
@@ -124,6 +132,48 @@ def test_a_start_outside_the_class_is_refused(folder):
     change_card(folder, init="nosuch")
     with pytest.raises(ValueError, match="unknown objective 'nosuch'"):
         load_objective(str(folder))
+
+
+@pytest.mark.parametrize("change", [{"init": "tempo:beta=3"}, {"temporal": False}, {"provenance": {}}])
+def test_an_edited_card_is_refused(folder, change):
+    card = json.loads((folder / CARD_NAME).read_text())
+    (folder / CARD_NAME).write_text(json.dumps(card | change))
+    assert "objective.json: does not match its own hash, so it is damaged or was edited" in refusal(folder)
+
+
+def test_a_card_from_before_cards_had_a_hash_is_read(folder, learned):
+    card = json.loads((folder / CARD_NAME).read_text())
+    del card[CARD_SEAL]
+    (folder / CARD_NAME).write_text(json.dumps(card))
+    jax.tree.map(np.testing.assert_array_equal, load_objective(str(folder)), learned)
+
+
+@pytest.mark.parametrize(("value", "says"), [(np.nan, "not finite"), (np.inf, "not finite")])
+def test_numbers_must_be_finite(tmp_path, learned, value, says):
+    varied, common = split_learned(learned)
+    leaves, structure = jax.tree.flatten(varied)
+    broken = eqx.combine(jax.tree.unflatten(structure, [leaves[0].at[0].set(value), *leaves[1:]]), common)
+    save_objective(tmp_path, broken, init=INIT, temporal=True, provenance={})
+    assert says in refusal(tmp_path)
+
+
+def test_tensors_of_another_type_are_refused(folder):
+    path = folder / TENSOR_NAME
+    found = {name: leaf.astype(np.float16) for name, leaf in safetensors.numpy.load(path.read_bytes()).items()}
+    path.write_bytes(safetensors.numpy.save(found))
+    change_card(folder, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    assert "do not fit" in refusal(folder)
+
+
+def test_epochs_of_sft_are_those_of_the_search(folder):
+    assert sft_epochs_of("dpo", 12) == 10
+    assert sft_epochs_of(str(folder), 12) == 0
+    change_card(folder, provenance={"inner": {"sft_epochs": 3}})
+    assert sft_epochs_of(str(folder), 12) == 3
+    for bad in ({"sft_epochs": 13}, {"sft_epochs": "3"}, [1]):
+        change_card(folder, provenance={"inner": bad})
+        with pytest.raises(ValueError, match="epochs of SFT, of 12 in all; set --sft-epochs"):
+            sft_epochs_of(str(folder), 12)
 
 
 def test_canonical_text_spells_every_number_out():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from adapters.config import build_config
+from adapters.failures import WorkFailed
 from adapters.files import read_json, write_whole
 from adapters.run_folder import KEPT_CHECKPOINTS, RunFolder
 
@@ -86,6 +87,30 @@ def test_the_last_few_checkpoints_are_kept(folder):
     assert folder.load_checkpoint(state_of(0))[0] == 6
 
 
+def test_the_best_checkpoint_is_kept_too(folder):
+    """Generation n scores the search mean that checkpoint n holds; the first, without a checkpoint, is the start's."""
+    for generation, mean in enumerate([9.0, 0.1, 0.7, 0.3, None, 0.2, 0.1, 0.6]):
+        folder.append_metrics({"generation": generation, "mean": mean})
+        folder.save_checkpoint(generation + 1, state_of(generation + 1))
+    kept = sorted({name.partition(".")[0] for name in checkpoints(folder)})
+    assert kept == ["000002", "000006", "000007", "000008"]
+
+
+def test_checkpoints_after_a_damaged_run_are_not_counted(folder):
+    """A search that fell back writes earlier ones anew: they are not dropped for the damaged ones behind them."""
+    for generation in (5, 6, 7, 8):
+        folder.save_checkpoint(generation, state_of(generation))
+    for generation in (7, 8):
+        (folder.path / "checkpoints" / f"{generation:06d}.safetensors").write_bytes(b"")
+    (folder.path / "checkpoints" / "000006.json").unlink()
+    folder.save_checkpoint(3, state_of(3))
+    folder.save_checkpoint(4, state_of(4))
+    said = []
+    assert folder.load_checkpoint(state_of(0), said.append)[0] == 4
+    assert [line.partition(" cannot")[0] for line in said] == [f"warning: checkpoint {n:06d}" for n in (8, 7, 6)]
+    assert all(line.endswith("the one before is tried") for line in said)
+
+
 @pytest.mark.parametrize("damage", ["torn", "flipped", "missing", "no card", "card torn"])
 def test_a_torn_checkpoint_falls_back_to_the_one_before(folder, damage):
     for generation in (1, 2):
@@ -102,9 +127,13 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(folder, damage):
         card.unlink()
     else:
         card.write_text(card.read_text()[:10])
-    generation, state = folder.load_checkpoint(state_of(0))
+    said = []
+    generation, state = folder.load_checkpoint(state_of(0), said.append)
     assert generation == 1
     np.testing.assert_array_equal(state["mean"], 1)
+    assert len(said) == 1
+    assert "checkpoint 000002 cannot be used (" in said[0]
+    assert "000001" not in said[0]
 
 
 def test_checkpoints_of_another_search_are_not_taken(folder):
@@ -112,6 +141,42 @@ def test_checkpoints_of_another_search_are_not_taken(folder):
     assert folder.load_checkpoint(state_of(0)) is None
     folder.save_checkpoint(2, state_of(0) | {"mean": jnp.zeros(4)})
     assert folder.load_checkpoint(state_of(0)) is None
+
+
+def test_a_search_that_must_begin_anew_says_so(folder):
+    folder.save_checkpoint(1, {"mean": jnp.zeros(3)})
+    said = []
+    assert folder.load_checkpoint(state_of(0), said.append) is None
+    assert "of another search, or of other versions of this program or of evosax): the search begins anew" in said[0]
+
+
+def test_leftovers_are_swept_and_nothing_else(folder, config):
+    folder.write_config(config)
+    folder.save_checkpoint(1, state_of(1))
+    before = sorted(folder.path.rglob("*"))
+    for name in (".metrics.jsonl.12.tmp", "checkpoints/.000002.json.12.tmp"):
+        (folder.path / name).write_text("{")
+    folder.sweep()
+    assert sorted(folder.path.rglob("*")) == before
+
+
+def test_a_lost_folder_is_noticed(folder, config):
+    folder.lock()
+    folder.write_config(config)
+    (folder.path / ".lock").unlink()
+    for write in (
+        lambda: folder.append_metrics({"generation": 0}),
+        lambda: folder.save_checkpoint(1, state_of(1)),
+        lambda: folder.write_config(config),
+    ):
+        with pytest.raises(WorkFailed, match="was removed or replaced while this run was writing to it"):
+            write()
+    assert [path.name for path in folder.path.iterdir()] == ["config.json"]
+
+
+def test_a_folder_without_a_place_for_the_lock_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot be written to \(No such file or directory\)"):
+        RunFolder(tmp_path / "gone").lock()
 
 
 def test_records_that_will_be_written_again_are_dropped(folder):

@@ -24,13 +24,13 @@ POPULATION = 8
 def make_program(toy_task, toy_original):
     """Builds a search that is cheap enough to run; every call compiles anew."""
 
-    def make(devices=2, seed=0, generations=GENERATIONS, strategy="openes", **settings):
+    def make(devices=2, seed=0, generations=GENERATIONS, strategy="openes", population=POPULATION, **settings):
         learned = split_learned(learned_mirror(as_mirror("tempo"), temporal=False))
         problem = SearchProblem(
             task=toy_task, original=toy_original, spec=parse_data_spec("mixed:0.5"), rows=8,
             inner=InnerLoopSettings(epochs=2, learning_rate=1e-2), constants=(2.0, 12.0), seed=seed,
         )  # fmt: skip
-        chosen = StrategySettings(strategy, population=POPULATION, sigma=0.4, learning_rate=0.2)
+        chosen = StrategySettings(strategy, population=population, sigma=0.4, learning_rate=0.2)
         return SearchProgram(
             problem, SearchSettings(generations=generations, bank_pairs=32, horizon=TOY_HORIZON, **settings),
             Strategy(chosen, learned[0], generations), learned, population_mesh(devices),

@@ -1,5 +1,6 @@
 """Agent files: a task's original and target policy, and a card that says how they were made and how good they are."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -8,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
-from adapters.files import write_json, write_whole
+from adapters.files import read_bytes, write_json, write_whole
+from adapters.sealed import first_fault
 from adapters.tasks import task_spec
 from mpo_core.arrays import AnyArray
-from mpo_core.policy import DEFAULT_BIN_WIDTH, GaussianPolicy, Layer
+from mpo_core.names import shortened, unknown_name
+from mpo_core.policy import ACTIVATIONS, DEFAULT_BIN_WIDTH, GaussianPolicy, Layer
 
 BUNDLED = Path(__file__).parent / "bundled" / "agents"
 AGENTS_DIR_VARIABLE = "MPO_AGENTS_DIR"
@@ -31,9 +33,9 @@ class Measured(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    return_: float = Field(alias="return")
-    low: float
-    high: float
+    return_: FiniteFloat = Field(alias="return")
+    low: FiniteFloat
+    high: FiniteFloat
     episodes: int
 
 
@@ -64,13 +66,29 @@ class AgentsCard(BaseModel):
     snapshots: dict[int, float]
     """The training run: environment steps -> return over the evaluation episodes (sampled actions)."""
     horizon: int
-    bin_width: float
+    bin_width: float = Field(gt=0, le=1)
     activation: str
     measurement_seed: int
     versions: dict[str, str]
     date: str
     original: AgentRecord
     target: AgentRecord
+    sha256: dict[Role, str] = {}
+    """Of the two agents' files; cards from before there were such hashes have none."""
+
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def _known_version(cls, version: Any) -> Any:
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"has schema version {shortened(str(version))}, this mpo reads {SCHEMA_VERSION}")
+        return version
+
+    @field_validator("activation")
+    @classmethod
+    def _known_activation(cls, name: str) -> str:
+        if name not in ACTIVATIONS:
+            raise unknown_name("activation", name, ACTIVATIONS)
+        return name
 
 
 def save_agent(path: Path, policy: GaussianPolicy) -> None:
@@ -89,15 +107,24 @@ def load_agent(path: Path, *, activation: str = "relu", bin_width: float = DEFAU
     Raises:
         ValueError: the file is missing, damaged or not an agent's.
     """
-    tensors = _read_tensors(path)
+    return _policy(path, read_bytes(path, "agent"), activation, bin_width)
+
+
+def _policy(path: Path, content: bytes, activation: str, bin_width: float) -> GaussianPolicy:
+    tensors = _tensors(path, content)
     layers = [_layer_names(index) for index in range(sum(name.endswith(".kernel") for name in tensors))]
     if not layers or set(tensors) != {*BUFFERS, *(name for pair in layers for name in pair)}:
-        raise ValueError(f"{path} holds no agent: its tensors are {', '.join(sorted(tensors)) or 'none'}")
+        raise ValueError(f"{path} holds no agent: its tensors are {shortened(', '.join(sorted(tensors))) or 'none'}")
+    foreign = [str(tensor.dtype) for tensor in tensors.values() if tensor.dtype != np.float32]
+    if foreign:
+        raise ValueError(f"{path} holds no agent: its tensors are {foreign[0]}, not float32")
     if not _shapes_agree(tensors, layers):
         raise ValueError(f"{path} holds no agent: the shapes of its tensors do not fit together")
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise ValueError(f"{path} holds a broken agent: some of its numbers are not finite")
-    arrays = {name: jnp.asarray(tensor, jnp.float32) for name, tensor in tensors.items()}
+    if not (tensors["observation_std"] > 0).all():
+        raise ValueError(f"{path} holds a broken agent: some of its observations' deviations are not positive")
+    arrays = {name: jnp.asarray(tensor) for name, tensor in tensors.items()}
     return GaussianPolicy(
         observation_mean=arrays["observation_mean"],
         observation_std=arrays["observation_std"],
@@ -109,10 +136,11 @@ def load_agent(path: Path, *, activation: str = "relu", bin_width: float = DEFAU
 
 
 def save_agents(folder: Path, card: AgentsCard, agents: tuple[GaussianPolicy, GaussianPolicy]) -> None:
-    """Writes `original.safetensors`, `target.safetensors` and, last, `card.json`."""
+    """Writes `original.safetensors`, `target.safetensors` and, last, `card.json` with their hashes."""
     for role, agent in zip(ROLES, agents, strict=True):
         save_agent(folder / f"{role}.safetensors", agent)
-    write_json(folder / CARD_FILE, card.model_dump(mode="json", by_alias=True))
+    hashes = {role: hashlib.sha256((folder / f"{role}.safetensors").read_bytes()).hexdigest() for role in ROLES}
+    write_json(folder / CARD_FILE, card.model_copy(update={"sha256": hashes}).model_dump(mode="json", by_alias=True))
 
 
 def load_agents(task: str) -> tuple[GaussianPolicy, GaussianPolicy]:
@@ -122,10 +150,7 @@ def load_agents(task: str) -> tuple[GaussianPolicy, GaussianPolicy]:
         ValueError: no such task, no agents for it, or agents that cannot be read or do not belong together.
     """
     folder, card = agents_folder(task), load_card(task)
-    original, target = (
-        load_agent(folder / f"{role}.safetensors", activation=card.activation, bin_width=card.bin_width)
-        for role in ROLES
-    )
+    original, target = (_load(folder, role, card) for role in ROLES)
     if jax.tree.map(jnp.shape, original) != jax.tree.map(jnp.shape, target):
         raise ValueError(f"the two agents in {folder} have different networks")
     return original, target
@@ -139,11 +164,9 @@ def load_card(task: str) -> AgentsCard:
     """
     path = agents_folder(task) / CARD_FILE
     try:
-        card = AgentsCard.model_validate_json(path.read_bytes())
+        card = AgentsCard.model_validate_json(read_bytes(path, "agents' card"))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ValueError(f"{path} is not an agents' card: {where}: {first['msg']}") from None
+        raise ValueError(f"{path} is not an agents' card: {first_fault(error)}") from None
     if card.task != task:
         raise ValueError(f"{path} is the card of task '{card.task}', not of '{task}'")
     return card
@@ -167,18 +190,30 @@ def _layer_names(index: int) -> tuple[str, str]:
     return f"layers.{index}.kernel", f"layers.{index}.bias"
 
 
-def _read_tensors(path: Path) -> dict[str, np.ndarray]:
+def _load(folder: Path, role: Role, card: AgentsCard) -> GaussianPolicy:
+    """One of the agents that a card is of."""
+    path = folder / f"{role}.safetensors"
+    content = read_bytes(path, "agent")
+    if card.sha256.get(role) not in (None, hashlib.sha256(content).hexdigest()):
+        raise ValueError(f"{path} does not match the hash in {CARD_FILE}, so it is damaged")
+    return _policy(path, content, card.activation, card.bin_width)
+
+
+def _tensors(path: Path, content: bytes) -> dict[str, np.ndarray]:
     try:
-        return safetensors.numpy.load(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a safetensors file, or is damaged: {error}") from None
+        return safetensors.numpy.load(content)
+    except Exception as error:  # of its own kind, or KeyError or TypeError where a type is foreign to numpy
+        said = shortened(" ".join(str(error).split()))
+        raise ValueError(f"{path} is not a safetensors file, or is damaged: {said}") from None
 
 
 def _shapes_agree(tensors: dict[str, np.ndarray], layers: list[tuple[str, str]]) -> bool:
     kernels = [tensors[kernel].shape for kernel, _ in layers]
     sizes = [tensors["observation_mean"].shape, *(tensors[bias].shape for _, bias in layers)]
-    if tensors["observation_std"].shape != sizes[0] or tensors["raw_scale"].shape != sizes[-1]:
+    if (
+        any(len(size) != 1 for size in sizes)
+        or tensors["observation_std"].shape != sizes[0]
+        or tensors["raw_scale"].shape != sizes[-1]
+    ):
         return False
     return all(kernel == before + after for kernel, before, after in zip(kernels, sizes[:-1], sizes[1:], strict=True))

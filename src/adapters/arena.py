@@ -19,10 +19,7 @@ from mpo_core.policy import GaussianPolicy, with_bin_width
 from mpo_core.race import Entrant, Race, RaceReturns, RaceSettings
 from mpo_core.rollout_program import RolloutProgram
 from mpo_core.seeds import Purpose, Stream, stream_key
-from mpo_core.settings import EvaluationSettings, UnusableSetting
-
-FAILED_SCORE = -1.0
-"""What a policy scores whose return is not a number: as far under the original as the target is above it (ours)."""
+from mpo_core.settings import FAILED_SCORE, EvaluationSettings, UnusableSetting
 
 CONSTANT_EPISODES = 256
 """Episodes an agent behind the search's constants where the card has none for its horizon."""
@@ -56,8 +53,18 @@ class Arena:
 
     @cached_property
     def agents(self) -> GaussianPolicy:
-        """Original and target agent along a leading axis."""
+        """Original and target agent along a leading axis.
+
+        Raises:
+            UnusableSetting: they are of another task.
+        """
         original, target = load_agents(self.name)
+        sizes = (len(original.observation_mean), len(original.raw_scale))
+        if sizes != (self.task.observation_size, self.task.action_size):
+            raise UnusableSetting(
+                f"the agents of task {self.name!r} see {sizes[0]} numbers and act by {sizes[1]}, but the task has "
+                f"{self.task.observation_size} and {self.task.action_size}: train them with `mpo agents train`"
+            )
         if self.token_width != original.bin_width:
             original, target = (with_bin_width(agent, self.token_width) for agent in (original, target))
         return stack_agents(original, target)

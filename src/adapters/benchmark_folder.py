@@ -5,12 +5,11 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
-import pydantic
-
-from adapters.benchmark import BenchmarkSettings, Cell, CellKey, cell_config
-from adapters.files import read_json, slug, write_json
+from adapters.benchmark_cell import BenchmarkSettings, Cell, CellKey, cell_config
+from adapters.files import slug
 from adapters.provenance import agents_hash
-from adapters.tuned import TunedCell
+from adapters.sealed import read_model, write_sealed
+from adapters.tuned import TunedCell, read_tuned
 
 
 class BenchmarkFolder:
@@ -43,14 +42,11 @@ class BenchmarkFolder:
         path = self._file(key)
         if not path.is_file():
             return None
-        try:
-            found = Cell.model_validate(read_json(path, "benchmark cell"))
-        except pydantic.ValidationError:
-            raise ValueError(f"benchmark cell {path}: is damaged; remove it to have it run again") from None
+        found = read_model(path, "benchmark cell", Cell, advice="remove it to have it run again")
         wanted = (settings.command(key), cell_config(settings.config(key)), agents_hash(key.task))
         names = ("command", "sizes", "agents")
         for name, have, want in zip(
-            names, (found.command, found.config, found.provenance["agents"]), wanted, strict=True
+            names, (found.command, found.config, found.provenance.get("agents")), wanted, strict=True
         ):
             if have != want:
                 raise ValueError(
@@ -62,18 +58,19 @@ class BenchmarkFolder:
         """The settings that an interrupted cell had already found; None if there are none that fit."""
         path = self._file(key, ".tuned")
         try:
-            found = TunedCell.model_validate(read_json(path, "tuned settings"))
-        except ValueError:  # pydantic's error is one
+            found = read_tuned(path)
+        except ValueError:  # not there, or damaged: it is made again
             return None
-        return found if found.command == settings.command(key) else None
+        fits = found.command == settings.command(key) and set(settings.objectives) <= found.objectives.keys()
+        return found if fits else None
 
     def save_tuned(self, key: CellKey, tuned: TunedCell) -> None:
         """Keeps what tuning found."""
-        write_json(self._file(key, ".tuned"), tuned.model_dump(mode="json"))
+        write_sealed(self._file(key, ".tuned"), tuned.model_dump(mode="json"))
 
     def save(self, cell: Cell) -> None:
         """Keeps a finished cell."""
-        write_json(self._file(cell.key), cell.model_dump(mode="json"))
+        write_sealed(self._file(cell.key), cell.model_dump(mode="json"))
 
     def _file(self, key: CellKey, kind: str = "") -> Path:
         return self.path / "cells" / f"{key.task}-{slug(key.data)}-w{key.bin_width:g}{kind}.json"

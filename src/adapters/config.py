@@ -1,7 +1,6 @@
 """What a run is made from: one schema for the command line, `--config FILE` and the run folder's config.json."""
 
 import dataclasses
-import json
 import typing
 from pathlib import Path
 from typing import Any, Literal
@@ -9,13 +8,18 @@ from typing import Any, Literal
 import pydantic
 import yaml
 
+from adapters.files import parse_json, read_text
+from adapters.sealed import SEAL, check_version, first_fault, unsealed
 from adapters.search_settings import SearchSettings, StrategySettings
 from adapters.tasks import task_spec
 from mpo_core.data_spec import parse_data_spec
-from mpo_core.names import unknown_name
+from mpo_core.names import shortened, unknown_name
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
 
 SCHEMA_VERSION = 1
+DEEPEST = 8
+"""Dots in a setting's name, at most."""
+LARGEST_UNITS = 10_000
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -64,7 +68,7 @@ class _Model(pydantic.BaseModel):
 class ReportSettings(_Model):
     """The final table: replication units on the reporting stream, and how each policy is judged."""
 
-    units: int = pydantic.Field(default=12, ge=2)
+    units: int = pydantic.Field(default=12, ge=2, le=LARGEST_UNITS)
     evaluation: EvaluationSettings = EvaluationSettings()
 
 
@@ -120,9 +124,10 @@ def build_config(*layers: dict[str, Any]) -> RunConfig:
         merged = _merged(merged, layer)
     preset = merged.get("preset", "quick")
     if not isinstance(preset, str) or preset not in PRESETS:
-        raise unknown_name("preset", str(preset), PRESETS)
+        raise unknown_name("preset", preset if isinstance(preset, str) else type(preset).__name__, PRESETS)
+    task = merged.get("task")
     try:
-        base = _merged(PRESETS[preset], TASK_PRESETS.get((preset, str(merged.get("task"))), {}))
+        base = _merged(PRESETS[preset], TASK_PRESETS.get((preset, task), {}) if isinstance(task, str) else {})
         return RunConfig.model_validate(_merged(base, merged))
     except pydantic.ValidationError as error:
         raise ValueError(one_sentence(error)) from None
@@ -132,24 +137,41 @@ def read_config_file(path: Path) -> dict[str, Any]:
     """The settings in a YAML or JSON file (config.json of a run folder, or a part of it).
 
     Raises:
-        ValueError: one sentence: the file is missing, unreadable, or holds something else.
+        ValueError: one sentence: the file is missing, unreadable, changed since it was written, or something else.
     """
+    settings = _read(path)
+    settings.pop("provenance", None)
+    return settings
+
+
+def read_run_config(path: Path) -> RunConfig:
+    """The configuration of a run, with its provenance.
+
+    Raises:
+        ValueError: one sentence, as for any config file.
+    """
+    settings = _read(path)
+    provenance = settings.pop("provenance", {})
+    if not isinstance(provenance, dict) or not isinstance(provenance.get("resumed", []), list):
+        raise ValueError(f"config file {path}: its 'provenance' is not what a run writes")
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"config file {path}: cannot be read ({getattr(error, 'strerror', 'not text')})") from None
+        return build_config(settings).model_copy(update={"provenance": provenance})
+    except ValueError as error:
+        raise ValueError(f"config file {path}: {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    text, where = read_text(path, "config file"), f"config file {path}"
     try:
-        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:  # impossible dates are bare ValueErrors
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
-        raise ValueError(
-            f"config file {path}: is not valid {path.suffix.lstrip('.').upper() or 'YAML'}{line}"
-        ) from None
-    if not isinstance(value, dict):
-        raise ValueError(f"config file {path}: must hold settings by name, such as 'task: halfcheetah'")
-    value.pop("provenance", None)
-    return value
+        value = parse_json(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, RecursionError, TypeError, yaml.YAMLError) as error:  # impossible dates are bare ValueErrors
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise ValueError(f"{where}: is not valid {'JSON' if path.suffix == '.json' else 'YAML'}{line}") from None
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"{where}: must hold settings by name, such as 'task: halfcheetah'")
+    check_version(value, where, SCHEMA_VERSION)
+    return unsealed(value, where, advice=f"if you changed it on purpose, remove its line {SEAL!r}")
 
 
 def parse_override(text: str) -> dict[str, Any]:
@@ -159,28 +181,30 @@ def parse_override(text: str) -> dict[str, Any]:
         ValueError: no '=' in it, or not readable.
     """
     name, equals, value = text.partition("=")
-    if not equals or not all(name.split(".")):
-        raise ValueError(f"--set {text!r}: write it as NAME=VALUE, such as search.generations=80")
+    parts, shown = name.split("."), shortened(text)
+    if not equals or not all(parts):
+        raise ValueError(f"--set {shown!r}: write it as NAME=VALUE, such as search.generations=80")
+    if parts[0] == "provenance" or len(parts) > DEEPEST:
+        raise ValueError(f"--set {shown!r}: {shortened(name)!r} is no setting")
     try:
         nested: Any = yaml.safe_load(value)
-    except (ValueError, yaml.YAMLError):
-        raise ValueError(f"--set {text!r}: the value cannot be read") from None
-    for part in reversed(name.split(".")):
+    except (ValueError, RecursionError, TypeError, yaml.YAMLError):
+        raise ValueError(f"--set {shown!r}: the value cannot be read") from None
+    for part in reversed(parts):
         nested = {part: nested}
     return nested
 
 
 def one_sentence(error: pydantic.ValidationError) -> str:
     """The first complaint of a validation error: where and why."""
-    first = error.errors()[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         *group, name = (str(part) for part in first["loc"])
         return str(unknown_name(f"{'.'.join(group)} setting".strip(), name, _settings_of(group)))
     if first["type"] == "missing":
         return f"'{where}' is not given: name it on the command line or in the config file"
-    message = first["msg"].removeprefix("Value error, ")
-    return message if first["type"] == "value_error" else f"'{where}': {message[0].lower()}{message[1:]}"
+    return first["msg"].removeprefix("Value error, ") if first["type"] == "value_error" else first_fault(error)
 
 
 def _settings_of(group: list[str]) -> list[str]:
@@ -191,7 +215,8 @@ def _settings_of(group: list[str]) -> list[str]:
     return list(kind.model_fields) if issubclass(kind, _Model) else [field.name for field in dataclasses.fields(kind)]
 
 
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def _merged(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
+    """One over the other, group by group; names may be anything that YAML has, and are checked with the values."""
     merged = dict(base)
     for name, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(name), dict)

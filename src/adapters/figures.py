@@ -27,7 +27,7 @@ def draw_fitness(path: Path, records: list[dict[str, Any]], marks: dict[str, flo
         ("start", "start, same units", MUTED, 1.0),
         ("mean", "search mean", LEARNED, 1.2),
     ):
-        value = np.array([record[name] for record in records], float)
+        value = np.array([record.get(name) for record in records], float)
         axes.plot(generation, value, ".", color=colour, markersize=4, alpha=0.5)
         axes.plot(generation, _smooth(value), color=colour, linewidth=2 * width, label=label)
     _mark_baselines(axes, marks)

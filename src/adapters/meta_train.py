@@ -15,16 +15,17 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from adapters.arena import Arena, race_settings
 from adapters.config import RunConfig
+from adapters.failures import WorkFailed
 from adapters.figures import draw_fitness, draw_maps
 from adapters.objective_files import canonical_text, is_path, learned_start, read_objective, save_objective
 from adapters.provenance import agents_hash, data_hash, devices, versions
 from adapters.report import Report, make_report
 from adapters.run_folder import RunFolder
 from adapters.search import SearchProblem, SearchProgram, SearchState
+from adapters.signals import signals_held
 from adapters.strategies import Strategy
 from adapters.tensorboard import ScalarLog
-from adapters.tuned import TunedCell, load_tuned
-from adapters.tuning import BASELINES
+from adapters.tuned import BASELINES, TunedCell, load_tuned
 from adapters.watch import Watch
 from mpo_core.catalogue import catalogue_entry, make_objective
 from mpo_core.data_spec import DataSpec, parse_data_spec
@@ -55,15 +56,24 @@ class MetaTraining:
         finished = self.finished()
         if finished is not None:
             return finished
+        self.folder.sweep()
         self.folder.write_config(self.config.model_copy(update={"provenance": self._history()}))
+        self._check_horizon()
         learned, common = split_learned(self.start)
         found, bank = self._search(learned, common)
         discovered = eqx.combine(found, common)
+        self.folder.check()
         self._save(discovered)
         report = self._report(discovered)
+        self.folder.check()
         self._draw(discovered, bank)
         report.save(self.folder.path)
         return report
+
+    def _check_horizon(self) -> None:
+        """Refuses a report that could not be made, before the search rather than after it."""
+        for mode in (False, True):
+            self.arena.constants(self.config.report.evaluation.horizon, mode=mode)
 
     def finished(self) -> Report | None:
         """The final table, if it is written already."""
@@ -91,10 +101,10 @@ class MetaTraining:
         )  # fmt: skip
         program = SearchProgram(problem, settings, strategy, (learned, common), self.arena.program.mesh)
         state, first = program.start(), 0
-        saved = self.folder.load_checkpoint(state)
+        saved = self.folder.load_checkpoint(state, self.watch.note)
         if saved is not None:
             first, state = saved[0], program.place(saved[1])
-        self.folder.keep_metrics_before(first)
+        self.folder.keep_metrics_before(first, self.watch.note)
         bank = self._bank(first)
         placed = program.place(bank)
         with ScalarLog(self.folder.path / "tensorboard", first) as log:
@@ -104,12 +114,40 @@ class MetaTraining:
                     placed = program.place(self._bank(generation))
                     self.watch.stage("Search", settings.generations, "generation", done=generation)
                 state, record = self._generation(program, state, generation, placed)
-                self.folder.append_metrics(record)  # before the checkpoint: a resumed search writes it again
-                self.folder.save_checkpoint(generation + 1, state)
-                log.write(record)
+                fault = self._fault(record, state)
+                self._keep(record, None if fault else state, log)
                 self.watch.generation(record)
                 self.watch.advance(1)
+                if fault:
+                    raise WorkFailed(self._advice(generation, fault))
         return program.result(state), bank
+
+    def _keep(self, record: dict[str, Any], state: SearchState | None, log: ScalarLog) -> None:
+        """Writes a generation down. Without a state there is no checkpoint: a resumed search tries it again."""
+        with signals_held():
+            self.folder.append_metrics(record)  # before the checkpoint: a resumed search writes it again
+            if state is not None:
+                self.folder.save_checkpoint(record["generation"] + 1, state)
+            log.write(record)
+
+    def _fault(self, record: dict[str, Any], state: SearchState) -> str | None:
+        """Why the search cannot go on after a generation, if it cannot."""
+        members = self.config.strategy.population
+        if record["failed"] == members:
+            return f"all {members} members failed, none trained a policy with a finite return"
+        # on the host: the program of a generation, and with it the bytes of a healthy search, stay as they are
+        if any(np.isnan(leaf).any() for leaf in map(np.asarray, jax.tree.leaves(state))):
+            return "the step after it left the search distribution with NaN"
+        return None
+
+    def _advice(self, generation: int, fault: str) -> str:
+        config, strategy = self.config, self.config.strategy
+        return (
+            f"generation {generation + 1}: {fault}; search anew with a smaller strategy.sigma "
+            f"(now {strategy.sigma:g}), strategy.learning_rate (now {strategy.learning_rate:g}) or "
+            f"inner.learning_rate (now {config.inner.learning_rate:g}), or from another --init (now {config.init}); "
+            f"the generations before are kept, and mpo meta-train --resume {self.folder} tries this one again"
+        )
 
     def _bank(self, generation: int) -> PairBank:
         config = self.config
@@ -168,7 +206,7 @@ class MetaTraining:
         entrants[DISCOVERED_NAME] = Entrant(discovered, config.inner.sft_epochs)
         race = race_settings(config, Stream.REPORTING, config.report.units)
         scores = self.arena.race(list(entrants.values()), race, self.watch)
-        return make_report(config, self.arena, list(entrants), scores, cell)
+        return make_report(config, self.arena.constants(config.report.evaluation.horizon), list(entrants), scores, cell)
 
     def _draw(self, discovered: MirrorObjective, bank: PairBank) -> None:
         config, folder = self.config, self.folder.path / "figures"

@@ -1,21 +1,24 @@
 """Objectives as files: objective.json (structure, provenance) beside objective.safetensors (tensors only).
 
-Nothing unpickles; names, shapes, types and the hash are checked before a tensor is used.
+Nothing unpickles; names, shapes, types, numbers and the hashes of tensors and card are checked before use. Cards that
+were written before they had a hash of their own are read as well.
 """
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pydantic
 import safetensors
 import safetensors.numpy
 
-from adapters.files import read_json, write_json, write_whole
-from mpo_core.catalogue import make_objective, objective_ids, parse_objective_text
+from adapters.files import read_bytes, read_json, write_whole
+from adapters.sealed import check_version, first_fault, unsealed, write_sealed
+from mpo_core.catalogue import catalogue_entry, make_objective, objective_ids, parse_objective_text
 from mpo_core.mirror.learned import learned_mirror, split_learned
 from mpo_core.mirror.members import as_mirror
 from mpo_core.mirror.mirror_objective import MirrorObjective
@@ -24,6 +27,22 @@ from mpo_core.objective import AbstractObjective
 FORMAT = "mpo-objective"
 SCHEMA_VERSION = 1
 CARD_NAME, TENSOR_NAME = "objective.json", "objective.safetensors"
+CARD_SEAL = "card_sha256"
+
+
+class _Card(pydantic.BaseModel):
+    """objective.json, without its own hash."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+
+    format: Literal["mpo-objective"]
+    schema_version: Literal[1]
+    init: str
+    temporal: bool
+    tensors: dict[str, list[int]]
+    sha256: str
+    """Of the tensors' file."""
+    provenance: dict[str, Any]
 
 
 def canonical_text(text: str) -> str:
@@ -77,14 +96,14 @@ def save_objective(folder: Path, objective: MirrorObjective, *, init: str, tempo
         "provenance": provenance,
     }
     write_whole(folder / TENSOR_NAME, content)
-    write_json(folder / CARD_NAME, card)
+    write_sealed(folder / CARD_NAME, card, seal=CARD_SEAL)
 
 
 def is_path(text: str) -> bool:
     """Whether an objective is given as a file or folder rather than by id."""
     if "/" in text or text.endswith((".json", ".safetensors")):
         return True
-    return text.partition(":")[0] not in objective_ids() and Path(text).is_dir()
+    return text.partition(":")[0].strip() not in ("", *objective_ids()) and Path(text).is_dir()
 
 
 def load_objective(text: str) -> AbstractObjective:
@@ -106,31 +125,55 @@ def read_objective(path: Path) -> tuple[dict[str, Any], MirrorObjective]:
         ValueError: missing, foreign, damaged, or of another schema version.
     """
     card_path = path / CARD_NAME if path.is_dir() else path.with_suffix(".json")
-    card = read_json(card_path, "objective file")
-    if card.get("format") != FORMAT:
-        raise ValueError(f'objective file {card_path}: is not an mpo objective (no "format": "{FORMAT}")')
-    if card.get("schema_version") != SCHEMA_VERSION:
+    card = _read_card(card_path)
+    return card, _filled(_template(card, card_path), card_path.with_suffix(".safetensors"), card)
+
+
+def sft_epochs_of(text: str, total: int) -> int:
+    """Epochs of SFT, of `total`, before an objective: the paper's, or for a file those of the search that found it.
+
+    Raises:
+        ValueError: there is no such objective, or its card has no such number.
+    """
+    if not is_path(text):
+        return catalogue_entry(parse_objective_text(text)[0]).sft_epochs_of(total)
+    inner = read_objective(Path(text))[0]["provenance"].get("inner", {})
+    epochs = inner.get("sft_epochs", 0) if isinstance(inner, dict) else None
+    if not isinstance(epochs, int) or not 0 <= epochs <= total:
         raise ValueError(
-            f"objective file {card_path}: has schema version {card.get('schema_version')}, "
-            f"this mpo reads {SCHEMA_VERSION}"
+            f"objective file {text}: asks for {epochs!r} epochs of SFT, of {total} in all; set --sft-epochs"
         )
-    if not isinstance(card.get("init"), str) or not isinstance(card.get("temporal"), bool):
-        raise ValueError(f"objective file {card_path}: 'init' or 'temporal' is missing")
-    id, settings = parse_objective_text(card["init"])
-    template = learned_mirror(as_mirror(id, **settings), temporal=card["temporal"])
-    return card, _filled(template, card_path.with_suffix(".safetensors"), card)
+    return epochs
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    found, where = read_json(path, "objective file"), f"objective file {path}"
+    if found.get("format") != FORMAT:
+        raise ValueError(f'{where}: is not an mpo objective (no "format": "{FORMAT}")')
+    check_version(found, where, SCHEMA_VERSION)
+    card = unsealed(found, where, seal=CARD_SEAL)
+    try:
+        return _Card.model_validate(card).model_dump()
+    except pydantic.ValidationError as error:
+        raise ValueError(f"{where}: is damaged ({first_fault(error)})") from None
+
+
+def _template(card: dict[str, Any], path: Path) -> MirrorObjective:
+    """What a card's objective was learned from."""
+    try:
+        id, settings = parse_objective_text(card["init"])
+        return learned_mirror(as_mirror(id, **settings), temporal=card["temporal"])
+    except ValueError as error:
+        raise ValueError(f"objective file {path}: cannot be read by this mpo: {error}") from None
 
 
 def _filled(template: MirrorObjective, path: Path, card: dict[str, Any]) -> MirrorObjective:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"objective file {path}: cannot be read ({error.strerror})") from None
-    if hashlib.sha256(content).hexdigest() != card.get("sha256"):
+    content = read_bytes(path, "objective file")
+    if hashlib.sha256(content).hexdigest() != card["sha256"]:
         raise ValueError(f"objective file {path}: does not match the hash in {path.with_suffix('.json').name}")
     try:
         found = safetensors.numpy.load(content)
-    except safetensors.SafetensorError:
+    except Exception:  # of its own kind where the header is wrong, KeyError or TypeError where a type is foreign
         raise ValueError(f"objective file {path}: is not a safetensors file") from None
     learned, common = split_learned(template)
     wanted = _tensors(learned)
@@ -139,6 +182,8 @@ def _filled(template: MirrorObjective, path: Path, card: dict[str, Any]) -> Mirr
     )
     if not fits:
         raise ValueError(f"objective file {path}: its tensors do not fit an objective learned from {card['init']!r}")
+    if not all(np.isfinite(value).all() for value in found.values()):
+        raise ValueError(f"objective file {path}: some of its numbers are not finite")
     leaves = [jnp.asarray(found[name]) for name in wanted]
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(learned), leaves), common)
 

@@ -6,14 +6,15 @@ from typing import Any, Literal
 import numpy as np
 import pydantic
 
-from adapters.arena import Arena
 from adapters.config import RunConfig
-from adapters.files import read_json, write_json
+from adapters.sealed import read_model, write_sealed
 from adapters.tuned import TunedCell
 from mpo_core.race import RaceReturns
 from mpo_core.statistics import Interval, mean_interval, paired_difference
 
 FILE_NAME = "report.json"
+LAST_ROWS = ("start", "discovered")
+"""What a table ends with, after the hand-written objectives."""
 
 
 class Row(pydantic.BaseModel):
@@ -23,11 +24,11 @@ class Row(pydantic.BaseModel):
 
     name: str
     note: str
-    sampled: list[float]
+    sampled: list[pydantic.FiniteFloat]
     """Normalised score on each reporting unit, sampled actions."""
-    mode: list[float]
+    mode: list[pydantic.FiniteFloat]
     """The same, mode actions."""
-    clamped: float
+    clamped: pydantic.FiniteFloat
     """Share of trajectories, over all updates, whose mean token log-prob lay above the clamp of logits."""
 
     def interval(self, *, mode: bool = False) -> Interval:
@@ -45,12 +46,21 @@ class Report(pydantic.BaseModel):
     data: str
     preset: str
     init: str
-    units: int
+    units: int = pydantic.Field(ge=2)
     seed: int
-    original: float
-    target: float
+    original: pydantic.FiniteFloat
+    target: pydantic.FiniteFloat
     """Return of the two agents: normalised scores 0 and 1."""
     rows: list[Row]
+
+    @pydantic.model_validator(mode="after")
+    def _is_whole(self) -> "Report":
+        names = [row.name for row in self.rows]
+        if tuple(names[-2:]) != LAST_ROWS or len(names) < 3 or len(set(names)) < len(names):
+            raise ValueError(f"its rows are not hand-written objectives, then {' and '.join(LAST_ROWS)}")
+        if any(len(scores) != self.units for row in self.rows for scores in (row.sampled, row.mode)):
+            raise ValueError(f"a row has not one score for each of {self.units} units")
+        return self
 
     def row(self, name: str) -> Row:
         """The row of an objective."""
@@ -66,18 +76,19 @@ class Report(pydantic.BaseModel):
 
     def save(self, folder: Path) -> None:
         """report.json in the run folder."""
-        write_json(folder / FILE_NAME, self.model_dump(mode="json"))
+        write_sealed(folder / FILE_NAME, self.model_dump(mode="json"))
 
     @classmethod
     def load(cls, folder: Path) -> "Report | None":
-        """The report of a finished run; None if there is none yet."""
+        """The report of a finished run; None if there is none yet.
+
+        Raises:
+            ValueError: it cannot be read, or is damaged.
+        """
         path = folder / FILE_NAME
-        if not path.is_file():
+        if not path.exists():
             return None
-        try:
-            return cls.model_validate(read_json(path, "report"))
-        except pydantic.ValidationError:
-            raise ValueError(f"report {path}: is damaged; remove it and resume the run to make it anew") from None
+        return read_model(path, "report", cls, advice="remove it and resume the run to make it anew")
 
 
 def load_reports(folders: list[Path]) -> list[Report]:
@@ -94,6 +105,8 @@ def load_reports(folders: list[Path]) -> list[Report]:
         reports.append(found)
     same = ("task", "data", "preset", "init", "original", "target")
     different = [name for name in same if len({getattr(report, name) for report in reports}) > 1]
+    if len({tuple(row.name for row in report.rows) for report in reports}) > 1:
+        different.append("rows")
     if different:
         raise ValueError(f"these runs cannot be pooled: they differ in {', '.join(different)}")
     if len({report.seed for report in reports}) < len(reports):
@@ -102,7 +115,7 @@ def load_reports(folders: list[Path]) -> list[Report]:
 
 
 def pooled_differences(reports: list[Report]) -> dict[str, Interval]:
-    """Discovered minus every row over the units of all runs,.
+    """Discovered minus every row over the units of all runs.
 
     Runs count as fixed: the interval is over units, and says nothing of searches that were not made.
     """
@@ -115,10 +128,18 @@ def pooled_differences(reports: list[Report]) -> dict[str, Interval]:
 
 
 def make_report(
-    config: RunConfig, arena: Arena, names: list[str], scores: RaceReturns, cell: TunedCell | None
+    config: RunConfig,
+    constants: tuple[float, float],
+    names: list[str],
+    scores: RaceReturns,
+    cell: TunedCell | None,
 ) -> Report:
-    """The table from a race's normalised scores; `names` are its entrants, start and discovered last."""
-    low, high = arena.constants(config.report.evaluation.horizon)
+    """The table from a race's normalised scores.
+
+    Args:
+        constants: return of the original and of the target agent, which are scores 0 and 1.
+        names: entrants of the race, start and discovered last.
+    """
     rows = [
         Row(
             name=name,
@@ -131,7 +152,7 @@ def make_report(
     ]
     return Report(
         task=config.task, data=config.data, preset=config.preset, init=config.init,
-        units=config.report.units, seed=config.seed, original=low, target=high, rows=rows,
+        units=config.report.units, seed=config.seed, original=constants[0], target=constants[1], rows=rows,
     )  # fmt: skip
 
 

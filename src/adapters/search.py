@@ -23,6 +23,8 @@ from mpo_core.task import Task
 
 MEAN, START, FIRST_MEMBER = 0, 1, 2
 """Places in a generation: the search mean and the start are scored beside the population, on the same units."""
+LARGEST_SCORE = 1e6
+"""A normalised score beyond it is physics that has blown up, not a policy's worth: it counts as failed (ours)."""
 
 
 class SearchState(eqx.Module):
@@ -131,7 +133,7 @@ class SearchProgram:
             (problem.inner, EvaluationSettings(settings.episodes, settings.horizon)), self._mesh,
         )  # fmt: skip
         low, high = problem.constants
-        score = (returns[: len(unit)] - low) / (high - low)
+        score = _credible((returns[: len(unit)] - low) / (high - low))
         table = jnp.zeros((FIRST_MEMBER + self._strategy.settings.population, settings.datasets))
         asked = np.zeros(table.shape, bool)
         asked[candidate, unit] = True
@@ -155,6 +157,11 @@ class SearchProgram:
         return Jobs(
             jax.tree.map(lambda leaf: leaf[candidate[padded]], candidates), jnp.asarray(unit[padded], jnp.int32)
         )
+
+
+def _credible(score: Float[Array, " job"]) -> Float[Array, " job"]:
+    """NaN for all that failed: a huge score would drown those of the others in rounding errors."""
+    return jnp.where(jnp.abs(score) <= LARGEST_SCORE, score, jnp.nan)
 
 
 def _summary(

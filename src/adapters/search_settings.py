@@ -3,6 +3,10 @@
 import dataclasses
 
 from adapters.strategy_names import check_population
+from mpo_core.settings import check_most, positive
+
+LARGEST = {"generations": 10**6, "datasets": 10**4, "bank_pairs": 10**7, "episodes": 10**5, "horizon": 10**6}
+"""Sizes that no machine would finish a search of."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +28,9 @@ class StrategySettings:
 
     def __post_init__(self):
         check_population(self.name, self.population)
-        if min(self.sigma, self.sigma_decay, self.learning_rate, self.learning_rate_decay) <= 0:
-            raise ValueError("strategy: sigma, learning_rate and their decays must be positive")
+        check_most("strategy: population", self.population, 10**6)
+        if not all(map(positive, (self.sigma, self.sigma_decay, self.learning_rate, self.learning_rate_decay))):
+            raise ValueError("strategy: sigma, learning_rate and their decays must be positive and finite")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,5 +55,6 @@ class SearchSettings:
         for name in ("generations", "datasets", "bank_pairs", "episodes", "horizon"):
             if getattr(self, name) < 1:
                 raise ValueError(f"search: {name} must be at least 1, not {getattr(self, name)}")
+            check_most(f"search: {name}", getattr(self, name), LARGEST[name])
         if self.bank_refresh < 0:
             raise ValueError(f"search: bank_refresh must be at least 0, not {self.bank_refresh}")

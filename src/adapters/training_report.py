@@ -37,7 +37,25 @@ def curve_table(curve: LearningCurve, scores: Float[np.ndarray, "unit epoch"], s
 
 def curve_values(curve: LearningCurve, scores: Float[np.ndarray, "unit epoch"]) -> dict[str, Any]:
     """Every quantity as lists (unit, epoch), for JSON."""
-    return {"score": scores.tolist()} | {name: getattr(curve, name).tolist() for name in (*QUANTITIES, "loss")}
+    quantities = {"score": scores} | {name: getattr(curve, name) for name in (*QUANTITIES, "loss")}
+    return {name: _json_numbers(values) for name, values in quantities.items()}
+
+
+def divergence_note(curve: LearningCurve, updates_an_epoch: int) -> str | None:
+    """Where training broke: the first update whose loss or gradient was not finite; None where all were finite."""
+    bad = curve.first_bad[curve.first_bad >= 0]
+    if not bad.size:
+        return None
+    first, units = int(bad.min()), f"{bad.size} of {curve.first_bad.size} units"
+    return (
+        f"Diverged in {units}: first at update {first + 1} (epoch {first // updates_an_epoch + 1}), "
+        "whose loss or gradient is not finite; a policy without a finite return scores -1"
+    )
+
+
+def _json_numbers(values: Float[np.ndarray, "unit epoch"]) -> list[list[float | None]]:
+    """Nested lists; null for what is not finite, as JSON has no NaN."""
+    return [[float(value) if np.isfinite(value) else None for value in row] for row in values]
 
 
 def draw_curve(

@@ -10,12 +10,16 @@ from typing import Any, Literal
 
 import pydantic
 
-from adapters.files import read_json, slug, write_json
+from adapters.files import slug
+from adapters.sealed import read_model, write_sealed
+from mpo_core.catalogue import make_objective, objective_ids
 from mpo_core.settings import InnerLoopSettings, RowSettings
 
 BUNDLED = Path(__file__).parent / "bundled" / "tuned"
 TUNED_DIR_VARIABLE = "MPO_TUNED_DIR"
 DEFAULT_DATA = "mixed:0.75"
+BASELINES = ("sft", "dpo", "orpo", "simpo", "cpo", "tempo")
+"""Objectives that a run's table has beside the discovered one, and that are tuned unless told otherwise."""
 
 
 class TunedObjective(pydantic.BaseModel):
@@ -23,12 +27,12 @@ class TunedObjective(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
-    settings: dict[str, float]
-    sft_epochs: int
-    score: float
-    low: float
-    high: float
-    tried: int
+    settings: dict[str, pydantic.FiniteFloat]
+    sft_epochs: pydantic.NonNegativeInt
+    score: pydantic.FiniteFloat
+    low: pydantic.FiniteFloat
+    high: pydantic.FiniteFloat
+    tried: pydantic.PositiveInt
     """Settings tried, the published default among them."""
 
 
@@ -47,6 +51,13 @@ class TunedCell(pydantic.BaseModel):
     provenance: dict[str, Any]
     objectives: dict[str, TunedObjective]
 
+    @pydantic.model_validator(mode="after")
+    def _settings_are_known(self) -> "TunedCell":
+        for id, found in self.objectives.items():
+            if id in objective_ids():  # others are of plug-ins that are not there
+                make_objective(id, **found.settings)
+        return self
+
     def fits(self, data: str, rows: RowSettings, inner: InnerLoopSettings) -> bool:
         """Whether it was tuned on such data, with such an inner loop."""
         asked = {"rows": dataclasses.asdict(rows), "inner": dataclasses.asdict(inner)}
@@ -54,27 +65,43 @@ class TunedCell(pydantic.BaseModel):
 
     def conditions(self) -> str:
         """On what it was tuned, in a few words."""
-        rows = self.provenance.get("rows", {})
-        return f"{self.data}, {rows.get('count')} rows of {rows.get('length')}"
+        rows = self.provenance.get("rows")
+        size = f", {rows.get('count')} rows of {rows.get('length')}" if isinstance(rows, dict) else ""
+        return f"{self.data}{size}"
 
 
 def save_tuned(folder: Path, cell: TunedCell) -> Path:
     """Writes a cell; returns its file."""
     path = folder / cell.task / f"{slug(cell.data)}.json"
-    write_json(path, cell.model_dump(mode="json"))
+    write_sealed(path, cell.model_dump(mode="json"))
     return path
 
 
+def read_tuned(path: Path) -> TunedCell:
+    """A cell from its file.
+
+    Raises:
+        ValueError: one sentence: it cannot be read, or is damaged.
+    """
+    return read_model(path, "tuned settings", TunedCell, advice="write them anew with `mpo tune`")
+
+
 def load_tuned(task: str, data: str) -> TunedCell | None:
-    """The cell of a task and kind of data, or else the task's `mixed:0.75`; None where neither was tuned."""
+    """The cell of a task and kind of data, or else the task's `mixed:0.75`; None where neither was tuned.
+
+    Raises:
+        ValueError: its file cannot be read, is damaged, or is of another task or kind of data.
+    """
     own = os.environ.get(TUNED_DIR_VARIABLE)
     folders = ([Path(own)] if own else []) + [BUNDLED]
     for wanted in (data, DEFAULT_DATA):
         for folder in folders:
             path = folder / task / f"{slug(wanted)}.json"
             if path.is_file():
-                try:
-                    return TunedCell.model_validate(read_json(path, "tuned settings"))
-                except pydantic.ValidationError:
-                    raise ValueError(f"tuned settings {path}: are damaged; write them anew with `mpo tune`") from None
+                found = read_tuned(path)
+                if (found.task, found.data) != (task, wanted):
+                    raise ValueError(
+                        f"tuned settings {path}: are of {found.task}, {found.data}, not of {task}, {wanted}"
+                    )
+                return found
     return None

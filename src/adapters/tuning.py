@@ -16,7 +16,6 @@ from mpo_core.race import Entrant, RaceSettings
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.statistics import mean_interval
 
-BASELINES = ("sft", "dpo", "orpo", "simpo", "cpo", "tempo")
 TOKENS_OF_PUBLISHED_RANGES = 100.0
 """A coefficient of a sum over a trajectory is searched on its published range divided by tokens / 100."""
 

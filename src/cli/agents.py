@@ -5,24 +5,31 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door, check_folder, interruptible
+from cli.door import LAST_SEED, at_the_door, check_folder, interruptible
 
+MOST_STEPS = 10**11
 app = typer.Typer(help="Reference agents of the tasks: train them, list them.", no_args_is_help=True)
 
 
 @app.command()
 def train(
     task: Annotated[str, typer.Option(help="Task to train agents for.")],
-    steps: Annotated[int | None, typer.Option(min=1, help="Environment steps; the task's recipe unless given.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the PPO run.")] = 0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=MOST_STEPS, help="Environment steps; the task's recipe unless given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the PPO run.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for <task>/original, target and card.")] = Path("agents"),
 ) -> None:
     """Train a task's agents with PPO, measure them and write them with their card."""
     with at_the_door():
         from adapters.tasks import task_spec
 
-        task_spec(task)
-        check_folder("--out", out)
+        start = task_spec(task).recipe.start
+        check_folder("--out", out / task)
+        if start is not None:
+            from adapters.agents import load_agents
+
+            load_agents(start)
     from adapters.agent_training import settings_for, train_agents
     from adapters.agents import AGENTS_DIR_VARIABLE
 

@@ -1,13 +1,44 @@
 """All commands under one roof."""
 
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from cli import agents, benchmark, data, export, listing, meta_train, report, train, tune
-from cli.door import quiet_exit
+from adapters.signals import leave_in_peace
+from cli import agents, benchmark, data, export, listing, meta_train, profile, report, train, tune
+from cli.door import quiet_exit, refuse
+
+_UsageError: Any = typer.BadParameter.__base__  # click's, which typer ships under a private name
+
+
+class _OneSentence(TyperGroup):
+    """Commands whose usage errors read like all other refusals."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        try:
+            found = super().main(*args, standalone_mode=False, **extra)
+        except _UsageError as error:
+            if not standalone_mode:
+                raise
+            sys.exit(_refusal(error).exit_code)
+        if not standalone_mode:
+            return found
+        sys.exit(found if isinstance(found, int) else 0)
+
+
+def _refusal(error: Any) -> typer.Exit:
+    command = error.ctx.command_path if error.ctx else "mpo"
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+        error.show()
+        return typer.Exit(error.exit_code)
+    said = error.format_message().strip().rstrip(".")
+    return refuse(f"{said[:1].lower()}{said[1:]} ({command} --help shows what there is)")
+
 
 app = typer.Typer(
+    cls=_OneSentence,
     name="mpo",
     help="Discover and compare preference-optimisation objectives on brax MuJoCo tasks, where the truth is known.",
     no_args_is_help=True,
@@ -20,6 +51,7 @@ app.command("report")(report.report)
 app.command("tune")(tune.tune)
 app.command("benchmark")(benchmark.benchmark)
 app.command("export")(export.export)
+app.command("profile")(profile.profile)
 app.add_typer(agents.app, name="agents")
 app.add_typer(data.app, name="data")
 app.add_typer(listing.app, name="list")
@@ -40,3 +72,5 @@ def run() -> None:
     except BrokenPipeError:
         quiet_exit()
         sys.exit(0)
+    finally:
+        leave_in_peace()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.door import at_the_door, check_folder, interruptible
+from cli.door import MOST_SETTINGS, MOST_UNITS, at_the_door, check_folder, check_objectives, interruptible
 
 CELLS_SHOWN = 4
 """Of more cells, the terminal shows what they say together; the files have them all."""
@@ -15,7 +15,7 @@ CELLS_SHOWN = 4
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from adapters.benchmark import BenchmarkSettings, Cell, CellKey
+    from adapters.benchmark_cell import BenchmarkSettings, Cell, CellKey
     from adapters.benchmark_folder import BenchmarkFolder
 
 
@@ -26,10 +26,13 @@ def benchmark(
         str | None, typer.Option(help="Ids, comma-separated; default: the paper's ten baselines and tempo.")
     ] = None,
     budget: Annotated[
-        int, typer.Option(min=1, help="Settings tried an objective, its published default the first.")
+        int,
+        typer.Option(min=1, max=MOST_SETTINGS, help="Settings tried an objective, its published default the first."),
     ] = 16,
-    tuning_units: Annotated[int, typer.Option(min=2, help="Tuning units each setting is scored on.")] = 4,
-    units: Annotated[int, typer.Option(min=2, help="Reporting units of the table.")] = 12,
+    tuning_units: Annotated[
+        int, typer.Option(min=2, max=MOST_UNITS, help="Tuning units each setting is scored on.")
+    ] = 4,
+    units: Annotated[int, typer.Option(min=2, max=MOST_UNITS, help="Reporting units of the table.")] = 12,
     preset: Annotated[str, typer.Option(help="Rows, length and inner loop as in this preset.")] = "quick",
     seed: Annotated[int, typer.Option(min=0, help="Seed of both streams of units.")] = 0,
     bin_width: Annotated[list[float] | None, typer.Option(help="Token widths in action units; repeat. [0.1]")] = None,
@@ -53,10 +56,10 @@ def benchmark(
     folder = BenchmarkFolder(out)
     with contextlib.ExitStack() as held:
         with at_the_door():
-            held.enter_context(folder.locked())
             there = [cell for key in keys if (cell := folder.cell(key, settings)) is not None]
             if only_tables and not there:
                 raise ValueError(f"--only-tables: {out} holds none of these cells")
+            held.enter_context(folder.locked())
         _run(folder, keys, settings, there if only_tables else None)
 
 
@@ -96,36 +99,31 @@ def _show(screen: "Console", cells: "list[Cell]", paths: list[Path]) -> None:
     for table in tables:
         screen.print(rich_table(table))
         screen.print()
-    screen.print(f"One cell again: {cells[-1].command}", soft_wrap=True)
+    screen.print(f"One cell again: {cells[-1].command}", soft_wrap=True, markup=False)
     for path in paths:
-        screen.print(f"Written to {path}", soft_wrap=True)
+        screen.print(f"Written to {path}", soft_wrap=True, markup=False)
 
 
 def _plan(
     tasks: list[str], data: list[str] | None, objectives: str | None, budget: int, tuning_units: int, units: int,
     preset: str, seed: int, bin_widths: list[float] | None,
 ) -> "tuple[BenchmarkSettings, list[CellKey]]":  # fmt: skip
-    from adapters.agents import load_card
-    from adapters.benchmark import DEFAULT_IDS, DEFAULT_WIDTH, BenchmarkSettings, CellKey
-    from mpo_core.catalogue import catalogue_entry
+    from adapters.agents import load_agents
+    from adapters.benchmark_cell import DEFAULT_IDS, DEFAULT_WIDTH, BenchmarkSettings, CellKey
     from mpo_core.data_spec import parse_data_spec
 
-    ids = tuple(objectives.split(",")) if objectives else DEFAULT_IDS
-    for id in ids:
-        catalogue_entry(id)
-    if len(set(ids)) < len(ids):
-        raise ValueError(f"--objectives {objectives}: names one of them twice")
+    ids = DEFAULT_IDS if objectives is None else check_objectives(objectives)
     settings = BenchmarkSettings(ids, budget, tuning_units, units, preset, seed)
     names = [name for text in tasks for name in text.split(",")]
     kinds = [str(parse_data_spec(part)) for text in data or ["mixed:0.75"] for part in _kinds(text)]
-    widths = bin_widths or [DEFAULT_WIDTH]
+    widths = [float(f"{width:g}") for width in bin_widths or [DEFAULT_WIDTH]]  # as in the names of cells
     for width in widths:
-        if not 0 < width <= 1:
-            raise ValueError(f"--bin-width {width}: must be above 0 and at most 1 (action units)")
+        if not 1e-6 <= width <= 1:
+            raise ValueError(f"--bin-width {width}: must be at least 1e-6 and at most 1 (action units)")
     keys = list(dict.fromkeys(CellKey(name, kind, width) for width in widths for name in names for kind in kinds))
     for key in keys:
         settings.config(key)
-        load_card(key.task)
+        load_agents(key.task)
     return settings, keys
 
 

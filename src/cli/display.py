@@ -139,7 +139,7 @@ def report_table(report: Report) -> Table:
 def rich_table(found: TextTable) -> Table:
     """A table of text for the terminal."""
     table = Table(
-        title=found.title, caption=found.caption, title_justify="left", caption_justify="left", show_edge=False,
+        title=found.title or None, caption=found.caption, title_justify="left", caption_justify="left", show_edge=False,
         pad_edge=False,
     )  # fmt: skip
     for place, column in enumerate(found.columns):

@@ -2,21 +2,27 @@
 
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
+from adapters.failures import explained
+from adapters.signals import Terminated, signals_heard
 from mpo_core.settings import UnusableSetting
 
 FAILED, REFUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+LONGEST = 1500
+"""Characters of a message."""
+MOST_UNITS, MOST_SETTINGS, LAST_SEED = 10_000, 10_000, 2**31 - 1
+"""What no machine would finish, and what a seed fits in."""
 
 
 def refuse(sentence: str) -> typer.Exit:
-    """Prints the sentence to standard error; raise what comes back."""
-    typer.echo(f"Error: {sentence}", err=True)
+    """Prints the sentence to standard error, on one line of bearable length; raise what comes back."""
+    line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in sentence)
+    typer.echo(f"Error: {line if len(line) <= LONGEST else f'{line[: LONGEST - 300]} ... {line[-295:]}'}", err=True)
     return typer.Exit(REFUSED)
 
 
@@ -33,32 +39,31 @@ def at_the_door() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible(advice: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end with the advice and exit code 130 or 143; a full disk or a lost folder with 1."""
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo(f"\nInterrupted. {advice}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    except _Terminated:
-        typer.echo(f"\nTerminated. {advice}", err=True)
-        raise typer.Exit(TERMINATED) from None
-    except UnusableSetting as error:
-        raise refuse(str(error)) from None
-    except OSError as error:
-        typer.echo(f"\nError: {error.filename or 'a file'}: {error.strerror}. {advice}", err=True)
-        raise typer.Exit(FAILED) from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    """Ctrl-C and SIGTERM end with the advice and exit code 130 or 143; a full disk, a lost folder, a device out of
+    memory or a search that cannot go on with 1."""
+    with signals_heard():
+        try:
+            yield
+        except KeyboardInterrupt:
+            typer.echo(f"\nInterrupted. {advice}", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except Terminated:
+            typer.echo(f"\nTerminated. {advice}", err=True)
+            raise typer.Exit(TERMINATED) from None
+        except UnusableSetting as error:
+            raise refuse(str(error)) from None
+        except OSError as error:
+            raise _failed(f"{error.filename or 'a file'}: {error.strerror or error}. {advice}") from None
+        except Exception as error:
+            sentence = explained(error, advice)
+            if sentence is None:
+                raise
+            raise _failed(sentence) from None
 
 
-class _Terminated(BaseException):
-    pass
-
-
-def _terminate(signum: int, frame: object) -> None:
-    del signum, frame
-    raise _Terminated
+def _failed(sentence: str) -> typer.Exit:
+    typer.echo(f"\nError: {sentence}", err=True)
+    return typer.Exit(FAILED)
 
 
 def check_folder(option: str, folder: Path) -> None:
@@ -72,6 +77,33 @@ def check_folder(option: str, folder: Path) -> None:
         raise ValueError(f"{option} {folder}: {existing} is a file, not a folder")
     if not os.access(existing, os.W_OK):
         raise ValueError(f"{option} {folder}: {existing} cannot be written to")
+
+
+def check_file(option: str, path: Path) -> None:
+    """Refuses a file that could not be written.
+
+    Raises:
+        ValueError: it is a folder or a device, or what it would lie in cannot be written to.
+    """
+    if path.is_dir():
+        raise ValueError(f"{option} {path}: is a folder, name a file")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{option} {path}: is no regular file")
+    check_folder(option, path.parent)
+
+
+def check_objectives(text: str) -> tuple[str, ...]:
+    """Ids joined by commas.
+
+    Raises:
+        ValueError: there is no such objective, or one is named twice.
+    """
+    from mpo_core.catalogue import catalogue_entry
+
+    ids = tuple(catalogue_entry(id.strip()).id for id in text.split(","))
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"--objectives {text}: names one of them twice")
+    return ids
 
 
 def quiet_exit() -> None:

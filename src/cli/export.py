@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door, check_folder, interruptible
+from cli.door import at_the_door, check_file, interruptible
 
 
 def export(
@@ -16,9 +16,7 @@ def export(
     """Export a loss: a self-contained torch module, JSON or LaTeX."""
     with at_the_door():
         if out is not None:
-            if out.is_dir():
-                raise ValueError(f"--out {out}: is a folder; name a file")
-            check_folder("--out", out.parent)
+            check_file("--out", out)
         from adapters.objective_export import export as exported
 
         text = exported(objective, form)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.door import at_the_door, check_folder, interruptible
+from cli.door import REFUSED, at_the_door, check_folder, interruptible
 
 _PROCESS_START = time.monotonic()
 
@@ -39,7 +39,6 @@ def meta_train(
     }  # fmt: skip
     settings = None
     with at_the_door():
-        from adapters.agents import load_agents
         from adapters.config import build_config, parse_override, read_config_file
 
         if resume is not None:
@@ -49,11 +48,7 @@ def meta_train(
             file_layer = read_config_file(config) if config is not None else {}
             overrides = [parse_override(text) for text in set_ or []]
             settings = build_config(file_layer, _present(given), *overrides)
-            load_agents(settings.task)
-            from adapters.tuned import load_tuned
-
-            load_tuned(settings.task, settings.data)
-            _check_start(settings.init, settings.temporal)
+            _check_parts(settings)
             check_folder("--out", out)
             settings = _resolved(settings)
     _run(settings, out, resume)
@@ -74,48 +69,78 @@ def _resolved(settings: Any) -> Any:
     )
 
 
-def _check_start(init: str, temporal: bool) -> None:
+def _check_parts(settings: Any) -> None:
+    """Reads every file that a run is made from."""
+    from adapters.agents import load_agents
     from adapters.objective_files import learned_start
+    from adapters.tuned import load_tuned
 
-    learned_start(init, temporal)
+    load_agents(settings.task)
+    load_tuned(settings.task, settings.data)
+    learned_start(settings.init, settings.temporal)
 
 
 def _run(settings: Any, out: Path, resume: Path | None) -> None:
     with at_the_door():
+        from adapters.report import Report
         from adapters.run_folder import RunFolder
 
-        if resume is not None:
-            folder, settings = RunFolder.open(resume)
+        if resume is None:
+            folder, finished = RunFolder.create(out, settings), None
         else:
-            folder = RunFolder.create(out, settings)
-        folder.lock()
+            folder, settings = RunFolder.open(resume)
+            finished = Report.load(folder.path)
+            if finished is None:
+                _check_parts(settings)
+        if finished is None:
+            folder.lock()
+    if finished is not None:
+        _announce("Finished run", folder, settings)
+        _show(finished, folder, settings)
+        return
     try:
-        _search_and_show(folder, settings)
+        if resume is None:
+            with interruptible("The run has not begun."):
+                folder.write_config(settings)  # from here on it can be resumed
+        report = _searched(folder, settings)
+    except typer.Exit as left:
+        if resume is None and left.exit_code == REFUSED:
+            folder.remove_unused()
+        raise
     finally:
         folder.unlock()
+    _show(report, folder, settings)
 
 
-def _search_and_show(folder: Any, settings: Any) -> None:
-    from adapters.meta_train import MetaTraining
-    from adapters.watch import Silent
-    from cli.display import Display, console, difference_lines, report_table
+def _searched(folder: Any, settings: Any) -> Any:
+    with interruptible(f"Continue with: mpo meta-train --resume {folder}"):
+        _announce("Searching", folder, settings)
+        from adapters.meta_train import MetaTraining
+        from adapters.watch import Silent
+        from cli.display import Display, console
 
-    with at_the_door():
-        training = MetaTraining(folder, settings, Silent())
-        marks = training.marks()
-        finished = training.finished() is not None
+        with at_the_door():
+            training = MetaTraining(folder, settings, Silent())
+            marks = training.marks()
+        with Display(console(), marks) as display:
+            training.watch = display
+            return training.run()
+
+
+def _announce(doing: str, folder: Any, settings: Any) -> None:
+    from cli.display import console
+
     screen = console()
-    doing = "Finished run" if finished else "Searching"
     screen.print(
         f"{doing} on {settings.task}, {settings.data}, preset {settings.preset}, seed {settings.seed}", markup=False
     )
     screen.print(f"Run folder: {folder}", soft_wrap=True, markup=False)
-    with (
-        interruptible(f"Continue with: mpo meta-train --resume {folder}"),
-        Display(screen, marks) as display,
-    ):
-        training.watch = display
-        report = training.run()
+
+
+def _show(report: Any, folder: Any, settings: Any) -> None:
+    from cli.display import console, difference_lines, report_table
+
+    screen = console()
     screen.print()
     screen.print(report_table(report))
     screen.print()

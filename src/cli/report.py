@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door
+from cli.door import at_the_door, check_file
 
 
 def report(
@@ -17,11 +17,15 @@ def report(
         from adapters.report import load_reports, pooled_differences
 
         reports = load_reports(runs)
+        if out is not None:
+            check_file("--out", out)
+    from rich.text import Text
+
     from cli.display import console, difference_lines, report_table
 
     screen = console()
     for path, found in zip(runs, reports, strict=True):
-        screen.print(f"[bold]{path.name}[/], seed {found.seed}", soft_wrap=True)
+        screen.print(Text.assemble((path.name, "bold"), f", seed {found.seed}"), soft_wrap=True)
         screen.print(report_table(found))
         for line in difference_lines(found):
             screen.print(line)

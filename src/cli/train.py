@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.door import at_the_door, interruptible
+from cli.door import MOST_UNITS, at_the_door, check_file, interruptible
 
 
 def train(
@@ -16,32 +16,29 @@ def train(
     sft_epochs: Annotated[
         int | None, typer.Option(min=0, help="Epochs of SFT first; the paper's unless given.")
     ] = None,
-    units: Annotated[int, typer.Option(min=2, help="Replication units.")] = 4,
+    units: Annotated[int, typer.Option(min=2, max=MOST_UNITS, help="Replication units.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the units.")] = 0,
     figure: Annotated[Path | None, typer.Option(help="File for the curves, as PNG.")] = None,
     out: Annotated[Path | None, typer.Option(help="File for scores and curves, as JSON.")] = None,
 ) -> None:
     """Train a policy with one objective on fresh preference data: what it is worth, and how it works over time."""
     with at_the_door():
-        from adapters.agents import load_card
+        from adapters.agents import load_agents
         from adapters.config import build_config
 
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
-        load_card(task)
-        from adapters.objective_files import is_path, load_objective, read_objective
-        from mpo_core.catalogue import catalogue_entry
+        load_agents(task)
+        for option, path in (("--figure", figure), ("--out", out)):
+            if path is not None:
+                check_file(option, path)
+        from adapters.objective_files import load_objective, sft_epochs_of
 
         loaded, total = load_objective(objective), config.inner.epochs
-        own = (
-            read_objective(Path(objective))[0]["provenance"].get("inner", {}).get("sft_epochs", 0)
-            if is_path(objective)
-            else catalogue_entry(objective.partition(":")[0]).sft_epochs_of(total)
-        )
-        epochs = own if sft_epochs is None else sft_epochs
+        epochs = sft_epochs_of(objective, total) if sft_epochs is None else sft_epochs
         if epochs > total:
             raise ValueError(f"--sft-epochs {epochs}: preset {preset} has {total} epochs in all")
     from adapters.arena import Arena, race_settings
-    from adapters.training_report import curve_table, curve_values, draw_curve
+    from adapters.training_report import curve_table, curve_values, divergence_note, draw_curve
     from cli.display import Display, console, rich_table
     from mpo_core.race import Entrant
     from mpo_core.seeds import Stream
@@ -55,20 +52,25 @@ def train(
         by_epoch = arena.normalised(curve.return_, race.evaluation)
         mode_score = arena.normalised(curve.final_mode, race.evaluation, mode=True)
     sampled, mode = mean_interval(by_epoch[:, -1]), mean_interval(mode_score)
-    screen.print(f"{objective} on {task}, {config.data}: normalised score (original 0, target 1)", soft_wrap=True)
+    shown = f"{objective} on {task}, {config.data}"
+    screen.print(f"{shown}: normalised score (original 0, target 1)", soft_wrap=True, markup=False)
     screen.print(f"  sampled actions  {sampled}")
     screen.print(f"  mode actions     {mode}")
     screen.print(f"  {epochs} epochs of SFT first, {units} units, mean with 95 % t interval\n")
     screen.print(rich_table(curve_table(curve, by_epoch, epochs)))
+    note = divergence_note(curve, race.rows.count // race.inner.minibatch)
+    if note is not None:
+        screen.print(f"\n{note}", markup=False)
     if figure is not None:
         with interruptible("The figure was not written."):
-            draw_curve(figure, curve, by_epoch, epochs, f"{objective} on {task}, {config.data}")
-        screen.print(f"Written to {figure}", soft_wrap=True)
+            draw_curve(figure, curve, by_epoch, epochs, shown)
+        screen.print(f"Written to {figure}", soft_wrap=True, markup=False)
     if out is not None:
         from adapters.files import write_json
 
         found: dict[str, Any] = {"objective": objective, "task": task, "data": config.data, "seed": seed}
         found |= {"sft_epochs": epochs, "sampled": by_epoch[:, -1].tolist(), "mode": mode_score.tolist()}
-        found |= {"clamped": float(curve.clamped.mean()), "epochs": curve_values(curve, by_epoch)}
+        found |= {"clamped": float(curve.clamped.mean()), "first_bad_update": curve.first_bad.tolist()}
+        found |= {"epochs": curve_values(curve, by_epoch)}
         with interruptible("The scores above were not written."):
             write_json(out, found)

@@ -5,33 +5,32 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door, check_folder, interruptible
+from cli.door import MOST_SETTINGS, MOST_UNITS, at_the_door, check_folder, check_objectives, interruptible
 
 
 def tune(
     task: Annotated[str, typer.Option(help="Task to tune on.")],
     data: Annotated[str, typer.Option(help="Preference data.")] = "mixed:0.75",
     objectives: Annotated[str | None, typer.Option(help="Ids, comma-separated; default: those of the table.")] = None,
-    budget: Annotated[int, typer.Option(min=1, help="Settings an objective, the default among them.")] = 16,
-    units: Annotated[int, typer.Option(min=2, help="Tuning units each setting is scored on.")] = 8,
+    budget: Annotated[
+        int, typer.Option(min=1, max=MOST_SETTINGS, help="Settings an objective, the default among them.")
+    ] = 16,
+    units: Annotated[int, typer.Option(min=2, max=MOST_UNITS, help="Tuning units each setting is scored on.")] = 8,
     preset: Annotated[str, typer.Option(help="Rows, length and inner loop as in this preset.")] = "quick",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the tuning stream.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for <task>/<data>.json.")] = Path("tuned"),
 ) -> None:
     """Tune the hand-written objectives under one budget, on seeds that no report uses."""
     with at_the_door():
-        from adapters.agents import load_card
+        from adapters.agents import load_agents
         from adapters.config import build_config
 
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
-        load_card(task)
+        load_agents(task)
         check_folder("--out", out)
-        from adapters.tuning import BASELINES
-        from mpo_core.catalogue import catalogue_entry
+        from adapters.tuned import BASELINES
 
-        ids = tuple(objectives.split(",")) if objectives else BASELINES
-        for id in ids:
-            catalogue_entry(id)
+        ids = BASELINES if objectives is None else check_objectives(objectives)
     from adapters.arena import Arena, race_settings
     from adapters.tuned import TUNED_DIR_VARIABLE, save_tuned
     from adapters.tuning import TuningSettings, tune
@@ -52,4 +51,6 @@ def tune(
         screen.print(f"{id:<10} {found.score:.3f} [{found.low:.3f}, {found.high:.3f}]  {settings}")
         for name, (low, high) in cell.ranges[id].items():
             screen.print(f"{'':<10} {name} searched in [{low:.3g}, {high:.3g}]", style="dim")
-    screen.print(f"Written to {path}; to use it: export {TUNED_DIR_VARIABLE}={out.resolve()}", soft_wrap=True)
+    screen.print(
+        f"Written to {path}; to use it: export {TUNED_DIR_VARIABLE}={out.resolve()}", soft_wrap=True, markup=False
+    )

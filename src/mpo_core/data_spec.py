@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from mpo_core.names import unknown_name
+from mpo_core.names import shortened, unknown_name
 
 TERMS = {
     "base": "original against target agent in every row",
@@ -40,13 +40,13 @@ class DataSpec:
         terms = []
         original, mixed, target = self.pairs
         if target:
-            terms.append(f"pairs:oo={original:g},ot={mixed:g},tt={target:g}")
+            terms.append(f"pairs:oo={_text(original)},ot={_text(mixed)},tt={_text(target)}")
         elif original:
-            terms.append(f"mixed:{original:g}")
+            terms.append(f"mixed:{_text(original)}")
         if self.noise:
-            terms.append(f"noisy:{self.noise:g}")
+            terms.append(f"noisy:{_text(self.noise)}")
         if self.temperature:
-            terms.append(f"judge:{self.temperature:g}")
+            terms.append(f"judge:{_text(self.temperature)}")
         return "+".join(terms) or "base"
 
     def kind_counts(self, rows: int) -> tuple[int, int, int]:
@@ -63,21 +63,30 @@ def _share(value: float) -> bool:
     return 0.0 <= value <= 1.0  # False for NaN
 
 
+def _text(value: float) -> str:
+    """The shortest text that gives the number back; without a plus, which joins terms."""
+    short = f"{value:g}"
+    return (short if float(short) == value else repr(value)).replace("e+", "e")
+
+
 def _number(text: str, term: str) -> float:
     try:
-        return float(text)
+        return float(text) + 0.0  # -0 is 0
     except ValueError:
-        raise ValueError(f"data specification: {term!r} needs a number, not {text!r}") from None
+        raise ValueError(f"data specification: {shortened(term)!r} needs a number, not {shortened(text)!r}") from None
 
 
 def _pair_shares(text: str, term: str) -> tuple[float, float, float]:
-    shares = dict.fromkeys(KINDS, 0.0)
+    shares: dict[str, float] = {}
     for part in text.split(","):
-        kind, _, value = part.partition("=")
-        if kind not in shares:
+        kind, _, value = (piece.strip() for piece in part.partition("="))
+        if kind not in KINDS:
             raise unknown_name("kind of pair", kind, KINDS)
+        if kind in shares:
+            raise ValueError(f"data specification: {shortened(term)!r} gives the share of {kind!r} twice")
         shares[kind] = _number(value, term)
-    return shares["oo"], shares["ot"], shares["tt"]
+    oo, ot, tt = (shares.get(kind, 0.0) for kind in KINDS)
+    return oo, ot, tt
 
 
 def parse_data_spec(text: str) -> DataSpec:
@@ -87,23 +96,26 @@ def parse_data_spec(text: str) -> DataSpec:
         ValueError: one sentence that names the term and what is allowed.
     """
     found: dict = {}
+    shown = shortened(text)
     for term in text.strip().split("+"):
         name, _, value = term.strip().partition(":")
         if name not in ("base", "noisy", "mixed", "judge", "pairs"):
             raise unknown_name("data term", name, ("base", "noisy:E", "mixed:Q", "judge:T", "pairs:oo=A,ot=B,tt=C"))
         field = {"noisy": "noise", "judge": "temperature", "base": "base"}.get(name, "pairs")
         if field in found:
-            raise ValueError(f"data specification {text!r}: more than one term sets the {field}")
+            raise ValueError(f"data specification {shown!r}: more than one term sets the {field}")
         if name == "base":
             if value:
-                raise ValueError(f"data specification {text!r}: 'base' takes no value")
+                raise ValueError(f"data specification {shown!r}: 'base' takes no value")
             found[field] = True
         elif name == "pairs":
             found[field] = _pair_shares(value, term)
         else:
             number = _number(value, term)
             if name != "judge" and not _share(number):
-                raise ValueError(f"data specification {text!r}: '{name}' takes a share between 0 and 1, not {value}")
+                raise ValueError(
+                    f"data specification {shown!r}: '{name}' takes a share between 0 and 1, not {shortened(value)}"
+                )
             found[field] = (number, 1 - number, 0.0) if name == "mixed" else number
     found.pop("base", None)
     return DataSpec(**found)

@@ -11,6 +11,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from mpo_core.arrays import AnyArray
 from mpo_core.objective import AbstractObjective, AbstractStatefulObjective
 from mpo_core.objectives.imitation import SftMean
 from mpo_core.pair_log_probs import MAX_LOG_PROB, PairLogProbs
@@ -38,6 +39,11 @@ class TrainingTrace(eqx.Module):
     finite: Float[Array, "*update"]
     """1 where loss and gradient are finite."""
 
+    @property
+    def first_bad(self) -> Int[Array, "*batch"]:
+        """The first update whose loss or gradient is not finite, -1 where there is none; updates are the last axis."""
+        return first_bad_update(self.finite)
+
 
 class SftPhase(eqx.Module):
     """What the SFT phase leaves: it is the same for all objectives of a unit, so that a race runs it once."""
@@ -59,6 +65,12 @@ class _Rows(eqx.Module):
     margin: Float[Array, " row"]
     group: Int[Array, " row"] | None
     """None where the objective does not see groups."""
+
+
+def first_bad_update(finite: Float[AnyArray, "*batch update"]) -> Int[Array, "*batch"]:
+    """The first update that `TrainingTrace.finite` marks with 0; -1 where there is none."""
+    bad = jnp.asarray(finite) == 0
+    return jnp.where(bad.any(-1), bad.argmax(-1), -1)
 
 
 def row_log_probs(policy: GaussianPolicy, rows: PreferenceRows) -> Float[Array, "row side"]:

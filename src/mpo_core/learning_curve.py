@@ -7,9 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from mpo_core.inner_loop import TrainingTrace, train_by_epoch
+from mpo_core.inner_loop import TrainingTrace, first_bad_update, train_by_epoch
 from mpo_core.meta_objective import Units
 from mpo_core.policy import GaussianPolicy
 from mpo_core.race import Entrant, Race, RaceSettings
@@ -34,6 +34,8 @@ class LearningCurve(eqx.Module):
     """Share of trajectories whose mean token log-prob lies above the clamp of logits."""
     finite: Float[np.ndarray, "unit epoch"]
     """Share of updates with finite loss and gradient."""
+    first_bad: Int[np.ndarray, " unit"]
+    """The first update whose loss or gradient is not finite, counted over all epochs; -1 where there is none."""
 
 
 def learning_curve(
@@ -95,8 +97,10 @@ def _curve(
     return_: Float[np.ndarray, "unit epoch"], final_mode: Float[np.ndarray, " unit"], trace: TrainingTrace
 ) -> LearningCurve:
     mean = jax.tree.map(lambda leaf: leaf.mean(-1), trace)
+    first_bad = first_bad_update(trace.finite.reshape(len(trace.finite), -1))
     return LearningCurve(
         return_=return_, final_mode=final_mode, loss=mean.loss, accuracy=mean.accuracy,
         margin=mean.chosen_mean - mean.rejected_mean, chosen_mean=mean.chosen_mean,
         rejected_mean=mean.rejected_mean, clamped=mean.clamped, finite=mean.finite,
+        first_bad=np.asarray(first_bad),
     )  # fmt: skip

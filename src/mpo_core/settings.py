@@ -1,6 +1,10 @@
 """Settings of the core as small frozen values; needs no JAX, so that a command line can check them at once."""
 
 import dataclasses
+import math
+
+FAILED_SCORE = -1.0
+"""What a policy scores whose return is not a number: as far under the original as the target is above it (ours)."""
 
 
 class UnusableSetting(ValueError):
@@ -19,6 +23,8 @@ class RowSettings:
     def __post_init__(self):
         if self.count < 2 or self.length < 1:
             raise ValueError(f"rows: count must be >= 2 and length >= 1, not {self.count} and {self.length}")
+        check_most("rows: count", self.count, 10**6)
+        check_most("rows: length", self.length, 10**6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +44,9 @@ class InnerLoopSettings:
             raise ValueError(
                 f"inner loop: need epochs >= 1 and 0 <= sft_epochs <= {self.epochs}, not {self.sft_epochs}"
             )
-        if self.minibatch < 1 or self.learning_rate <= 0 or self.max_grad_norm <= 0:
-            raise ValueError("inner loop: minibatch, learning_rate and max_grad_norm must be positive")
+        check_most("inner loop: epochs", self.epochs, 10**4)
+        if self.minibatch < 1 or not (positive(self.learning_rate) and positive(self.max_grad_norm)):
+            raise ValueError("inner loop: minibatch, learning_rate and max_grad_norm must be positive and finite")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,3 +61,20 @@ class EvaluationSettings:
     def __post_init__(self):
         if self.episodes < 1 or self.horizon < 1:
             raise ValueError(f"evaluation: episodes and horizon must be positive, not {self.episodes}, {self.horizon}")
+        check_most("evaluation: episodes", self.episodes, 10**5)
+        check_most("evaluation: horizon", self.horizon, 10**6)
+
+
+def positive(value: float) -> bool:
+    """Whether a number is above zero, finite, and not lost in single precision."""
+    return math.isfinite(value) and 1e-30 < value < 1e30
+
+
+def check_most(what: str, value: int, most: int) -> None:
+    """Refuses a size that no machine would finish, before it overflows somewhere.
+
+    Raises:
+        ValueError: it is above `most`.
+    """
+    if value > most:
+        raise ValueError(f"{what} must be at most {most}, not {value if value < 10**20 else 'that much'}")
