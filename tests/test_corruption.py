@@ -19,7 +19,7 @@ KINDS = ("truncated", "flipped", "emptied", "removed")
 SEALED = ("config.json", "report.json", "objective.json", "objective.safetensors")
 """What results follow from: drawn more often than the rest."""
 COMMANDS = ("report", "resume", "train", "config")
-CASES, MORE_CASES = 200, 2000
+CASES, MORE_CASES = 60, 2000
 
 
 class Bench:

@@ -71,6 +71,7 @@ def test_a_killed_run_ends_as_one_that_was_left_alone(toy_whole, variables, tmp_
     assert_same_results(the_run(out), whole, WHOLE)
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_and_sigterm(toy_whole, variables, tmp_path):
     whole, seconds = toy_whole
     out = tmp_path / "out"
