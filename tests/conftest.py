@@ -1,6 +1,7 @@
 """Two CPU devices and a compilation cache, before anything starts JAX; toy fixtures that compile in a blink."""
 
 import os
+import signal
 import tempfile
 
 os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2").strip()
@@ -31,6 +32,16 @@ def toy_policy(key, push: float) -> GaussianPolicy:
         Layer(0.1 * jax.random.normal(second, (8, 2)), jnp.full(2, push)),
     )
     return GaussianPolicy(jnp.zeros(3), jnp.ones(3), layers, raw_scale_of(jnp.full(2, 0.4)))
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """Signal handlers as they were, after each test: an interruption leaves its own in place for the way out."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

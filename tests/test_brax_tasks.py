@@ -111,7 +111,9 @@ def test_one_instance_per_task():
 def test_sizes_and_backends(name):
     task = load_task(name)
     assert (task.name, task.backend) == (name, task_spec(name).backend)
-    sizes = {"halfcheetah": (17, 6), "hopper": (11, 3), "ant": (27, 8)}
+    sizes = {
+        "halfcheetah": (17, 6), "hopper": (11, 3), "ant": (27, 8), "walker2d": (17, 6), "three_legged_ant": (27, 8),
+    }  # fmt: skip
     assert (task.observation_size, task.action_size) == sizes[name]
 
 

@@ -12,14 +12,10 @@ from adapters.signals import Terminated, signals_heard, signals_held
 
 
 @pytest.fixture(autouse=True)
-def handlers():
-    """As they were, after each test: an interruption leaves its own in place for the way out."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in numbers]
+def defaults(handlers):
+    """Python's own handlers at the start of each test."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def send(number):
