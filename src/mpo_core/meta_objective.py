@@ -56,14 +56,7 @@ def with_sft(units: Units, policy: GaussianPolicy, settings: InnerLoopSettings, 
 
 
 def train_jobs(
-    jobs: Jobs,
-    common: PyTree,
-    units: Units,
-    policy: GaussianPolicy,
-    settings: InnerLoopSettings,
-    mesh: Mesh,
-    *,
-    at_once: int = 1,
+    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, settings: InnerLoopSettings, mesh: Mesh
 ) -> tuple[GaussianPolicy, TrainingTrace]:
     """Trains every job; policies and traces come back with a leading job axis.
 
@@ -71,10 +64,8 @@ def train_jobs(
         jobs: as many as a multiple of the devices in the mesh.
         common: what all objectives share; `eqx.combine(one job's objective, common)` is the objective.
         policy: the original agent.
-        at_once: jobs that a device trains side by side, in one `vmap`; the rest wait their turn. Each holds a copy of
-            its rows.
     """
-    return _sharded(partial(_train_shard, settings=settings, at_once=at_once), mesh)(jobs, common, units, policy)
+    return _sharded(partial(_train_shard, settings=settings), mesh)(jobs, common, units, policy)
 
 
 def job_returns(
@@ -86,15 +77,13 @@ def job_returns(
     evaluation_key: tuple[Key[Array, "unit episode"], Key[Array, "unit episode"]],
     settings: tuple[InnerLoopSettings, EvaluationSettings],
     mesh: Mesh,
-    *,
-    at_once: int = 1,
 ) -> Float[Array, " job"]:
     """Mean return of the policy that each job trains. Arguments as for `train_jobs`, and:
 
     Args:
         evaluation_key: reset and action keys of the episodes of each unit; jobs of a unit share them.
     """
-    body = partial(_return_shard, task, settings=settings, at_once=at_once)
+    body = partial(_return_shard, task, settings=settings)
     return _sharded(body, mesh, extra=1)(jobs, common, units, policy, evaluation_key)
 
 
@@ -107,7 +96,7 @@ def _sharded(body, mesh: Mesh, extra: int = 0):
 
 
 def _train_shard(
-    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, *, settings: InnerLoopSettings, at_once: int
+    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, *, settings: InnerLoopSettings
 ) -> tuple[GaussianPolicy, TrainingTrace]:
     def one(job: Jobs) -> tuple[GaussianPolicy, TrainingTrace]:
         unit = jax.tree.map(lambda leaf: leaf[job.unit], units)
@@ -117,7 +106,7 @@ def _train_shard(
             after_sft=unit.after_sft,
         )  # fmt: skip
 
-    return jax.lax.map(one, jobs, batch_size=at_once if at_once > 1 else None)
+    return jax.lax.map(one, jobs)
 
 
 def _sft_shard(
@@ -139,10 +128,9 @@ def _return_shard(
     evaluation_key: tuple[Key[Array, "unit episode"], Key[Array, "unit episode"]],
     *,
     settings: tuple[InnerLoopSettings, EvaluationSettings],
-    at_once: int,
 ) -> Float[Array, " job"]:
     inner, evaluation = settings
-    trained, _ = _train_shard(jobs, common, units, policy, settings=inner, at_once=at_once)
+    trained, _ = _train_shard(jobs, common, units, policy, settings=inner)
     lane_policy = jax.tree.map(lambda leaf: jnp.repeat(leaf, evaluation.episodes, axis=0), trained)
     reset_key, action_key = (key[jobs.unit].reshape(-1) for key in evaluation_key)
     lanes = start_lanes(task, reset_key, action_key)
