@@ -17,6 +17,7 @@ import pytest
 from adapters.arena import Arena
 from adapters.config import build_config
 from adapters.objective_files import learned_start
+from adapters.profiling import update_flops
 from adapters.search import SearchProblem, SearchProgram
 from adapters.strategies import Strategy
 from mpo_core.catalogue import make_objective
@@ -90,13 +91,6 @@ def bench() -> Bench:
     return Bench(arena, config, bank, matmul_rate(), plain_rate(arena))
 
 
-def training_flops(bench: Bench) -> float:
-    """Matmul FLOPs of one update, forward and backward: 6 a weight and time step, no gradient to the observations."""
-    sizes = [layer.kernel.shape for layer in bench.arena.original.layers]
-    steps = 2 * bench.config.inner.minibatch * bench.config.rows.length
-    return steps * (6 * sum(a * b for a, b in sizes) - 2 * sizes[0][0] * sizes[0][1])
-
-
 def updates(config) -> int:
     return config.inner.epochs * (config.rows.count // config.inner.minibatch)
 
@@ -110,7 +104,7 @@ def test_inner_loop(benchmark, bench):
     jax.block_until_ready(call(rows))
     _, trace = benchmark.pedantic(lambda: jax.block_until_ready(call(rows)), rounds=5)
     rate = updates(config) / benchmark.stats.stats.median
-    gflops = rate * training_flops(bench) / 1e9
+    gflops = rate * update_flops(bench.arena.original, bench.config) / 1e9
     assert bool((trace.finite == 1).all())
     benchmark.extra_info |= {
         "updates_per_s": round(rate), "gflops": round(gflops, 1), "matmul_gflops": round(bench.matmul_rate, 1),
@@ -154,7 +148,7 @@ def test_generation(benchmark, bench):
     seconds = benchmark.stats.stats.median
     jobs = program.jobs
     yardstick = jobs * (
-        updates(config) * training_flops(bench) / (bench.matmul_rate * 1e9)
+        updates(config) * update_flops(bench.arena.original, bench.config) / (bench.matmul_rate * 1e9)
         + config.search.episodes * config.search.horizon / bench.plain_rate
     )
     assert np.isfinite(np.asarray(scores.members)).all()

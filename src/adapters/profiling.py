@@ -110,7 +110,7 @@ def update_flops(policy: GaussianPolicy, config: RunConfig) -> float:
     """Operations of one update's matrix products: 6 a weight and step, none for the gradient of observations."""
     sizes = [layer.kernel.shape for layer in policy.layers]
     steps = 2 * config.inner.minibatch * config.rows.length
-    return steps * (6 * sum(a * b for a, b in sizes) - 2 * sizes[0][0] * sizes[0][1])
+    return float(steps * (6 * sum(a * b for a, b in sizes) - 2 * sizes[0][0] * sizes[0][1]))
 
 
 def matmul_gflops() -> float:
