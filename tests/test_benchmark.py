@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adapters import benchmark_run
-from adapters.benchmark import DEFAULT_IDS
+from adapters.benchmark_cell import DEFAULT_IDS
 from cli.app import app
 
 ARGUMENTS = (

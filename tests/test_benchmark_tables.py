@@ -9,7 +9,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from adapters.benchmark import BenchmarkSettings, Cell, CellKey, Entry
+from adapters.benchmark_cell import BenchmarkSettings, Cell, CellKey, Entry
 from adapters.benchmark_report import write_benchmark
 from adapters.benchmark_summary import by_width, standings
 from adapters.benchmark_tables import cell_table, judge_table, overview_table, short_table

@@ -8,8 +8,6 @@ import time
 
 from adapters.arena import Arena, race_settings
 from adapters.benchmark_cell import (
-    DEFAULT_IDS,
-    DEFAULT_WIDTH,
     BenchmarkSettings,
     Cell,
     CellKey,
@@ -23,11 +21,6 @@ from adapters.watch import Watch
 from mpo_core.catalogue import catalogue_entry, make_objective
 from mpo_core.race import Entrant
 from mpo_core.seeds import Stream
-
-__all__ = [
-    "DEFAULT_IDS", "DEFAULT_WIDTH", "BenchmarkSettings", "Cell", "CellKey", "Entry", "cell_config", "report_cell",
-    "sees", "tune_cell",
-]  # fmt: skip
 
 
 def tune_cell(arena: Arena, key: CellKey, settings: BenchmarkSettings, watch: Watch) -> TunedCell:

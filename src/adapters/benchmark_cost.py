@@ -1,12 +1,11 @@
 """What a benchmark will cost on this machine: rates are measured on a small race, then multiplied out."""
 
 import dataclasses
-import resource
-import sys
 import time
 
 from adapters.arena import Arena, race_settings
-from adapters.benchmark import BenchmarkSettings, CellKey
+from adapters.benchmark_cell import BenchmarkSettings, CellKey
+from adapters.memory import peak_process_bytes
 from adapters.tasks import task_spec
 from mpo_core.catalogue import catalogue_entry, make_objective
 from mpo_core.race import JOBS_A_CALL, Entrant, Race, unit_bytes, units_at_once
@@ -69,7 +68,7 @@ def cost_of(key: CellKey, settings: BenchmarkSettings, rates: Rates, arena: Aren
     minutes = (updates / rates.updates + steps / rates.steps) / 60
     units = units_at_once(arena.task, config.rows, max(settings.units, settings.tuning_units))
     held = COPIES * units * unit_bytes(arena.task, config.rows)
-    return Cost(policies, steps, minutes, (held + _memory_now()) / 2**30)
+    return Cost(policies, steps, minutes, (held + peak_process_bytes()) / 2**30)
 
 
 def describe_cost(keys: list[CellKey], settings: BenchmarkSettings) -> list[str]:
@@ -105,9 +104,3 @@ class _Clock:
     def took(self, before: str, part: str) -> float:
         """Seconds of a part that came right after another."""
         return self._last[part] - self._last[before]
-
-
-def _memory_now() -> int:
-    """Peak resident memory of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -5,10 +5,10 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from adapters.benchmark import Cell
+from adapters.benchmark_cell import Cell
 from adapters.benchmark_summary import Standing, standings
 from adapters.benchmark_tables import Ranked
-from adapters.figures import INK, LEARNED, MARKS, MUTED
+from adapters.figures import INK, LEARNED, MARKS, MUTED, save_figure
 
 MIN_SCORE, MAX_SCORE = -1.05, 1.35
 
@@ -33,7 +33,7 @@ def draw_ranking(path: Path, cells: list[Cell], ranked: Ranked) -> None:
     figure.legend(
         *panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False, fontsize=8
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_widths(path: Path, groups: dict[float, list[Cell]]) -> None:
@@ -68,7 +68,7 @@ def draw_widths(path: Path, groups: dict[float, list[Cell]]) -> None:
     place.margins(x=0.25)
     cells = next(iter(groups.values()))
     figure.suptitle("; ".join(f"{cell.task}, {cell.data}" for cell in cells), fontsize=9, color=INK)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _panel(axes: Axes, order: list[str], ranked: list[Standing]) -> None:
@@ -95,8 +95,3 @@ def _finish(axes: Axes) -> None:
     axes.grid(axis="y", linewidth=0.3, alpha=0.5)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": None})

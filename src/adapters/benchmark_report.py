@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from adapters.benchmark import BenchmarkSettings, Cell, CellKey
+from adapters.benchmark_cell import BenchmarkSettings, Cell, CellKey
 from adapters.benchmark_figures import draw_ranking, draw_widths
 from adapters.benchmark_summary import Standing, by_width, missing, standings
 from adapters.benchmark_tables import (

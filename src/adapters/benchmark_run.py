@@ -3,7 +3,8 @@
 import time
 
 from adapters.arena import Arena
-from adapters.benchmark import BenchmarkSettings, Cell, CellKey, report_cell, tune_cell
+from adapters.benchmark import report_cell, tune_cell
+from adapters.benchmark_cell import BenchmarkSettings, Cell, CellKey
 from adapters.benchmark_folder import BenchmarkFolder
 from adapters.watch import Watch
 

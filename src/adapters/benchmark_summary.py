@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from adapters.benchmark import Cell, CellKey, Entry
+from adapters.benchmark_cell import Cell, CellKey, Entry
 from mpo_core.statistics import Interval, improvement_interval, stratified_bootstrap
 
 BASELINE = "sft"

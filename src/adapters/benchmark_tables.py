@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from adapters.benchmark import Cell, CellKey
+from adapters.benchmark_cell import Cell, CellKey
 from adapters.benchmark_summary import BASELINE, Standing, entry_of, standings
 from adapters.text_table import TextTable
 from mpo_core.data_spec import DataSpec, parse_data_spec

@@ -36,7 +36,7 @@ def draw_fitness(path: Path, records: list[dict[str, Any]], marks: dict[str, flo
         axes.plot([], [], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="tuned, horizon 1000, tuning units")
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     _finish(axes)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_maps(
@@ -63,7 +63,7 @@ def draw_maps(
         panel.set(title=title, xlabel=label)
         _finish(panel)
     axes[0].legend(frameon=False, fontsize=8, loc="best")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_map(axes: Axes, found: AbstractMap, start: AbstractMap, x: np.ndarray, temporal: bool) -> None:
@@ -117,6 +117,7 @@ def _finish(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """A PNG whose bytes do not name the library's version; its folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})

@@ -2,8 +2,6 @@
 
 import contextlib
 import dataclasses
-import resource
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 
 from adapters.arena import Arena
 from adapters.config import RunConfig
+from adapters.memory import peak_process_bytes
 from adapters.objective_files import learned_start
 from adapters.provenance import devices, versions
 from adapters.search import SearchProblem, SearchProgram
@@ -210,5 +209,4 @@ def _peak_bytes() -> int:
         found = jax.devices()[0].memory_stats()
         if found:
             return found["peak_bytes_in_use"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak_process_bytes()

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from adapters.figures import INK, LEARNED, MUTED
+from adapters.figures import INK, LEARNED, MUTED, save_figure
 from adapters.text_table import TextTable
 from mpo_core.learning_curve import LearningCurve
 
@@ -85,5 +85,4 @@ def draw_curve(
         axes.grid(color="#e5e7eb", linewidth=0.6)
     panels[2].legend(frameon=False, fontsize=8)
     figure.suptitle(f"{title} (shaded: SFT)" if sft_epochs else title, fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": None})
+    save_figure(figure, path)
