@@ -11,6 +11,8 @@ import pytest
 
 from mpo_core.catalogue import make_objective
 from mpo_core.inner_loop import row_log_probs, run_sft, train, train_by_epoch
+from mpo_core.mirror.learned import learned_mirror
+from mpo_core.mirror.members import as_mirror
 from mpo_core.objectives.switch import stack_objectives
 from mpo_core.pair_log_probs import PairLogProbs
 from mpo_core.settings import InnerLoopSettings
@@ -192,3 +194,18 @@ def test_an_sft_phase_that_is_shared_gives_the_same_policy_and_trace(toy_rows, t
     shared, joined = train(objective, toy_original, toy_rows, inner, key=key, reference=reference, after_sft=phase)
     for one, other in zip(jax.tree.leaves((alone, trace)), jax.tree.leaves((shared, joined)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_learned_objectives_of_other_resolutions_over_time_share_a_switch():
+    """Their trees have the same structure, but leaves of other shapes, which cannot be stacked."""
+    zoo = [
+        learned_mirror(as_mirror("orpo", lam=lam), temporal=temporal)
+        for lam in (0.1, 0.7)
+        for temporal in (False, True)
+    ]
+    stacked = stack_objectives(zoo)
+    assert len(stacked.branches) == 2
+    pair = PairLogProbs(*(jnp.array([value]) for value in (-20.0, -30.0, -25.0, -25.0, 10.0, 12.0, 0.5)))
+    for place, objective in enumerate(zoo):
+        one = jax.tree.map(lambda leaf, at=place: jnp.asarray(leaf[at]), stacked)
+        assert one(pair, 0.3) == objective(pair, 0.3)

@@ -52,7 +52,7 @@ def environment(folder: Path) -> dict[str, str]:
         iter(tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]["entry-points"]["mpo.tasks"].items())
     )
     (info / "entry_points.txt").write_text(f"[mpo.tasks]\n{name} = {value}\n")
-    paths = (folder / "plugin", EXAMPLE)
+    paths = (folder / "plugin", EXAMPLE, *filter(None, [os.environ.get("PYTHONPATH")]))
     own = {"PYTHONPATH": os.pathsep.join(map(str, paths)), "MPO_AGENTS_DIR": str(folder / "agents")}
     return os.environ | own | {"PYTHONUNBUFFERED": "1"}
 

@@ -11,6 +11,7 @@ import numpy as np
 from adapters.agents import AgentsCard, Measured, load_agents, load_card
 from adapters.brax_tasks import BraxTask, load_task
 from adapters.config import RunConfig
+from adapters.distributed import rollout_program
 from adapters.watch import Watch
 from mpo_core.data_spec import parse_data_spec
 from mpo_core.generate_pairs import stack_agents
@@ -77,7 +78,7 @@ class Arena:
     @cached_property
     def program(self) -> RolloutProgram:
         """The rollout program."""
-        return RolloutProgram(self.task, lanes=self.lanes, chunk=self.chunk)
+        return rollout_program(self.task, lanes=self.lanes, chunk=self.chunk)
 
     def constants(self, horizon: int, *, mode: bool = False) -> tuple[float, float]:
         """Mean return of original and target agent: normalised scores 0 and 1.

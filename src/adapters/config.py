@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +60,8 @@ TASK_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("quick", "hopper"): {"rows": {"length": 400}, "search": {"horizon": 500}},
 }
 """What a preset changes for a task."""
+PER_TASK = ("rows", "inner", "search.bank_pairs", "search.episodes", "search.horizon", "report.evaluation")
+"""What may differ between the tasks of one search; a name stands for all that is in it."""
 
 
 class _Model(pydantic.BaseModel):
@@ -77,31 +80,85 @@ class RunConfig(_Model):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     task: str
+    """One task, or several joined by commas."""
     data: str = "mixed:0.75"
+    """One data specification, or several joined by commas: a search is then on every combination with a task."""
     preset: str = "quick"
     init: str = "tempo"
     temporal: bool = True
+    reference: bool | None = None
+    """Whether the objective has a reference policy; None: as `init` has it."""
     seed: int = pydantic.Field(default=0, ge=0, lt=2**31)
     rows: RowSettings = RowSettings()
     inner: InnerLoopSettings = InnerLoopSettings()
     search: SearchSettings = SearchSettings()
     strategy: StrategySettings = StrategySettings()
     report: ReportSettings = ReportSettings()
+    per_task: dict[str, dict[str, Any]] = {}
+    """Settings that are others for a task: {"hopper": {"rows": {"length": 400}}}."""
     provenance: dict[str, Any] = {}
     """Versions, devices and hashes of the run that wrote the file; ignored when it is read to start another."""
 
     @pydantic.field_validator("task")
     @classmethod
     def _known_task(cls, task: str) -> str:
-        return task_spec(task).name
+        return ",".join(_several("task", task.split(","), lambda name: task_spec(name).name))
 
     @pydantic.field_validator("data")
     @classmethod
     def _canonical_data(cls, data: str) -> str:
-        return str(parse_data_spec(data))
+        return ",".join(_several("data", split_data(data), lambda text: str(parse_data_spec(text))))
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks."""
+        return self.task.split(",")
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of data."""
+        return split_data(self.data)
+
+    @property
+    def several(self) -> bool:
+        """Whether the search is on more than one combination of task and kind of data."""
+        return len(self.tasks) * len(self.kinds) > 1
+
+    @property
+    def title(self) -> str:
+        """What it is on, in a few words."""
+        return f"{', '.join(self.tasks)} x {', '.join(self.kinds)}" if self.several else f"{self.task}, {self.data}"
+
+    def cells(self) -> list["RunConfig"]:
+        """The configuration of every combination of a task and a kind of data, those of a task side by side."""
+        if not self.several and not self.per_task:
+            return [self]
+        base = self.model_dump(exclude={"per_task", "provenance"})
+        return [
+            RunConfig.model_validate(_merged(base, self.per_task.get(task, {})) | {"task": task, "data": data})
+            for task in self.tasks
+            for data in self.kinds
+        ]
+
+    @pydantic.model_validator(mode="after")
+    def _cells_are_sound(self) -> "RunConfig":
+        for task, changes in self.per_task.items():
+            if task not in self.tasks:
+                raise unknown_name("task in 'per_task'", task, self.tasks)
+            for name in _leaves(changes):
+                if not any(f"{name}.".startswith(f"{allowed}.") for allowed in PER_TASK):
+                    raise unknown_name("setting in 'per_task'", name, PER_TASK)
+        if self.several or self.per_task:
+            try:
+                self.cells()
+            except pydantic.ValidationError as error:
+                raise ValueError(one_sentence(error)) from None
+        return self
 
     @pydantic.model_validator(mode="after")
     def _bank_gives_rows(self) -> "RunConfig":
+        if self.several:  # each combination is asked by itself
+            return self
         spec = parse_data_spec(self.data)
         if self.inner.minibatch > self.rows.count:
             raise ValueError(f"inner.minibatch ({self.inner.minibatch}) must be at most rows.count ({self.rows.count})")
@@ -113,8 +170,14 @@ class RunConfig(_Model):
         return self
 
 
-def build_config(*layers: dict[str, Any]) -> RunConfig:
+def build_config(*layers: dict[str, Any], several: bool = False) -> RunConfig:
     """A configuration from layers, later ones over earlier ones, all over the preset that they name.
+
+    What a preset changes for a task holds for that task alone; where there are several, it goes to `per_task`, but for
+    what the layers name themselves.
+
+    Args:
+        several: whether there may be several tasks and kinds of data, joined by commas.
 
     Raises:
         ValueError: one sentence: what, where, what is allowed.
@@ -125,12 +188,55 @@ def build_config(*layers: dict[str, Any]) -> RunConfig:
     preset = merged.get("preset", "quick")
     if not isinstance(preset, str) or preset not in PRESETS:
         raise unknown_name("preset", preset if isinstance(preset, str) else type(preset).__name__, PRESETS)
-    task = merged.get("task")
     try:
-        base = _merged(PRESETS[preset], TASK_PRESETS.get((preset, task), {}) if isinstance(task, str) else {})
-        return RunConfig.model_validate(_merged(base, merged))
+        config = RunConfig.model_validate(_merged(_defaults(preset, merged), merged))
     except pydantic.ValidationError as error:
         raise ValueError(one_sentence(error)) from None
+    if config.several and not several:
+        raise ValueError(
+            f"task {shortened(config.task)!r}, data {shortened(config.data)!r}: only `mpo meta-train` takes several, "
+            "here it is one task and one kind of data"
+        )
+    return config
+
+
+def _defaults(preset: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What a preset says, with what it changes for the tasks that are given."""
+    task = given.get("task")
+    names = [name.strip() for name in task.split(",")] if isinstance(task, str) else []
+    changes = {name: TASK_PRESETS[preset, name] for name in names if (preset, name) in TASK_PRESETS}
+    if len(names) == 1:
+        return _merged(PRESETS[preset], changes.get(names[0], {}))
+    per_task = {name: _without(change, given) for name, change in changes.items()}
+    kept = {name: change for name, change in per_task.items() if change}
+    return PRESETS[preset] | ({"per_task": kept} if kept else {})
+
+
+def split_data(text: str) -> list[str]:
+    """The data specifications in a text; the commas within `pairs:oo=A,ot=B` belong to it."""
+    found: list[str] = []
+    for part in text.split(","):
+        before, equals, _ = part.partition("=")
+        if found and equals and ":" not in before:
+            found[-1] += f",{part}"
+        else:
+            found.append(part)
+    return found
+
+
+def _several(what: str, parts: list[str], canonical: Callable[[str], str]) -> list[str]:
+    """The canonical forms of parts that were joined by commas.
+
+    Raises:
+        ValueError: one is empty, or there twice, or not known.
+    """
+    if len(parts) > 1 and not all(part.strip() for part in parts):
+        raise ValueError(f"{what} {shortened(','.join(parts))!r}: there is nothing between two commas, or at an end")
+    found = [canonical(part.strip() if len(parts) > 1 else part) for part in parts]
+    for place, name in enumerate(found):
+        if name in found[:place]:
+            raise ValueError(f"{what} {shortened(','.join(parts))!r}: names {name!r} twice")
+    return found
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
@@ -155,7 +261,7 @@ def read_run_config(path: Path) -> RunConfig:
     if not isinstance(provenance, dict) or not isinstance(provenance.get("resumed", []), list):
         raise ValueError(f"config file {path}: its 'provenance' is not what a run writes")
     try:
-        return build_config(settings).model_copy(update={"provenance": provenance})
+        return build_config(settings, several=True).model_copy(update={"provenance": provenance})
     except ValueError as error:
         raise ValueError(f"config file {path}: {error}") from None
 
@@ -213,6 +319,28 @@ def _settings_of(group: list[str]) -> list[str]:
     for part in group:
         kind = typing.get_type_hints(kind)[part]
     return list(kind.model_fields) if issubclass(kind, _Model) else [field.name for field in dataclasses.fields(kind)]
+
+
+def _leaves(settings: dict[Any, Any], prefix: str = "") -> list[str]:
+    """The names of all settings in nested groups, such as "rows.length"; an empty group by its own name."""
+    found: list[str] = []
+    for name, value in settings.items():
+        path = f"{prefix}{name}"
+        found += _leaves(value, f"{path}.") if isinstance(value, dict) and value else [path]
+    return found
+
+
+def _without(settings: dict[Any, Any], given: dict[Any, Any]) -> dict[Any, Any]:
+    """Settings less those that are given, group by group."""
+    kept: dict[Any, Any] = {}
+    for name, value in settings.items():
+        if name not in given:
+            kept[name] = value
+        elif isinstance(value, dict) and isinstance(given[name], dict):
+            rest = _without(value, given[name])
+            if rest:
+                kept[name] = rest
+    return kept
 
 
 def _merged(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:

@@ -23,6 +23,8 @@ def explained(error: Exception, advice: str) -> str | None:
     said = " ".join(str(error).split())
     if "RESOURCE_EXHAUSTED" in said or "out of memory" in said.lower():
         return f"{_OUT_OF_MEMORY}. {advice}"
+    if any(name in said for name in ("Gloo", "NCCL", "coordination service")):
+        return f"another process of the run has ended or can no longer be reached: its own message says why. {advice}"
     return f"a compiled program failed on {jax.default_backend()} ({_shortened(said)}). {advice}"
 
 

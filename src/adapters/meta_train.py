@@ -3,8 +3,7 @@
 import dataclasses
 import datetime
 import time
-from functools import cached_property, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -13,105 +12,87 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from adapters.arena import Arena, race_settings
+from adapters.arena import Arena
+from adapters.cells import LAST_BANK, Cell, mean_marks
 from adapters.config import RunConfig
+from adapters.distributed import from_first
 from adapters.failures import WorkFailed
 from adapters.figures import draw_fitness, draw_maps
-from adapters.objective_files import canonical_text, is_path, learned_start, read_objective, save_objective
+from adapters.objective_files import canonical_text, is_path, learned_start, located, read_objective, save_objective
 from adapters.provenance import agents_hash, data_hash, devices, versions
-from adapters.report import Report, make_report
+from adapters.report import RunReport, load_report, whole_report
 from adapters.run_folder import RunFolder
-from adapters.search import SearchProblem, SearchProgram, SearchState
+from adapters.search import SearchProgram, SearchState
+from adapters.search_build import build_search, learned_parts
+from adapters.show.run import write_run_report
 from adapters.signals import signals_held
-from adapters.strategies import Strategy
 from adapters.tensorboard import ScalarLog
-from adapters.tuned import BASELINES, TunedCell, load_tuned
 from adapters.watch import Watch
-from mpo_core.catalogue import catalogue_entry, make_objective
-from mpo_core.data_spec import DataSpec, parse_data_spec
-from mpo_core.generate_pairs import generate_pairs
+from mpo_core.data_spec import DataSpec
+from mpo_core.devices import bring_home
 from mpo_core.inner_loop import row_log_probs
-from mpo_core.mirror.learned import split_learned
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.pair_bank import PairBank, label_pairs
 from mpo_core.policy import GaussianPolicy
-from mpo_core.race import Entrant
 from mpo_core.seeds import Purpose, Stream, stream_key
-from mpo_core.settings import RowSettings
-
-START_NAME, DISCOVERED_NAME = "start", "discovered"
 
 
 class MetaTraining:
     """A run from its folder and configuration; `run` may be called on a fresh, an interrupted or a finished one."""
 
     def __init__(self, folder: RunFolder, config: RunConfig, watch: Watch):
-        self.folder, self.config, self.watch = folder, config, watch
-        self.arena = Arena(config.task, chunk=min(50, config.rows.length))
-        self.spec = parse_data_spec(config.data)
-        self.start = learned_start(config.init, config.temporal)
+        self.folder, self.watch = folder, watch
+        self.config = config if config.several else config.cells()[0]
+        own = self.config.cells()
+        arenas = {one.task: Arena(one.task, chunk=min(50, one.rows.length)) for one in own}
+        self.cells = [Cell(one, arenas[one.task]) for one in own]
+        self.start = learned_start(config.init, config.temporal, config.reference)
 
-    def run(self) -> Report:
-        """Searches, judges, writes; returns the final table."""
+    def run(self) -> RunReport:
+        """Searches, judges, writes; returns the final table, or one for each combination of task and data."""
         finished = self.finished()
         if finished is not None:
             return finished
         self.folder.sweep()
         self.folder.write_config(self.config.model_copy(update={"provenance": self._history()}))
-        self._check_horizon()
-        learned, common = split_learned(self.start)
-        found, bank = self._search(learned, common)
+        for cell in self.cells:
+            cell.check_horizon()
+        learned, common = learned_parts(self.config)
+        found, banks = self._search(learned, common)
         discovered = eqx.combine(found, common)
         self.folder.check()
         self._save(discovered)
         report = self._report(discovered)
         self.folder.check()
-        self._draw(discovered, bank)
+        self._draw(discovered, banks)
         report.save(self.folder.path)
+        write_run_report(self.folder, self.config)
         return report
 
-    def _check_horizon(self) -> None:
-        """Refuses a report that could not be made, before the search rather than after it."""
-        for mode in (False, True):
-            self.arena.constants(self.config.report.evaluation.horizon, mode=mode)
-
-    def finished(self) -> Report | None:
+    def finished(self) -> RunReport | None:
         """The final table, if it is written already."""
-        return Report.load(self.folder.path)
-
-    @cached_property
-    def _tuned(self) -> TunedCell | None:
-        return load_tuned(self.config.task, self.config.data)
+        return load_report(self.folder.path)
 
     def marks(self) -> dict[str, float]:
         """What the tuned hand-written objectives scored on the tuning units: reference marks for the search."""
-        cell = self._tuned
-        if cell is None or not cell.fits(self.config.data, self.config.rows, self.config.inner):
-            return {}
-        return {name: found.score for name, found in cell.objectives.items()}
+        return mean_marks(self.cells)
 
     # -- search ---------------------------------------------------------------------------------------------------
 
-    def _search(self, learned: PyTree, common: PyTree) -> tuple[PyTree, PairBank]:
-        config, settings = self.config, self.config.search
-        strategy = Strategy(config.strategy, learned, settings.generations)
-        problem = SearchProblem(
-            task=self.arena.task, original=self.arena.original, spec=self.spec, rows=config.rows.count,
-            inner=config.inner, constants=self.arena.constants(settings.horizon), seed=config.seed,
-        )  # fmt: skip
-        program = SearchProgram(problem, settings, strategy, (learned, common), self.arena.program.mesh)
-        state, first = program.start(), 0
-        saved = self.folder.load_checkpoint(state, self.watch.note)
-        if saved is not None:
-            first, state = saved[0], program.place(saved[1])
+    def _search(self, learned: PyTree, common: PyTree) -> tuple[PyTree, tuple[PairBank, ...]]:
+        settings = self.config.search
+        program = build_search(self.config, self.cells, (learned, common))
+        state = bring_home(program.start())
+        first, state = from_first(self.folder.load_checkpoint(state, self.watch.note) or (0, state))
+        first, state = int(first), program.place(state)
         self.folder.keep_metrics_before(first, self.watch.note)
-        bank = self._bank(first)
-        placed = program.place(bank)
+        banks = self._banks(first)
+        placed = program.place(banks)
         with ScalarLog(self.folder.path / "tensorboard", first) as log:
             self.watch.stage("Search", settings.generations, "generation", done=first)
             for generation in range(first, settings.generations):
                 if generation > first and settings.bank_refresh and generation % settings.bank_refresh == 0:
-                    placed = program.place(self._bank(generation))
+                    placed = program.place(self._banks(generation))
                     self.watch.stage("Search", settings.generations, "generation", done=generation)
                 state, record = self._generation(program, state, generation, placed)
                 fault = self._fault(record, state)
@@ -120,7 +101,7 @@ class MetaTraining:
                 self.watch.advance(1)
                 if fault:
                     raise WorkFailed(self._advice(generation, fault))
-        return program.result(state), bank
+        return bring_home(program.result(state)), banks
 
     def _keep(self, record: dict[str, Any], state: SearchState | None, log: ScalarLog) -> None:
         """Writes a generation down. Without a state there is no checkpoint: a resumed search tries it again."""
@@ -128,7 +109,7 @@ class MetaTraining:
             self.folder.append_metrics(record)  # before the checkpoint: a resumed search writes it again
             if state is not None:
                 self.folder.save_checkpoint(record["generation"] + 1, state)
-            log.write(record)
+            log.write(_scalars(record))
 
     def _fault(self, record: dict[str, Any], state: SearchState) -> str | None:
         """Why the search cannot go on after a generation, if it cannot."""
@@ -149,22 +130,26 @@ class MetaTraining:
             f"the generations before are kept, and mpo meta-train --resume {self.folder} tries this one again"
         )
 
-    def _bank(self, generation: int) -> PairBank:
-        config = self.config
-        refresh = config.search.bank_refresh
-        number = generation // refresh if refresh else 0
-        size = RowSettings(config.search.bank_pairs, config.rows.length)
-        self.watch.stage("Pairs of trajectories", 2 * size.count * size.length, "step")
-        key = stream_key(config.seed, Stream.SEARCH, 2**31 - 1 - number)
-        return generate_pairs(
-            self.arena.program, self.arena.agents, self.spec, size, key=key, advance=self.watch.advance
-        )
+    def _banks(self, generation: int) -> tuple[PairBank, ...]:
+        """The pairs of every cell, as a generation has them."""
+        refresh = self.config.search.bank_refresh
+        first = (generation // refresh if refresh else 0) * len(self.cells)
+        found = []
+        for place, cell in enumerate(self.cells):
+            self._name(cell)
+            found.append(cell.bank(first + place, self.watch))
+        return tuple(found)
+
+    def _name(self, cell: Cell) -> None:
+        """Says which cell the stages that follow are about, where there are several."""
+        if len(self.cells) > 1:
+            self.watch.note(f"{cell.name}:")
 
     def _generation(
-        self, program: SearchProgram, state: SearchState, generation: int, bank: PairBank
+        self, program: SearchProgram, state: SearchState, generation: int, banks: tuple[PairBank, ...]
     ) -> tuple[SearchState, dict[str, Any]]:
         began = time.perf_counter()
-        state, scores = program.step(state, program.place(jnp.int32(generation)), bank)
+        state, scores = program.step(state, program.place(jnp.int32(generation)), banks)
         members = np.asarray(scores.members)
         finite = members[np.isfinite(members)]
         record = {
@@ -176,48 +161,41 @@ class MetaTraining:
             "failed": int(members.size - finite.size),
             "seconds": round(time.perf_counter() - began, 3),
         }
+        if scores.cells is not None:
+            pairs = zip(self.cells, np.asarray(scores.cells), strict=True)
+            record["cells"] = {cell.name: {"mean": _number(a), "start": _number(b)} for cell, (a, b) in pairs}
         return state, record
 
     # -- after the search -----------------------------------------------------------------------------------------
 
     def _save(self, discovered: MirrorObjective) -> None:
         config = self.config
-        init = read_objective(Path(config.init))[0]["init"] if is_path(config.init) else canonical_text(config.init)
+        init = read_objective(located(config.init))[0]["init"] if is_path(config.init) else canonical_text(config.init)
+        per_task = {"per_task": config.per_task} if config.per_task else {}
         provenance = {
             "task": config.task, "data": config.data, "preset": config.preset, "seed": config.seed,
             "started_from": config.init, "strategy": dataclasses.asdict(config.strategy),
             "search": dataclasses.asdict(config.search), "rows": dataclasses.asdict(config.rows),
-            "inner": dataclasses.asdict(config.inner), "bin_width": self.arena.card.bin_width,
-            "backend": self.arena.task.backend, "agents_sha256": agents_hash(config.task), "versions": versions(),
+            "inner": dataclasses.asdict(config.inner), **per_task,
+            "bin_width": _one({cell.config.task: cell.arena.card.bin_width for cell in self.cells}),
+            "backend": self._backend(), "agents_sha256": self._agents(), "versions": versions(),
             "note": "our reconstruction of arXiv 2411.06568; the search mean, averaged over its last quarter",
         }  # fmt: skip
         save_objective(self.folder.path, discovered, init=init, temporal=config.temporal, provenance=provenance)
 
-    def _report(self, discovered: MirrorObjective) -> Report:
-        config, cell = self.config, self._tuned
-        entrants: dict[str, Entrant] = {}
-        for id in BASELINES:
-            tuned = cell.objectives.get(id) if cell else None
-            settings = tuned.settings if tuned else {}
-            entrants[id] = Entrant(
-                make_objective(id, **settings), catalogue_entry(id).sft_epochs_of(config.inner.epochs)
-            )
-        entrants[START_NAME] = Entrant(self.start, config.inner.sft_epochs)
-        entrants[DISCOVERED_NAME] = Entrant(discovered, config.inner.sft_epochs)
-        race = race_settings(config, Stream.REPORTING, config.report.units)
-        scores = self.arena.race(list(entrants.values()), race, self.watch)
-        return make_report(config, self.arena.constants(config.report.evaluation.horizon), list(entrants), scores, cell)
+    def _report(self, discovered: MirrorObjective) -> RunReport:
+        reports = []
+        for cell in self.cells:
+            self._name(cell)
+            reports.append(cell.report(self.start, discovered, self.watch))
+        return whole_report(reports)
 
-    def _draw(self, discovered: MirrorObjective, bank: PairBank) -> None:
+    def _draw(self, discovered: MirrorObjective, banks: tuple[PairBank, ...]) -> None:
         config, folder = self.config, self.folder.path / "figures"
-        key = stream_key(config.seed, Stream.SEARCH, 2**31 - 1, Purpose.LABELS)
-        sample = jax.tree.map(lambda leaf: leaf[:: max(1, len(leaf) // 64)], bank)
-        log_prob, tokens = _log_probs(self.arena.original, sample, self.spec, key)
-        draw_fitness(folder / "fitness.png", self.folder.metrics(), self.marks(), f"{config.task}, {config.data}")
-        lowest = {
-            "sum": 1.5 * float(log_prob.min()),
-            "mean": 1.5 * float((log_prob / np.maximum(tokens, 1.0)).min()),
-        }
+        key = stream_key(config.seed, Stream.SEARCH, LAST_BANK, Purpose.LABELS)
+        draw_fitness(folder / "fitness.png", self.folder.metrics(), self.marks(), config.title)
+        found = [_lowest(cell, bank, key) for cell, bank in zip(self.cells, banks, strict=True)]
+        lowest = {kind: min(one[kind] for one in found) for kind in found[0]}
         draw_maps(folder / "maps.png", discovered, self.start, lowest=lowest, temporal=config.temporal)
 
     def _history(self) -> dict[str, Any]:
@@ -233,19 +211,51 @@ class MetaTraining:
         return before | {"resumed": [*before.get("resumed", []), now]}
 
     def _provenance(self) -> dict[str, Any]:
-        config = self.config
-        rows = (config.rows.count, config.rows.length)
         return {
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "versions": versions(), "devices": devices(), "backend": self.arena.task.backend,
-            "agents_sha256": agents_hash(config.task),
-            "data_sha256": data_hash(config.task, self.arena.task.backend, config.data, rows, config.seed),
+            "versions": versions(), "devices": devices(), "backend": self._backend(),
+            "agents_sha256": self._agents(), "data_sha256": _one({cell.name: _data_hash(cell) for cell in self.cells}),
         }  # fmt: skip
 
+    def _backend(self) -> Any:
+        return _one({cell.config.task: cell.arena.task.backend for cell in self.cells})
 
-def _number(value: jax.Array) -> float | None:
+    def _agents(self) -> Any:
+        return _one({cell.config.task: agents_hash(cell.config.task) for cell in self.cells})
+
+
+def _one(values: dict[str, Any]) -> Any:
+    """The value where there is one, else the values by name."""
+    return next(iter(values.values())) if len(values) == 1 else values
+
+
+def _data_hash(cell: Cell) -> str:
+    config = cell.config
+    rows = (config.rows.count, config.rows.length)
+    return data_hash(config.task, cell.arena.task.backend, config.data, rows, config.seed)
+
+
+def _scalars(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without groups, as TensorBoard has it."""
+    found = {name: value for name, value in record.items() if name != "cells"}
+    for cell, scores in record.get("cells", {}).items():
+        found |= {f"{name}/{cell}": value for name, value in scores.items()}
+    return found
+
+
+def _number(value: jax.Array | np.floating) -> float | None:
     """A number that JSON has."""
     return float(value) if np.isfinite(value) else None
+
+
+def _lowest(cell: Cell, bank: PairBank, key: PRNGKeyArray) -> dict[str, float]:
+    """The least log-prob worth showing, of a trajectory and of its mean token."""
+    sample = jax.tree.map(lambda leaf: leaf[:: max(1, len(leaf) // 64)], bank)
+    log_prob, tokens = _log_probs(cell.arena.original, sample, cell.spec, key)
+    return {
+        "sum": 1.5 * float(log_prob.min()),
+        "mean": 1.5 * float((log_prob / np.maximum(tokens, 1.0)).min()),
+    }
 
 
 @partial(jax.jit, static_argnums=2)

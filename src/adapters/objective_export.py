@@ -1,14 +1,13 @@
 """An objective, by id or from a file, in a form that other programs read."""
 
 import json
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import jax
 
 from adapters.expression_graph import ARGUMENTS, trace_objective
 from adapters.latex_export import latex
-from adapters.objective_files import canonical_text, is_path, read_objective
+from adapters.objective_files import canonical_text, is_path, located, read_objective, told_of
 from adapters.torch_export import torch_module
 from adapters.torch_source import TorchBody
 from mpo_core.catalogue import catalogue_entry, make_objective, parse_objective_text
@@ -40,14 +39,12 @@ def export(text: str, form: str) -> str:
 
 
 def _found(text: str) -> tuple[AbstractObjective, dict[str, Any]]:
-    if is_path(text):
-        card, learned = read_objective(Path(text))
-        told = {"objective": f"learned from {card['init']}", "temporal": card["temporal"], "sha256": card["sha256"]}
-        return learned, told | {"provenance": card["provenance"]}
-    id, settings = parse_objective_text(text)
-    entry = catalogue_entry(id)
     with jax.enable_x64(True):  # 0.1 is exported as 0.1, not as its nearest float32
-        objective = make_objective(id, **settings)
+        if is_path(text):
+            card, objective = read_objective(located(text))
+            return objective, told_of(card)
+        id, settings = parse_objective_text(text)
+        entry, objective = catalogue_entry(id), make_objective(id, **settings)
     told = {"objective": canonical_text(text), "formula": entry.formula, "citation": entry.citation}
     if isinstance(objective, AbstractStatefulObjective):
         told["note"] = "the bare loss: the state that the original carries over updates stays as it begins"

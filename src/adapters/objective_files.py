@@ -1,4 +1,5 @@
-"""Objectives as files: objective.json (structure, provenance) beside objective.safetensors (tensors only).
+"""Objectives as files. A learned one is objective.json (structure, provenance) beside objective.safetensors (tensors
+only); a distilled one is objective.json alone, of kind "closed", with its terms in it.
 
 Nothing unpickles; names, shapes, types, numbers and the hashes of tensors and card are checked before use. Cards that
 were written before they had a hash of their own are read as well.
@@ -16,18 +17,23 @@ import pydantic
 import safetensors
 import safetensors.numpy
 
+from adapters.distill.closed_card import SCHEMA_VERSION as CLOSED_VERSION, ClosedCard, closed_card, closed_objective
 from adapters.files import read_bytes, read_json, write_whole
 from adapters.sealed import check_version, first_fault, unsealed, write_sealed
 from mpo_core.catalogue import catalogue_entry, make_objective, objective_ids, parse_objective_text
-from mpo_core.mirror.learned import learned_mirror, split_learned
+from mpo_core.mirror.learned import learned_mirror, split_learned, with_reference, with_time
 from mpo_core.mirror.members import as_mirror
 from mpo_core.mirror.mirror_objective import MirrorObjective
+from mpo_core.names import shortened, unknown_name
 from mpo_core.objective import AbstractObjective
 
 FORMAT = "mpo-objective"
 SCHEMA_VERSION = 1
 CARD_NAME, TENSOR_NAME = "objective.json", "objective.safetensors"
 CARD_SEAL = "card_sha256"
+BUNDLED = Path(__file__).parent / "bundled" / "discovered"
+PREFIX = "discovered/"
+"""Of the ids of objectives that come with mpo: `discovered/<name>` lies in the folder `<name>` of those."""
 
 
 class _Card(pydantic.BaseModel):
@@ -39,6 +45,8 @@ class _Card(pydantic.BaseModel):
     schema_version: Literal[1]
     init: str
     temporal: bool
+    reference: bool | None = None
+    """Whether there is a reference policy, where that was chosen apart from `init`."""
     tensors: dict[str, list[int]]
     sha256: str
     """Of the tensors' file."""
@@ -56,41 +64,53 @@ def canonical_text(text: str) -> str:
     return f"{id}:{','.join(shown)}" if shown else id
 
 
-def learned_start(init: str, temporal: bool) -> MirrorObjective:
+def learned_start(init: str, temporal: bool, reference: bool | None = None) -> MirrorObjective:
     """The learned member that a search starts from.
 
     Args:
         init: an objective as `id`, `id:name=value,...`, or a file that `save_objective` wrote.
+        temporal: whether it sees training progress; a file of one that does not is widened to one that does.
+        reference: whether the bracket has a reference policy; None: as `init` has it.
 
     Raises:
         ValueError: not a member of the class, or not a monotone one, or a file that does not fit.
     """
     if is_path(init):
-        card, objective = read_objective(Path(init))
-        if card["temporal"] != temporal:
+        card, objective = read_objective(located(init))
+        if is_closed(card):
             raise ValueError(
-                f"objective file {init}: was learned with --{'' if card['temporal'] else 'no-'}temporal, "
-                "and a search that starts from it must be too"
+                f"objective file {init}: is a distilled form, from which no search starts; "
+                "start from what it was distilled from, or from an id"
             )
-        return objective
-    id, settings = parse_objective_text(init)
-    return learned_mirror(as_mirror(id, **settings), temporal=temporal)
+        if card["temporal"] and not temporal:
+            raise ValueError(
+                f"objective file {init}: was learned with --temporal, and a search that starts from it must be too"
+            )
+        objective = with_time(objective) if temporal and not card["temporal"] else objective
+    else:
+        id, settings = parse_objective_text(init)
+        objective = learned_mirror(as_mirror(id, **settings), temporal=temporal)
+    return with_reference(objective, reference)
 
 
 def save_objective(folder: Path, objective: MirrorObjective, *, init: str, temporal: bool, provenance: dict) -> None:
     """Writes a learned member into a folder.
 
     Args:
-        init: what the search started from, as `canonical_text` gives it.
+        init: what the search started from, as `canonical_text` gives it. The card says whether there is a reference
+            policy only where that is not as this text has it.
         provenance: where it comes from: task, data, seeds, versions.
     """
     tensors = _tensors(split_learned(objective)[0])
-    content = safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    content = safetensors.numpy.save({name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()})
+    id, settings = parse_objective_text(init)
+    chosen = {} if objective.reference == as_mirror(id, **settings).reference else {"reference": objective.reference}
     card = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         "init": init,
         "temporal": temporal,
+        **chosen,
         "tensors": {name: list(value.shape) for name, value in tensors.items()},
         "sha256": hashlib.sha256(content).hexdigest(),
         "provenance": provenance,
@@ -99,8 +119,48 @@ def save_objective(folder: Path, objective: MirrorObjective, *, init: str, tempo
     write_sealed(folder / CARD_NAME, card, seal=CARD_SEAL)
 
 
+def save_closed(folder: Path, objective: MirrorObjective, provenance: dict[str, Any]) -> ClosedCard:
+    """Writes a member whose maps are sums of terms into a folder; returns its card."""
+    card = closed_card(objective, provenance)
+    write_sealed(folder / CARD_NAME, card.model_dump(mode="json"), seal=CARD_SEAL)
+    return card
+
+
+def is_closed(card: dict[str, Any]) -> bool:
+    """Whether a card is of a distilled form rather than of a learned objective."""
+    return card.get("kind") == "closed"
+
+
+def told_of(card: dict[str, Any]) -> dict[str, Any]:
+    """What an objective file is, for whoever reads an export of it: what it came from and by which hash."""
+    if is_closed(card):
+        told = {"objective": "a closed form distilled from a learned objective"}
+    else:
+        told = {"objective": f"learned from {card['init']}", "sha256": card["sha256"]}
+    return told | {"temporal": card["temporal"], "provenance": card["provenance"]}
+
+
+def located(text: str) -> Path:
+    """Where the objective file lies that a text names: a path, or `discovered/<name>` for one that comes with mpo.
+
+    Raises:
+        ValueError: no objective of that name comes with mpo.
+    """
+    if not text.startswith(PREFIX) or Path(text).exists():
+        return Path(text)
+    names = bundled_names()
+    if text not in names:
+        raise unknown_name("objective", text, names, where="mpo list discovered")
+    return BUNDLED / text.removeprefix(PREFIX)
+
+
+def bundled_names() -> list[str]:
+    """The ids of the objectives that come with mpo."""
+    return [f"{PREFIX}{path.parent.name}" for path in sorted(BUNDLED.glob(f"*/{CARD_NAME}"))]
+
+
 def is_path(text: str) -> bool:
-    """Whether an objective is given as a file or folder rather than by id."""
+    """Whether an objective is given as a file or folder, or as a bundled one, rather than by the id of a loss."""
     if "/" in text or text.endswith((".json", ".safetensors")):
         return True
     return text.partition(":")[0].strip() not in ("", *objective_ids()) and Path(text).is_dir()
@@ -113,7 +173,7 @@ def load_objective(text: str) -> AbstractObjective:
         ValueError: one sentence: what, where, what is allowed.
     """
     if is_path(text):
-        return read_objective(Path(text))[1]
+        return read_objective(located(text))[1]
     id, settings = parse_objective_text(text)
     return make_objective(id, **settings)
 
@@ -126,6 +186,8 @@ def read_objective(path: Path) -> tuple[dict[str, Any], MirrorObjective]:
     """
     card_path = path / CARD_NAME if path.is_dir() else path.with_suffix(".json")
     card = _read_card(card_path)
+    if is_closed(card):
+        return card, closed_objective(ClosedCard.model_validate(card))
     return card, _filled(_template(card, card_path), card_path.with_suffix(".safetensors"), card)
 
 
@@ -137,7 +199,7 @@ def sft_epochs_of(text: str, total: int) -> int:
     """
     if not is_path(text):
         return catalogue_entry(parse_objective_text(text)[0]).sft_epochs_of(total)
-    inner = read_objective(Path(text))[0]["provenance"].get("inner", {})
+    inner = read_objective(located(text))[0]["provenance"].get("inner", {})
     epochs = inner.get("sft_epochs", 0) if isinstance(inner, dict) else None
     if not isinstance(epochs, int) or not 0 <= epochs <= total:
         raise ValueError(
@@ -150,10 +212,13 @@ def _read_card(path: Path) -> dict[str, Any]:
     found, where = read_json(path, "objective file"), f"objective file {path}"
     if found.get("format") != FORMAT:
         raise ValueError(f'{where}: is not an mpo objective (no "format": "{FORMAT}")')
-    check_version(found, where, SCHEMA_VERSION)
+    kind = found.get("kind", "learned")
+    if kind not in ("learned", "closed"):
+        raise ValueError(f"{where}: has kind {shortened(str(kind))!r}, this mpo reads 'learned' and 'closed'")
+    check_version(found, where, CLOSED_VERSION if kind == "closed" else SCHEMA_VERSION)
     card = unsealed(found, where, seal=CARD_SEAL)
     try:
-        return _Card.model_validate(card).model_dump()
+        return (ClosedCard if kind == "closed" else _Card).model_validate(card).model_dump()
     except pydantic.ValidationError as error:
         raise ValueError(f"{where}: is damaged ({first_fault(error)})") from None
 
@@ -162,7 +227,8 @@ def _template(card: dict[str, Any], path: Path) -> MirrorObjective:
     """What a card's objective was learned from."""
     try:
         id, settings = parse_objective_text(card["init"])
-        return learned_mirror(as_mirror(id, **settings), temporal=card["temporal"])
+        start = learned_mirror(as_mirror(id, **settings), temporal=card["temporal"])
+        return with_reference(start, card["reference"])
     except ValueError as error:
         raise ValueError(f"objective file {path}: cannot be read by this mpo: {error}") from None
 
@@ -178,13 +244,13 @@ def _filled(template: MirrorObjective, path: Path, card: dict[str, Any]) -> Mirr
     learned, common = split_learned(template)
     wanted = _tensors(learned)
     fits = found.keys() == wanted.keys() and all(
-        found[name].shape == value.shape and found[name].dtype == value.dtype for name, value in wanted.items()
+        found[name].shape == value.shape and found[name].dtype == np.float32 for name, value in wanted.items()
     )
     if not fits:
         raise ValueError(f"objective file {path}: its tensors do not fit an objective learned from {card['init']!r}")
     if not all(np.isfinite(value).all() for value in found.values()):
         raise ValueError(f"objective file {path}: some of its numbers are not finite")
-    leaves = [jnp.asarray(found[name]) for name in wanted]
+    leaves = [jnp.asarray(found[name], value.dtype) for name, value in wanted.items()]  # float64 where JAX has it on
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(learned), leaves), common)
 
 

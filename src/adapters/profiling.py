@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapters.arena import Arena
+from adapters.cells import Cell
 from adapters.config import RunConfig
 from adapters.memory import peak_process_bytes
-from adapters.objective_files import learned_start
 from adapters.provenance import devices, versions
-from adapters.search import SearchProblem, SearchProgram
+from adapters.search import SearchProgram
+from adapters.search_build import build_search, learned_parts
 from adapters.strategies import Strategy
 from mpo_core.data_spec import parse_data_spec
 from mpo_core.generate_pairs import generate_pairs
 from mpo_core.meta_objective import Jobs, Units, make_units, train_jobs
-from mpo_core.mirror.learned import split_learned
 from mpo_core.pair_bank import PairBank, draw_rows
 from mpo_core.policy import GaussianPolicy
 from mpo_core.seeds import Stream, stream_key
@@ -76,7 +76,8 @@ def profile(config: RunConfig, say: Callable[[str], None], trace: Path | None = 
     physics = _physics_seconds(arena)
     say("rolling out pairs")
     bank, bank_seconds = _bank(arena, config)
-    program, learned = _search(arena, config)
+    learned = learned_parts(config)
+    program = build_search(config, [Cell(config, arena)], learned)
     state, number, placed = program.start(), program.place(jnp.int32(0)), program.place(bank)
     say("compiling a generation")
     began = time.perf_counter()
@@ -142,16 +143,6 @@ def _bank(arena: Arena, config: RunConfig) -> tuple[PairBank, float]:
     key = stream_key(config.seed, Stream.SEARCH, 2**31 - 1)
     bank = generate_pairs(arena.program, arena.agents, parse_data_spec(config.data), size, key=key)
     return bank, time.perf_counter() - began
-
-
-def _search(arena: Arena, config: RunConfig) -> tuple[SearchProgram, tuple[Any, Any]]:
-    learned = split_learned(learned_start(config.init, config.temporal))
-    strategy = Strategy(config.strategy, learned[0], config.search.generations)
-    problem = SearchProblem(
-        task=arena.task, original=arena.original, spec=parse_data_spec(config.data), rows=config.rows.count,
-        inner=config.inner, constants=arena.constants(config.search.horizon), seed=config.seed,
-    )  # fmt: skip
-    return SearchProgram(problem, config.search, strategy, learned, arena.program.mesh), learned
 
 
 def _parts(

@@ -1,5 +1,6 @@
 """The final table of a run: every objective's normalised score on the reporting units, and paired differences."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ import numpy as np
 import pydantic
 
 from adapters.config import RunConfig
+from adapters.files import read_json
 from adapters.sealed import read_model, write_sealed
 from adapters.tuned import TunedCell
 from mpo_core.race import RaceReturns
@@ -15,6 +17,7 @@ from mpo_core.statistics import Interval, mean_interval, paired_difference
 FILE_NAME = "report.json"
 LAST_ROWS = ("start", "discovered")
 """What a table ends with, after the hand-written objectives."""
+ADVICE = "remove it and resume the run to make it anew"
 
 
 class Row(pydantic.BaseModel):
@@ -62,6 +65,20 @@ class Report(pydantic.BaseModel):
             raise ValueError(f"a row has not one score for each of {self.units} units")
         return self
 
+    @property
+    def cells(self) -> "list[Report]":
+        """The combinations of task and data: this one."""
+        return [self]
+
+    def overall(self) -> "Report":
+        """What the run says in one table: this one."""
+        return self
+
+    @property
+    def title(self) -> str:
+        """Where its scores were measured."""
+        return f"{self.task}, {self.data}"
+
     def row(self, name: str) -> Row:
         """The row of an objective."""
         return next(row for row in self.rows if row.name == name)
@@ -80,32 +97,105 @@ class Report(pydantic.BaseModel):
 
     @classmethod
     def load(cls, folder: Path) -> "Report | None":
-        """The report of a finished run; None if there is none yet.
+        """The report of a finished run on one combination of task and data; None if there is none yet.
 
         Raises:
             ValueError: it cannot be read, or is damaged.
         """
         path = folder / FILE_NAME
-        if not path.exists():
-            return None
-        return read_model(path, "report", cls, advice="remove it and resume the run to make it anew")
+        return read_model(path, "report", cls, advice=ADVICE) if path.exists() else None
 
 
-def load_reports(folders: list[Path]) -> list[Report]:
+class SeveralReports(pydantic.BaseModel):
+    """What a run on several combinations of task and data found, each on its own units."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    schema_version: Literal[2] = 2
+    """1 are reports on one combination."""
+    cells: list[Report] = pydantic.Field(min_length=2)
+
+    @pydantic.model_validator(mode="after")
+    def _belong_together(self) -> "SeveralReports":
+        if len({cell.title for cell in self.cells}) < len(self.cells):
+            raise ValueError("it holds a combination of task and data twice")
+        if len({(cell.units, cell.seed, tuple(row.name for row in cell.rows)) for cell in self.cells}) > 1:
+            raise ValueError("its combinations do not have the same rows, units and seed")
+        return self
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return self.cells[0].seed
+
+    def overall(self) -> Report:
+        """The mean over the combinations, unit by unit: intervals are over units.
+
+        The units of the combinations with the same number share seeds, so they are averaged first and not counted as
+        so many independent ones.
+        """
+        first = self.cells[0]
+        rows = [
+            Row(
+                name=row.name, note="",
+                sampled=list(np.mean([cell.rows[place].sampled for cell in self.cells], 0)),
+                mode=list(np.mean([cell.rows[place].mode for cell in self.cells], 0)),
+                clamped=float(np.mean([cell.rows[place].clamped for cell in self.cells])),
+            )
+            for place, row in enumerate(first.rows)
+        ]  # fmt: skip
+        tasks, kinds = (
+            ",".join(dict.fromkeys(getattr(cell, name) for cell in self.cells)) for name in ("task", "data")
+        )
+        return Report(
+            task=tasks, data=kinds, preset=first.preset, init=first.init, units=first.units, seed=first.seed,
+            original=0.0, target=1.0, rows=rows,
+        )  # fmt: skip
+
+    def save(self, folder: Path) -> None:
+        """report.json in the run folder."""
+        write_sealed(folder / FILE_NAME, self.model_dump(mode="json"))
+
+
+RunReport = Report | SeveralReports
+"""What report.json of a run holds."""
+
+
+def whole_report(cells: Sequence[Report]) -> RunReport:
+    """The report of a run from those of its combinations of task and data."""
+    return cells[0] if len(cells) == 1 else SeveralReports(cells=list(cells))
+
+
+def load_report(folder: Path) -> RunReport | None:
+    """The report of a finished run; None if there is none yet.
+
+    Raises:
+        ValueError: it cannot be read, or is damaged.
+    """
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    if read_json(path, "report").get("schema_version") != 2:
+        return Report.load(folder)
+    return read_model(path, "report", SeveralReports, advice=ADVICE, version=2)
+
+
+def load_reports(folders: list[Path]) -> list[RunReport]:
     """The reports of finished runs.
 
     Raises:
         ValueError: a folder without a report, or runs on different tasks or data.
     """
-    reports = []
+    reports: list[RunReport] = []
     for folder in folders:
-        found = Report.load(folder)
+        found = load_report(folder)
         if found is None:
             raise ValueError(f"run folder {folder}: has no {FILE_NAME}: it is not finished, or no run folder")
         reports.append(found)
     same = ("task", "data", "preset", "init", "original", "target")
-    different = [name for name in same if len({getattr(report, name) for report in reports}) > 1]
-    if len({tuple(row.name for row in report.rows) for report in reports}) > 1:
+    cells = [report.cells for report in reports]
+    different = [name for name in same if len({tuple(getattr(cell, name) for cell in run) for run in cells}) > 1]
+    if len({tuple(row.name for row in run[0].rows) for run in cells}) > 1:
         different.append("rows")
     if different:
         raise ValueError(f"these runs cannot be pooled: they differ in {', '.join(different)}")
@@ -114,8 +204,8 @@ def load_reports(folders: list[Path]) -> list[Report]:
     return reports
 
 
-def pooled_differences(reports: list[Report]) -> dict[str, Interval]:
-    """Discovered minus every row over the units of all runs.
+def pooled_differences(reports: Sequence[Report]) -> dict[str, Interval]:
+    """Discovered minus every row over the units of all runs, which are on the same tasks and data.
 
     Runs count as fixed: the interval is over units, and says nothing of searches that were not made.
     """

@@ -1,7 +1,6 @@
 """A run's folder: config.json, metrics.jsonl, checkpoints, the objective, figures (design section 4)."""
 
 import datetime
-import fcntl
 import hashlib
 import json
 import os
@@ -20,11 +19,16 @@ import safetensors.numpy
 from adapters.config import RunConfig, read_run_config
 from adapters.failures import WorkFailed
 from adapters.files import LEFTOVERS, naming, parse_json, read_json, slug, write_json, write_whole
+from adapters.folder_lock import take_lock
 from adapters.sealed import write_sealed
 from adapters.signals import signals_held
 
 KEPT_CHECKPOINTS = 3
 """The last few, so that a damaged one loses little; the best one, by the score of its search mean, is kept as well."""
+
+
+LONGEST_NAME = 100
+"""Characters of task and data in a folder's name; where several make it longer, it has how many there are."""
 
 
 class RunFolder:
@@ -37,9 +41,11 @@ class RunFolder:
     @classmethod
     def create(cls, out: Path, config: RunConfig) -> "RunFolder":
         """A fresh folder `<task>-<data>-<time>-<suffix>` under `out`."""
-        data = slug(config.data)
+        task, data = slug(config.task), slug(config.data)
+        if len(f"{task}-{data}") > LONGEST_NAME and config.several:
+            task, data = f"{len(config.tasks)}tasks", f"{len(config.kinds)}kinds"
         now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        path = out / f"{config.task}-{data}-{now}-{secrets.token_hex(2)}"
+        path = out / f"{task}-{data}-{now}-{secrets.token_hex(2)}"
         try:
             path.mkdir(parents=True)
         except OSError as error:
@@ -65,13 +71,7 @@ class RunFolder:
         Raises:
             ValueError: another process has it, or it cannot be written to.
         """
-        try:
-            self._lock = (self.path / ".lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"run folder {self.path}: another mpo process is writing to it") from None
-        except OSError as error:
-            raise ValueError(f"run folder {self.path}: cannot be written to ({error.strerror})") from None
+        self._lock = take_lock(self.path, "run folder")
 
     def unlock(self) -> None:
         """Gives the folder back."""
@@ -228,4 +228,13 @@ def _record(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(record, dict) or not isinstance(record.get("generation"), int) or record["generation"] < 0:
         return None
-    return record if all(isinstance(value, int | float | None) for value in record.values()) else None
+    return record if _are_numbers({**record, "cells": None}) and _are_cells(record.get("cells", {})) else None
+
+
+def _are_cells(value: Any) -> bool:
+    """Whether it is scores by name by cell, as a search on several cells writes them."""
+    return isinstance(value, dict) and all(isinstance(cell, dict) and _are_numbers(cell) for cell in value.values())
+
+
+def _are_numbers(values: dict[str, Any]) -> bool:
+    return all(isinstance(value, int | float | None) for value in values.values())

@@ -3,7 +3,8 @@
 import dataclasses
 
 from adapters.strategy_names import check_population
-from mpo_core.settings import check_most, positive
+from mpo_core.names import shortened, unknown_name
+from mpo_core.settings import MAPS, check_most, positive
 
 LARGEST = {"generations": 10**6, "datasets": 10**4, "bank_pairs": 10**7, "episodes": 10**5, "horizon": 10**6}
 """Sizes that no machine would finish a search of."""
@@ -50,11 +51,29 @@ class SearchSettings:
     """Generations until the pairs are rolled out anew; 0 keeps them for the whole search."""
     episodes: int = 4
     horizon: int = 250
+    members_at_once: int = 0
+    """Jobs that a device trains side by side; 0: one after another on CPUs, as many as fit on an accelerator."""
+    maps: str = ",".join(MAPS)
+    """Which of the three maps are learned, joined by commas; the others stay as the search's start has them."""
+    networks: bool = True
+    """Whether their networks are learned, or only how strong the start's closed forms are over training: 3 numbers a
+    map and knots of time instead of 85 in all."""
+
+    @property
+    def learned(self) -> list[str]:
+        """The names of the maps that are learned."""
+        return self.maps.split(",")
 
     def __post_init__(self):
+        for name in self.learned:
+            if name not in MAPS:
+                raise unknown_name("map in 'search.maps'", name, MAPS)
+        if len(set(self.learned)) < len(self.learned):
+            raise ValueError(f"search: maps {shortened(self.maps)!r} names one of them twice")
         for name in ("generations", "datasets", "bank_pairs", "episodes", "horizon"):
             if getattr(self, name) < 1:
                 raise ValueError(f"search: {name} must be at least 1, not {getattr(self, name)}")
             check_most(f"search: {name}", getattr(self, name), LARGEST[name])
-        if self.bank_refresh < 0:
-            raise ValueError(f"search: bank_refresh must be at least 0, not {self.bank_refresh}")
+        for name in ("bank_refresh", "members_at_once"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"search: {name} must be at least 0, not {getattr(self, name)}")

@@ -7,7 +7,24 @@ import typer
 from typer.core import TyperGroup
 
 from adapters.signals import leave_in_peace
-from cli import agents, benchmark, data, export, listing, meta_train, profile, report, train, tune
+from cli import (
+    agents,
+    align,
+    benchmark,
+    data,
+    discover,
+    distill,
+    export,
+    listing,
+    meta_train,
+    profile,
+    render,
+    report,
+    show,
+    train,
+    transfer,
+    tune,
+)
 from cli.door import quiet_exit, refuse
 
 _UsageError: Any = typer.BadParameter.__base__  # click's, which typer ships under a private name
@@ -50,9 +67,15 @@ app.command("train")(train.train)
 app.command("report")(report.report)
 app.command("tune")(tune.tune)
 app.command("benchmark")(benchmark.benchmark)
+app.command("transfer")(transfer.transfer)
+app.command("discover")(discover.discover)
+app.command("distill")(distill.distill)
 app.command("export")(export.export)
+app.command("render")(render.render)
+app.command("show")(show.show)
 app.command("profile")(profile.profile)
 app.add_typer(agents.app, name="agents")
+app.add_typer(align.app, name="align")
 app.add_typer(data.app, name="data")
 app.add_typer(listing.app, name="list")
 

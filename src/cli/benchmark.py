@@ -1,7 +1,6 @@
 """`mpo benchmark`: objectives tuned alike and ranked on kinds of data."""
 
 import contextlib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,15 +14,16 @@ CELLS_SHOWN = 4
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from adapters.benchmark_cell import BenchmarkSettings, Cell, CellKey
-    from adapters.benchmark_folder import BenchmarkFolder
+    from adapters.benchmark.cell import BenchmarkSettings, Cell, CellKey
+    from adapters.benchmark.folder import BenchmarkFolder
 
 
 def benchmark(
     task: Annotated[list[str], typer.Option(help="Tasks; repeat, or join by commas.")],
     data: Annotated[list[str] | None, typer.Option(help="Kinds of data; likewise. Default: mixed:0.75.")] = None,
     objectives: Annotated[
-        str | None, typer.Option(help="Ids, comma-separated; default: the paper's ten baselines and tempo.")
+        str | None,
+        typer.Option(help="Ids and objective files, comma-separated; default: the paper's ten baselines and tempo."),
     ] = None,
     budget: Annotated[
         int,
@@ -36,6 +36,9 @@ def benchmark(
     preset: Annotated[str, typer.Option(help="Rows, length and inner loop as in this preset.")] = "quick",
     seed: Annotated[int, typer.Option(min=0, help="Seed of both streams of units.")] = 0,
     bin_width: Annotated[list[float] | None, typer.Option(help="Token widths in action units; repeat. [0.1]")] = None,
+    tuned_from: Annotated[
+        Path | None, typer.Option(help="A finished benchmark's folder: its objectives keep the settings found there.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of cells, tables and figures; continued if it is there.")] = Path(
         "benchmark"
     ),
@@ -46,12 +49,12 @@ def benchmark(
 ) -> None:
     """Tune objectives under one budget and rank them on fresh units; continues where it was left."""
     with at_the_door():
-        settings, keys = _plan(task, data, objectives, budget, tuning_units, units, preset, seed, bin_width)
+        settings, keys = _plan(task, data, objectives, budget, tuning_units, units, preset, seed, bin_width, tuned_from)
         check_folder("--out", out)
     if dry_run:
         _say_cost(keys, settings)
         return
-    from adapters.benchmark_folder import BenchmarkFolder
+    from adapters.benchmark.folder import BenchmarkFolder
 
     folder = BenchmarkFolder(out)
     with contextlib.ExitStack() as held:
@@ -66,13 +69,13 @@ def benchmark(
 def _run(
     folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings", there: "list[Cell] | None"
 ) -> None:
-    from adapters.benchmark_run import run_benchmark
+    from adapters.benchmark.run import run_benchmark
     from cli.display import Display, console
 
     screen, again = console(), f"Run the same command again: finished cells in {folder.path} are kept."
     with interruptible(again), Display(screen) as display:
         cells = run_benchmark(keys, settings, folder, display) if there is None else there
-    from adapters.benchmark_report import write_benchmark
+    from adapters.benchmark.report import write_benchmark
 
     with interruptible(again):
         paths = write_benchmark(folder.path, keys, cells, settings)
@@ -80,7 +83,7 @@ def _run(
 
 
 def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings") -> None:
-    from adapters.benchmark_cost import describe_cost
+    from adapters.benchmark.cost import describe_cost
 
     typer.echo("Measuring rates (compiles each task's programs)...", err=True)
     with interruptible("Nothing was written."):
@@ -89,14 +92,15 @@ def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings") -> None:
 
 
 def _show(screen: "Console", cells: "list[Cell]", paths: list[Path]) -> None:
-    from adapters.benchmark_summary import standings
-    from adapters.benchmark_tables import overall_table, short_table
+    from adapters.benchmark.summary import standings
+    from adapters.benchmark.tables import differences_table, overall_table, short_table
     from cli.display import rich_table
 
     tables = [overall_table(cells)] if len(cells) > 1 else []
     if len(cells) <= CELLS_SHOWN:
-        tables += [short_table(cell, standings([cell])) for cell in cells]
-    for table in tables:
+        for cell in cells:
+            tables += [short_table(cell, standings([cell])), differences_table(cell)]
+    for table in filter(None, tables):
         screen.print(rich_table(table))
         screen.print()
     screen.print(f"One cell again: {cells[-1].command}", soft_wrap=True, markup=False)
@@ -106,16 +110,32 @@ def _show(screen: "Console", cells: "list[Cell]", paths: list[Path]) -> None:
 
 def _plan(
     tasks: list[str], data: list[str] | None, objectives: str | None, budget: int, tuning_units: int, units: int,
-    preset: str, seed: int, bin_widths: list[float] | None,
+    preset: str, seed: int, bin_widths: list[float] | None, tuned_from: Path | None,
 ) -> "tuple[BenchmarkSettings, list[CellKey]]":  # fmt: skip
-    from adapters.agents import load_agents
-    from adapters.benchmark_cell import DEFAULT_IDS, DEFAULT_WIDTH, BenchmarkSettings, CellKey
-    from mpo_core.data_spec import parse_data_spec
+    from adapters.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
 
     ids = DEFAULT_IDS if objectives is None else check_objectives(objectives)
-    settings = BenchmarkSettings(ids, budget, tuning_units, units, preset, seed)
+    source = None if tuned_from is None else str(tuned_from)
+    settings = BenchmarkSettings(ids, budget, tuning_units, units, preset, seed, source)
+    return settings, plan_cells(tasks, data, bin_widths, settings)
+
+
+def plan_cells(
+    tasks: list[str], data: list[str] | None, bin_widths: list[float] | None, settings: "BenchmarkSettings"
+) -> "list[CellKey]":
+    """The cells that are asked for, each checked; tasks and kinds of data may be joined by commas.
+
+    Raises:
+        ValueError: one sentence: what, where, what is allowed.
+    """
+    from adapters.agents import load_agents
+    from adapters.benchmark.cell import DEFAULT_WIDTH, CellKey
+    from adapters.benchmark.folder import BenchmarkFolder
+    from adapters.config import split_data
+    from mpo_core.data_spec import parse_data_spec
+
     names = [name for text in tasks for name in text.split(",")]
-    kinds = [str(parse_data_spec(part)) for text in data or ["mixed:0.75"] for part in _kinds(text)]
+    kinds = [str(parse_data_spec(part)) for text in data or ["mixed:0.75"] for part in split_data(text)]
     widths = [float(f"{width:g}") for width in bin_widths or [DEFAULT_WIDTH]]  # as in the names of cells
     for width in widths:
         if not 1e-6 <= width <= 1:
@@ -124,9 +144,6 @@ def _plan(
     for key in keys:
         settings.config(key)
         load_agents(key.task)
-    return settings, keys
-
-
-def _kinds(text: str) -> list[str]:
-    """Specifications joined by commas; the commas inside `pairs:` join shares."""
-    return re.split(r",(?=\s*[a-z]+\s*(?::|\+|,|$))", text)
+        if settings.tuned_from is not None:
+            BenchmarkFolder(Path(settings.tuned_from)).borrowed(key, settings)
+    return keys

@@ -10,8 +10,8 @@ from cli.door import at_the_door, check_folder, interruptible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from adapters.dataset_build import Built
-    from adapters.dataset_files import DatasetCard, DatasetRecipe, PreferenceDataset
+    from adapters.dataset.build import Built
+    from adapters.dataset.files import DatasetCard, DatasetRecipe, PreferenceDataset
     from adapters.watch import Watch
 
 app = typer.Typer(help="Preference data: build, describe, export.", no_args_is_help=True)
@@ -44,7 +44,7 @@ def build(
 ) -> None:
     """Roll out a preference dataset (1280 rows of length 1000), or take it from the cache."""
     with at_the_door():
-        from adapters.dataset_build import copy_dataset, find_copy
+        from adapters.dataset.build import copy_dataset, find_copy
 
         recipe = _recipe(task, data, (rows, length), seed, FULL)
         cache = _cache()
@@ -77,7 +77,7 @@ def describe(
         wanted, cache = _wanted(dataset, task, data, (rows, length), seed, SAMPLE), _cache()
     import json
 
-    from adapters.dataset_files import card_json
+    from adapters.dataset.files import card_json
     from adapters.watch import Silent
     from cli.display import Display, console
 
@@ -108,7 +108,7 @@ def export(
 ) -> None:
     """Write a dataset for other tools: one that is built, or one that is built now (1280 rows of length 1000)."""
     with at_the_door():
-        from adapters.dataset_exports import check_export, minari_root
+        from adapters.dataset.exports import check_export, minari_root
 
         wanted, cache = _wanted(dataset, task, data, (rows, length), seed, FULL), _cache()
         check_export(format, out, _recipe_of(wanted))
@@ -137,7 +137,7 @@ def _recipe(
     task_spec(task)
     count, length = (default if given is None else given for given, default in zip(size, usual, strict=True))
     spec, rows = parse_data_spec(data), RowSettings(count, length)
-    from adapters.dataset_build import dataset_recipe
+    from adapters.dataset.build import dataset_recipe
 
     return dataset_recipe(task, spec, rows, seed or 0)
 
@@ -155,13 +155,13 @@ def _wanted(
         return _recipe(task, data, size, seed, usual)
     if any(given is not None for given in (task, data, *size, seed)):
         raise ValueError("--dataset names a dataset that is built: give no --task, --data, --rows, --length or --seed")
-    from adapters.dataset_files import load_dataset
+    from adapters.dataset.files import load_dataset
 
     return load_dataset(dataset)
 
 
 def _recipe_of(wanted: "DatasetRecipe | PreferenceDataset") -> "DatasetRecipe":
-    from adapters.dataset_files import PreferenceDataset
+    from adapters.dataset.files import PreferenceDataset
 
     return wanted.card if isinstance(wanted, PreferenceDataset) else wanted
 
@@ -175,20 +175,20 @@ def _cache() -> Path:
 
 
 def _build(recipe: "DatasetRecipe", cache: Path, watch: "Watch") -> "Built":
-    from adapters.dataset_build import build_dataset
+    from adapters.dataset.build import build_dataset
 
     return build_dataset(recipe, cache, watch)
 
 
 def _dataset(wanted: "DatasetRecipe | PreferenceDataset", cache: Path, watch: "Watch") -> "PreferenceDataset":
-    from adapters.dataset_files import PreferenceDataset
+    from adapters.dataset.files import PreferenceDataset
 
     return wanted if isinstance(wanted, PreferenceDataset) else _build(wanted, cache, watch).dataset
 
 
 def _export(dataset: "PreferenceDataset", format: str, out: Path | None) -> list[str]:
     """Writes it; what to say about it."""
-    from adapters.dataset_exports import (
+    from adapters.dataset.exports import (
         MINARI_VARIABLE,
         export_minari,
         export_npz,

@@ -1,6 +1,7 @@
 """What a person sees of long work: a bar with an ETA on a terminal, plain lines elsewhere; and the final tables."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console, Group
@@ -9,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from adapters.report import Report
+from adapters.report import Report, RunReport, SeveralReports
 from adapters.text_table import TextTable
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -77,7 +78,9 @@ class Display:
         if self._live:
             self._live.update(self._picture())
         else:
-            self._out.print(f"{_generation_line(record)}  ({record['seconds']:.1f} s, eta {self._eta(1)})")
+            self._out.print(f"{_generation_line(record)}  ({_seconds(record['seconds'])}, eta {self._eta(1)})")
+            if "cells" in record:
+                self._out.print(_cells_line(record["cells"]))
 
     def note(self, text: str) -> None:
         """A line of its own."""
@@ -105,20 +108,59 @@ class Display:
     def _picture(self) -> Group:
         if self._last is None or self._stage[2] != "generation":
             return Group(self._progress)
-        lines = [Text(_generation_line(self._last), no_wrap=True), Text(f"search mean  {_sparkline(self._means)}")]
+        lines = [Text(_generation_line(self._last), no_wrap=True)]
+        lines += [Text(line, no_wrap=True) for line in _cell_lines(self._last.get("cells", {}))]
+        lines.append(Text(f"search mean  {_sparkline(self._means)}"))
         if self._marks:
             marks = "  ".join(f"{name} {score:.2f}" for name, score in self._marks.items())
             lines.append(Text(f"tuned marks  {marks}", style="dim"))
         return Group(self._progress, *lines)
 
 
-def report_table(report: Report) -> Table:
-    """The final table: normalised score with 95 % interval, sampled and mode actions, fits 80 columns."""
-    table = Table(
-        title=f"{report.task}, {report.data}: normalised score on {report.units} fresh units",
-        caption="original 0, target 1; mean over units with 95 % t interval",
+def report_lines(report: RunReport) -> Iterator[Table | str]:
+    """All that a run's report says: a table and paired differences, for each combination of task and data and over all
+    of them."""
+    for cell in report.cells:
+        yield report_table(cell)
+        yield ""
+        yield from difference_lines(cell)
+        if isinstance(report, SeveralReports):
+            yield ""
+    if isinstance(report, SeveralReports):
+        over = report.overall()
+        yield _overall_table(over, len(report.cells))
+        yield ""
+        yield from difference_lines(over)
+
+
+def _overall_table(report: Report, combinations: int) -> Table:
+    """The mean over combinations of task and data."""
+    table = _empty_table(
+        f"Mean of the {combinations} combinations: normalised score on {report.units} fresh units each"
+    )
+    for column in ("objective", "sampled actions", "mode"):
+        table.add_column(column, justify="left" if column == "objective" else "right")
+    best = report.best_hand_written().name
+    for row in report.rows:
+        style = "bold" if row.name in ("discovered", best) else ""
+        mode = row.interval(mode=True)
+        table.add_row(
+            Text(row.name), Text(str(row.interval())), f"{mode.estimate:.3f}",
+            style=style, end_section=row is report.rows[-3],
+        )  # fmt: skip
+    return table
+
+
+def _empty_table(title: str) -> Table:
+    return Table(
+        title=title, caption="original 0, target 1; mean over units with 95 % t interval",
         title_justify="left", caption_justify="left", show_edge=False, pad_edge=False,
     )  # fmt: skip
+
+
+def report_table(report: Report) -> Table:
+    """The final table: normalised score with 95 % interval, sampled and mode actions, fits 80 columns."""
+    table = _empty_table(f"{report.title}: normalised score on {report.units} fresh units")
     table.add_column("objective")
     table.add_column("sampled actions", justify="right")
     table.add_column("mode", justify="right")
@@ -143,7 +185,8 @@ def rich_table(found: TextTable) -> Table:
         pad_edge=False,
     )  # fmt: skip
     for place, column in enumerate(found.columns):
-        table.add_column(column, justify="right" if place else "left", no_wrap=True)
+        # a long name folds, numbers stay whole
+        table.add_column(column, justify="right" if place else "left", no_wrap=bool(place), overflow="fold")
     for row in found.rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
@@ -167,6 +210,21 @@ def _generation_line(record: dict[str, Any]) -> str:
     )
 
 
+def _cells_line(cells: dict[str, dict[str, float | None]]) -> str:
+    """Search mean less start, on the same units, of every combination of task and data in their order."""
+    pairs = ((one["mean"], one["start"]) for one in cells.values())
+    gains = ["failed" if mean is None or start is None else f"{mean - start:+.3f}" for mean, start in pairs]
+    return f"  mean - start of each  {'  '.join(gains)}"
+
+
+def _cell_lines(cells: dict[str, dict[str, float | None]]) -> list[str]:
+    """What every combination of task and data scored, a line each."""
+    width = max(map(len, cells), default=0)
+    return [
+        f"  {name:<{width}}  mean {_score(one['mean'])}  start {_score(one['start'])}" for name, one in cells.items()
+    ]
+
+
 def _score(value: float | None) -> str:
     return "failed" if value is None else f"{value:.3f}"
 
@@ -185,6 +243,10 @@ def _plural(unit: str) -> str:
 
 def _count(amount: int) -> str:
     return f"{amount / 1e6:.1f}M" if amount >= 1e6 else f"{amount / 1e3:.0f}k" if amount >= 1e4 else f"{amount:.0f}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else _duration(seconds)
 
 
 def _duration(seconds: float) -> str:

@@ -93,17 +93,25 @@ def check_file(option: str, path: Path) -> None:
 
 
 def check_objectives(text: str) -> tuple[str, ...]:
-    """Ids joined by commas.
+    """Ids, objective files and run folders, joined by commas.
 
     Raises:
         ValueError: there is no such objective, or one is named twice.
     """
+    from adapters.objective_files import is_path
     from mpo_core.catalogue import catalogue_entry
 
-    ids = tuple(catalogue_entry(id.strip()).id for id in text.split(","))
+    ids: list[str] = []
+    for part in map(str.strip, text.split(",")):
+        if is_path(part):
+            from adapters.discovery.saved import register_file
+
+            ids.append(register_file(part))
+        else:
+            ids.append(catalogue_entry(part).id)
     if len(set(ids)) < len(ids):
         raise ValueError(f"--objectives {text}: names one of them twice")
-    return ids
+    return tuple(ids)
 
 
 def quiet_exit() -> None:

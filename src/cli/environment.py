@@ -8,13 +8,23 @@ from pathlib import Path
 
 MAX_CPU_DEVICES = 32
 _COUNT_FLAG = "--xla_force_host_platform_device_count"
+_PATIENT = 7 * 24 * 3600
+_PATIENCE = (
+    "--xla_cpu_collective_call_warn_stuck_timeout_seconds",
+    "--xla_cpu_collective_call_terminate_timeout_seconds",
+    "--xla_cpu_collective_timeout_seconds",
+)
+"""XLA ends the process where one CPU device waits more than 40 s for another at the end of a generation, and gives a
+process up after 30 s: generations take minutes, and devices are not equally fast."""
 
 
 def prepare() -> None:
     """Sets XLA_FLAGS and the compilation cache; whatever the user has set stays."""
     flags = os.environ.get("XLA_FLAGS", "")
     if _COUNT_FLAG not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_COUNT_FLAG}={min(usable_cores(), MAX_CPU_DEVICES)}".strip()
+        flags = f"{flags} {_COUNT_FLAG}={min(usable_cores(), MAX_CPU_DEVICES)}"
+    flags += "".join(f" {name}={_PATIENT}" for name in _PATIENCE if name not in flags)
+    os.environ["XLA_FLAGS"] = flags.strip()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax" / _machine()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -126,6 +126,27 @@ def _by_member(member: str, codes: Iterable[str]) -> Callable[[Row], bool]:
 
 
 @app.command()
+def discovered(as_json: AsJson = False) -> None:
+    """Objectives that searches found and that come with mpo; usable wherever an id is."""
+    from adapters.discovery.saved import bundled_cards
+
+    found = []
+    for id, card in bundled_cards().items():
+        where = card["provenance"]
+        found.append(
+            {
+                "name": id, "searched_on": f"{where.get('task')}, {where.get('data')}", "form": _form(card),
+                "started_from": card.get("init"), "provenance": where,
+            }
+        )  # fmt: skip
+    _show(found, as_json, ("name", "searched_on", "form", "started_from"))
+
+
+def _form(card: dict[str, Any]) -> str:
+    return "temporal" if card["temporal"] else "static"
+
+
+@app.command()
 def strategies(as_json: AsJson = False) -> None:
     """Evolution strategies that `--strategy` takes."""
     from adapters.strategy_names import strategy_description, strategy_names

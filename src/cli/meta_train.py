@@ -7,13 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from cli.door import REFUSED, at_the_door, check_folder, interruptible
+from cli.team import follow, follows, tell_followers, together
 
 _PROCESS_START = time.monotonic()
 
 
 def meta_train(
-    task: Annotated[str | None, typer.Option(help="Task to discover an objective on (mpo list tasks).")] = None,
-    data: Annotated[str | None, typer.Option(help="Preference data, such as mixed:0.75+noisy:0.1.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Task to discover an objective on (mpo list tasks), or several: hopper,ant.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Preference data, such as mixed:0.75+noisy:0.1, or several: base,mixed:0.75.")
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Size of everything: smoke, quick or paper.")] = None,
     init: Annotated[str | None, typer.Option(help="Where the search starts: id, id:name=value, or a file.")] = None,
     strategy: Annotated[str | None, typer.Option(help="Evolution strategy (mpo list strategies).")] = None,
@@ -21,6 +26,13 @@ def meta_train(
     generations: Annotated[int | None, typer.Option(help="Generations of the search.")] = None,
     temporal: Annotated[
         bool | None, typer.Option("--temporal/--no-temporal", help="Whether the objective sees training progress.")
+    ] = None,
+    reference: Annotated[
+        bool | None,
+        typer.Option("--reference/--no-reference", help="Whether it has a reference policy; else as --init has it."),
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Which maps are learned, of phi,psi,g; the others stay as --init has them.")
     ] = None,
     report_units: Annotated[int | None, typer.Option(help="Replication units of the final table.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of search and report.")] = None,
@@ -30,28 +42,45 @@ def meta_train(
         list[str] | None, typer.Option("--set", help="Any other setting: --set search.datasets=2. Repeatable.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue an interrupted run folder.")] = None,
+    distributed: Annotated[
+        bool, typer.Option("--distributed", help="Share the run with other processes, started with the same options.")
+    ] = False,
+    coordinator: Annotated[
+        str | None, typer.Option(help="HOST:PORT of process 0, where no scheduler such as SLURM knows it.")
+    ] = None,
+    processes: Annotated[int | None, typer.Option(help="How many processes share the run.")] = None,
+    process: Annotated[int | None, typer.Option(help="Which of them this one is, from 0.")] = None,
 ) -> None:
     """Discover an objective by evolution strategies and rank it beside the hand-written ones."""
     given: dict[str, Any] = {
-        "task": task, "data": data, "preset": preset, "init": init, "temporal": temporal, "seed": seed,
+        "task": task, "data": data, "preset": preset, "init": init, "temporal": temporal,
+        "reference": reference, "seed": seed,
         "strategy": {"name": strategy, "population": population},
-        "search": {"generations": generations}, "report": {"units": report_units},
+        "search": {"generations": generations, "maps": search}, "report": {"units": report_units},
     }  # fmt: skip
     settings = None
     with at_the_door():
         from adapters.config import build_config, parse_override, read_config_file
+        from adapters.team import team_of
 
+        team = team_of(distributed, coordinator, processes, process)
         if resume is not None:
             if _present(given) or config is not None or set_:
                 raise ValueError("--resume continues a run with its own settings: give no others beside it")
         else:
             file_layer = read_config_file(config) if config is not None else {}
             overrides = [parse_override(text) for text in set_ or []]
-            settings = build_config(file_layer, _present(given), *overrides)
-            _check_parts(settings)
-            check_folder("--out", out)
-            settings = _resolved(settings)
-    _run(settings, out, resume)
+            settings = build_config(file_layer, _present(given), *overrides, several=True)
+    with together(team):
+        if settings is not None:
+            with at_the_door():
+                _check_parts(settings)
+                check_folder("--out", out)
+                settings = _resolved(settings)
+        if follows(team):
+            follow(settings)
+        else:
+            _run(settings, out, resume, team)
 
 
 def _present(values: dict[str, Any]) -> dict[str, Any]:
@@ -62,11 +91,11 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
 
 def _resolved(settings: Any) -> Any:
     """An objective file by its full path, so that the run can be resumed from anywhere."""
-    from adapters.objective_files import is_path
+    from adapters.objective_files import PREFIX, is_path
 
-    return (
-        settings.model_copy(update={"init": str(Path(settings.init).resolve())}) if is_path(settings.init) else settings
-    )
+    if not is_path(settings.init) or settings.init.startswith(PREFIX):
+        return settings
+    return settings.model_copy(update={"init": str(Path(settings.init).resolve())})
 
 
 def _check_parts(settings: Any) -> None:
@@ -75,26 +104,29 @@ def _check_parts(settings: Any) -> None:
     from adapters.objective_files import learned_start
     from adapters.tuned import load_tuned
 
-    load_agents(settings.task)
-    load_tuned(settings.task, settings.data)
-    learned_start(settings.init, settings.temporal)
+    for task in settings.tasks:
+        load_agents(task)
+        for data in settings.kinds:
+            load_tuned(task, data)
+    learned_start(settings.init, settings.temporal, settings.reference)
 
 
-def _run(settings: Any, out: Path, resume: Path | None) -> None:
+def _run(settings: Any, out: Path, resume: Path | None, team: Any) -> None:
     with at_the_door():
-        from adapters.report import Report
+        from adapters.report import load_report
         from adapters.run_folder import RunFolder
 
         if resume is None:
             folder, finished = RunFolder.create(out, settings), None
         else:
             folder, settings = RunFolder.open(resume)
-            finished = Report.load(folder.path)
+            finished = load_report(folder.path)
             if finished is None:
                 _check_parts(settings)
         if finished is None:
             folder.lock()
     if finished is not None:
+        tell_followers(team, settings, finished=True)
         _announce("Finished run", folder, settings)
         _show(finished, folder, settings)
         return
@@ -102,7 +134,7 @@ def _run(settings: Any, out: Path, resume: Path | None) -> None:
         if resume is None:
             with interruptible("The run has not begun."):
                 folder.write_config(settings)  # from here on it can be resumed
-        report = _searched(folder, settings)
+        report = _searched(folder, settings, team)
     except typer.Exit as left:
         if resume is None and left.exit_code == REFUSED:
             folder.remove_unused()
@@ -112,9 +144,10 @@ def _run(settings: Any, out: Path, resume: Path | None) -> None:
     _show(report, folder, settings)
 
 
-def _searched(folder: Any, settings: Any) -> Any:
+def _searched(folder: Any, settings: Any, team: Any) -> Any:
     with interruptible(f"Continue with: mpo meta-train --resume {folder}"):
         _announce("Searching", folder, settings)
+        tell_followers(team, settings, finished=False)
         from adapters.meta_train import MetaTraining
         from adapters.watch import Silent
         from cli.display import Display, console
@@ -131,24 +164,22 @@ def _announce(doing: str, folder: Any, settings: Any) -> None:
     from cli.display import console
 
     screen = console()
-    screen.print(
-        f"{doing} on {settings.task}, {settings.data}, preset {settings.preset}, seed {settings.seed}", markup=False
-    )
+    screen.print(f"{doing} on {settings.title}, preset {settings.preset}, seed {settings.seed}", markup=False)
     screen.print(f"Run folder: {folder}", soft_wrap=True, markup=False)
 
 
 def _show(report: Any, folder: Any, settings: Any) -> None:
-    from cli.display import console, difference_lines, report_table
+    from cli.display import console, report_lines
 
     screen = console()
     screen.print()
-    screen.print(report_table(report))
-    screen.print()
-    for line in difference_lines(report):
+    for line in report_lines(report):
         screen.print(line)
     screen.print()
     screen.print(f"Run folder   {folder}", soft_wrap=True, markup=False)
     screen.print(f"Figures      {folder}/figures/fitness.png, {folder}/figures/maps.png", soft_wrap=True, markup=False)
+    screen.print(f"Report       {folder}/report.html", soft_wrap=True, markup=False)
     screen.print(f"Took         {(time.monotonic() - _PROCESS_START) / 60:.1f} minutes")
-    again = f"mpo train --task {settings.task} --data {settings.data} --preset {settings.preset} --objective {folder}"
+    first = report.cells[0]
+    again = f"mpo train --task {first.task} --data {first.data} --preset {settings.preset} --objective {folder}"
     screen.print(f"Next         {again}", soft_wrap=True, markup=False)

@@ -1,11 +1,14 @@
 """`mpo report`: the table of a finished run again, and several runs pooled."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.door import at_the_door, check_file
+
+if TYPE_CHECKING:
+    from adapters.report import RunReport
 
 
 def report(
@@ -21,18 +24,18 @@ def report(
             check_file("--out", out)
     from rich.text import Text
 
-    from cli.display import console, difference_lines, report_table
+    from cli.display import console, report_lines
 
     screen = console()
     for path, found in zip(runs, reports, strict=True):
         screen.print(Text.assemble((path.name, "bold"), f", seed {found.seed}"), soft_wrap=True)
-        screen.print(report_table(found))
-        for line in difference_lines(found):
+        for line in report_lines(found):
             screen.print(line)
         screen.print()
-    pooled = pooled_differences(reports)
+    pooled = pooled_differences([found.overall() for found in reports])
     if len(reports) > 1:
-        screen.print(f"[bold]{len(reports)} runs pooled[/]: discovered minus each row, paired by unit")
+        over = ", mean of the combinations" if len(reports[0].cells) > 1 else ""
+        screen.print(f"[bold]{len(reports)} runs pooled[/]: discovered minus each row, paired by unit{over}")
         for name, interval in pooled.items():
             screen.print(f"  {name:<12} {interval}   n = {interval.units}")
     if out is not None:
@@ -41,4 +44,19 @@ def report(
         from adapters.files import write_json
 
         with at_the_door():
-            write_json(out, {name: dataclasses.asdict(interval) for name, interval in pooled.items()})
+            numbers = {name: dataclasses.asdict(interval) for name, interval in pooled.items()}
+            write_json(out, numbers | _by_cell(reports))
+
+
+def _by_cell(reports: "list[RunReport]") -> dict[str, Any]:
+    """The same differences in each combination of task and data, where there are several."""
+    import dataclasses
+
+    from adapters.report import pooled_differences
+
+    found: dict[str, Any] = {}
+    if len(reports[0].cells) > 1:
+        for cells in zip(*(report.cells for report in reports), strict=True):
+            pooled = pooled_differences(cells)
+            found[cells[0].title] = {name: dataclasses.asdict(interval) for name, interval in pooled.items()}
+    return {"cells": found} if found else {}

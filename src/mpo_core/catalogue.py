@@ -1,10 +1,16 @@
-"""Every hand-written objective by its id: ours, and those that others register."""
+"""Every objective by its id: the hand-written ones, ours and those that others register, and saved ones.
+
+Saved objectives, such as `discovered/halfcheetah-mixed75-temporal`, were learned and are kept in files. The core reads
+no files: packages bring them by entry points of the group `mpo.saved_objectives` (this one does), read on first use.
+"""
 
 import dataclasses
 import functools
+import importlib.metadata
 import inspect
 import math
 import typing
+from collections.abc import Callable
 from numbers import Real
 
 import equinox as eqx
@@ -39,6 +45,8 @@ __all__ = [
     "objective_ids",
     "parse_objective_text",
     "register_objective",
+    "register_saved",
+    "saved_ids",
 ]
 
 _FAMILIES = (
@@ -54,6 +62,9 @@ _FAMILIES = (
     batch,
 )
 _BY_ID = {entry.id: entry for family in _FAMILIES for entry in family.ENTRIES}
+_SAVED: dict[str, CatalogueEntry] = {}
+SAVED_GROUP = "mpo.saved_objectives"
+"""Entry points: each a function without arguments that returns catalogue entries whose factory reads a file."""
 
 
 def catalogue() -> tuple[CatalogueEntry, ...]:
@@ -97,8 +108,32 @@ def _fault(entry: CatalogueEntry) -> str | None:
 
 
 def objective_ids() -> tuple[str, ...]:
-    """The ids that `make_objective` knows."""
+    """The ids of hand-written objectives, ours and registered ones."""
     return tuple(_BY_ID)
+
+
+def saved_ids() -> tuple[str, ...]:
+    """The ids of objectives that were learned and saved, such as `discovered/halfcheetah-mixed75-temporal`."""
+    _read_entry_points()
+    return tuple(_SAVED)
+
+
+def register_saved(entry: CatalogueEntry) -> None:
+    """Makes a saved objective known under an id with a slash in it; a later one of the same id replaces it.
+
+    Raises:
+        ValueError: the id has no slash, so it could be that of a hand-written objective.
+    """
+    if "/" not in entry.id:
+        raise ValueError(f"saved objective {entry.id!r}: its id needs a slash, as in discovered/{entry.id}")
+    _SAVED[entry.id] = entry
+
+
+@functools.cache
+def _read_entry_points() -> None:
+    for point in importlib.metadata.entry_points(group=SAVED_GROUP):
+        for entry in point.load()():
+            register_saved(entry)
 
 
 def catalogue_entry(id: str, /) -> CatalogueEntry:
@@ -107,8 +142,11 @@ def catalogue_entry(id: str, /) -> CatalogueEntry:
     Raises:
         ValueError: no objective has that id; the nearest ids are named, or why it is not built.
     """
+    if "/" in id and id in saved_ids():
+        return _SAVED[id]
     if id not in _BY_ID:
-        error = unknown_name("objective", id, _BY_ID, where="mpo list objectives")
+        where = "mpo list discovered" if "/" in id else "mpo list objectives"
+        error = unknown_name("objective", id, saved_ids() if "/" in id else _BY_ID, where=where)
         if id in NOT_BUILT:
             raise ValueError(f"{error}; the published loss of that name is not built: {NOT_BUILT[id]}")
         raise error
@@ -157,8 +195,10 @@ def _number_or_word(text: str) -> float | str:
 
 
 @functools.cache
-def _choices(factory: type[AbstractObjective]) -> dict[str, tuple[object, ...]]:
+def _choices(factory: Callable[..., AbstractObjective]) -> dict[str, tuple[object, ...]]:
     """Settings of an objective; with the values of those that are structure rather than numbers."""
+    if not isinstance(factory, type):  # a saved one is as it was saved
+        return {}
     hints = typing.get_type_hints(factory)
     return {
         field.name: typing.get_args(hints[field.name]) if field.metadata.get("static") else ()
@@ -166,7 +206,7 @@ def _choices(factory: type[AbstractObjective]) -> dict[str, tuple[object, ...]]:
     }
 
 
-def _check_setting(id: str, factory: type[AbstractObjective], name: str, value: object) -> None:
+def _check_setting(id: str, factory: Callable[..., AbstractObjective], name: str, value: object) -> None:
     choices = _choices(factory)
     if name not in choices:
         if not choices:
@@ -179,8 +219,8 @@ def _check_setting(id: str, factory: type[AbstractObjective], name: str, value: 
         raise ValueError(f"objective {id!r}: {name} is a finite number, not {value!r}")
 
 
-def _may_be_open(factory: type[AbstractObjective], name: str) -> bool:
-    return next(field for field in dataclasses.fields(factory) if field.name == name).default is None
+def _may_be_open(factory: Callable[..., AbstractObjective], name: str) -> bool:
+    return inspect.signature(factory).parameters[name].default is None
 
 
 def _is_number(value: object) -> bool:

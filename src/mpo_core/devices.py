@@ -1,7 +1,9 @@
 """The one sharded axis: members of a population, or lanes of a rollout."""
 
 import jax
-from jax.sharding import AxisType, Mesh
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 
 POPULATION = "population"
 
@@ -12,6 +14,41 @@ def round_up(count: int, mesh: Mesh) -> int:
 
 
 def population_mesh(devices: int | None = None) -> Mesh:
-    """A mesh of all devices, or of the first few, along the population axis."""
-    chosen = jax.devices()[:devices]
-    return jax.make_mesh((len(chosen),), (POPULATION,), axis_types=(AxisType.Auto,), devices=chosen)
+    """A mesh of all devices of this process, or of the first few, along the population axis."""
+    return _mesh(jax.local_devices()[:devices])
+
+
+def world_mesh() -> Mesh:
+    """A mesh of the devices of all processes; `population_mesh()` where there is one process."""
+    return _mesh(jax.devices())
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Whole on every device of a mesh."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Puts arrays whole on every device of a mesh; where processes share it, each must hold the same values."""
+    whole = replicated(mesh)
+    if whole.is_fully_addressable:
+        return jax.device_put(tree, whole)
+
+    def put(leaf) -> jax.Array:
+        held = np.asarray(leaf)
+        return jax.make_array_from_callback(held.shape, whole, lambda index: held[index])
+
+    return jax.tree.map(put, tree)
+
+
+def bring_home(tree: PyTree) -> PyTree:
+    """Replicated arrays as arrays of this process alone; as they are where no other process holds them."""
+
+    def home(leaf: jax.Array) -> jax.Array:
+        return leaf if leaf.is_fully_addressable else leaf.addressable_data(0)
+
+    return jax.tree.map(home, tree)
+
+
+def _mesh(devices: list) -> Mesh:
+    return jax.make_mesh((len(devices),), (POPULATION,), axis_types=(AxisType.Auto,), devices=devices)

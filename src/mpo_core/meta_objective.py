@@ -2,7 +2,7 @@
 
 A *unit* of replication is one dataset with its training and evaluation seeds; a *job* is one objective trained on one
 unit. Jobs are sharded over the devices; each trains by itself (`lax.map`), so results do not depend on how many there
-are.
+are. Where a device is asked to train several at once, as accelerators like it, they are vmapped.
 """
 
 from functools import partial
@@ -20,6 +20,11 @@ from mpo_core.rollout import lane_returns, start_lanes
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings
 from mpo_core.task import Task
 from mpo_core.trajectories import PreferenceRows
+
+MAX_LANE_BYTES = 2**30
+"""Of the episodes that a device evaluates side by side; more jobs than fit are evaluated chunk by chunk."""
+LANE_STATE_BYTES = 2**15
+"""Of the physics of one episode, about; its policy comes on top."""
 
 
 class Units(eqx.Module):
@@ -56,7 +61,13 @@ def with_sft(units: Units, policy: GaussianPolicy, settings: InnerLoopSettings, 
 
 
 def train_jobs(
-    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, settings: InnerLoopSettings, mesh: Mesh
+    jobs: Jobs,
+    common: PyTree,
+    units: Units,
+    policy: GaussianPolicy,
+    settings: InnerLoopSettings,
+    mesh: Mesh,
+    at_once: int = 1,
 ) -> tuple[GaussianPolicy, TrainingTrace]:
     """Trains every job; policies and traces come back with a leading job axis.
 
@@ -64,8 +75,9 @@ def train_jobs(
         jobs: as many as a multiple of the devices in the mesh.
         common: what all objectives share; `eqx.combine(one job's objective, common)` is the objective.
         policy: the original agent.
+        at_once: jobs that a device trains side by side, each with a copy of its unit.
     """
-    return _sharded(partial(_train_shard, settings=settings), mesh)(jobs, common, units, policy)
+    return _sharded(partial(_train_shard, settings=settings, at_once=at_once), mesh)(jobs, common, units, policy)
 
 
 def job_returns(
@@ -77,13 +89,14 @@ def job_returns(
     evaluation_key: tuple[Key[Array, "unit episode"], Key[Array, "unit episode"]],
     settings: tuple[InnerLoopSettings, EvaluationSettings],
     mesh: Mesh,
+    at_once: int = 1,
 ) -> Float[Array, " job"]:
     """Mean return of the policy that each job trains. Arguments as for `train_jobs`, and:
 
     Args:
         evaluation_key: reset and action keys of the episodes of each unit; jobs of a unit share them.
     """
-    body = partial(_return_shard, task, settings=settings)
+    body = partial(_return_shard, task, settings=settings, at_once=at_once)
     return _sharded(body, mesh, extra=1)(jobs, common, units, policy, evaluation_key)
 
 
@@ -96,7 +109,7 @@ def _sharded(body, mesh: Mesh, extra: int = 0):
 
 
 def _train_shard(
-    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, *, settings: InnerLoopSettings
+    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, *, settings: InnerLoopSettings, at_once: int
 ) -> tuple[GaussianPolicy, TrainingTrace]:
     def one(job: Jobs) -> tuple[GaussianPolicy, TrainingTrace]:
         unit = jax.tree.map(lambda leaf: leaf[job.unit], units)
@@ -106,7 +119,7 @@ def _train_shard(
             after_sft=unit.after_sft,
         )  # fmt: skip
 
-    return jax.lax.map(one, jobs)
+    return jax.lax.map(one, jobs, batch_size=None if at_once == 1 else at_once)
 
 
 def _sft_shard(
@@ -128,12 +141,35 @@ def _return_shard(
     evaluation_key: tuple[Key[Array, "unit episode"], Key[Array, "unit episode"]],
     *,
     settings: tuple[InnerLoopSettings, EvaluationSettings],
+    at_once: int,
 ) -> Float[Array, " job"]:
     inner, evaluation = settings
-    trained, _ = _train_shard(jobs, common, units, policy, settings=inner)
-    lane_policy = jax.tree.map(lambda leaf: jnp.repeat(leaf, evaluation.episodes, axis=0), trained)
-    reset_key, action_key = (key[jobs.unit].reshape(-1) for key in evaluation_key)
-    lanes = start_lanes(task, reset_key, action_key)
+    trained, _ = _train_shard(jobs, common, units, policy, settings=inner, at_once=at_once)
+    reset_key, action_key = (key[jobs.unit] for key in evaluation_key)
+    most = max(1, MAX_LANE_BYTES // (evaluation.episodes * _lane_bytes(policy)))
+    if len(jobs.unit) <= most:
+        return _mean_returns(task, trained, reset_key, action_key, evaluation)
+
+    def one(job: tuple[GaussianPolicy, Array, Array]) -> Array:
+        policies, reset_key, action_key = jax.tree.map(lambda leaf: leaf[None], job)
+        return _mean_returns(task, policies, reset_key, action_key, evaluation)[0]
+
+    return jax.lax.map(one, (trained, reset_key, action_key), batch_size=most)
+
+
+def _mean_returns(
+    task: Task,
+    policies: GaussianPolicy,
+    reset_key: Key[Array, "job episode"],
+    action_key: Key[Array, "job episode"],
+    evaluation: EvaluationSettings,
+) -> Float[Array, " job"]:
+    lane_policy = jax.tree.map(lambda leaf: jnp.repeat(leaf, evaluation.episodes, axis=0), policies)
+    lanes = start_lanes(task, reset_key.reshape(-1), action_key.reshape(-1))
     noise = jnp.ones(())
     total = lane_returns(task, lane_policy, lanes, noise, evaluation.horizon)
     return total.reshape(-1, evaluation.episodes).mean(1)
+
+
+def _lane_bytes(policy: GaussianPolicy) -> int:
+    return LANE_STATE_BYTES + sum(leaf.nbytes for leaf in jax.tree.leaves(policy))

@@ -168,10 +168,12 @@ class Race:
         if sft_epochs not in self._train:
             inner = dataclasses.replace(self._settings.inner, sft_epochs=sft_epochs)
             original, mesh = self._original, self._program.mesh
+            # one after another on CPUs, where it costs the same; see `mpo_core.meta_objective`
+            at_once = 1 if jax.default_backend() == "cpu" else JOBS_A_CALL
 
             def program(jobs: Jobs, units: Units) -> tuple[GaussianPolicy, Array]:
                 nothing = jax.tree.map(lambda _: None, jobs.objective)
-                policies, trace = train_jobs(jobs, nothing, units, original, inner, mesh)
+                policies, trace = train_jobs(jobs, nothing, units, original, inner, mesh, at_once)
                 return policies, trace.clamped.mean(1)
 
             self._train[sft_epochs] = jax.jit(program)

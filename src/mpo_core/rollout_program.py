@@ -1,6 +1,6 @@
 """One compiled rollout for every purpose: datasets, baselines and final tests share it, whatever their horizon."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -73,12 +73,20 @@ class RolloutProgram:
         policies = jax.tree.map(np.asarray, policies)
         key_data = [np.asarray(jax.random.key_data(key)) for key in keys]
         count = len(policy_index)
-        for first in range(0, count, self.lanes):
+        starts = range(0, count, self.lanes)
+
+        def block_at(first: int) -> Trajectory:
             chosen = np.minimum(np.arange(first, first + self.lanes), count - 1)
-            block_policies = jax.tree.map(lambda leaf, at=policy_index[chosen]: leaf[at], policies)
-            block = self._block(block_policies, [data[chosen] for data in key_data], horizon, noise)
+            block_policies = jax.tree.map(lambda leaf: leaf[policy_index[chosen]], policies)
+            return self._block(block_policies, [data[chosen] for data in key_data], horizon, noise)
+
+        for first, block in zip(starts, self._rolled_out(starts, block_at), strict=True):
             kept = min(self.lanes, count - first)
             yield jax.tree.map(lambda leaf, kept=kept: leaf[:kept], block)
+
+    def _rolled_out(self, starts: range, block_at: Callable[[int], Trajectory]) -> Iterator[Trajectory]:
+        """The blocks that start at these episodes, in order."""
+        return map(block_at, starts)
 
     def returns(
         self,

@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 
 class Stream(enum.IntEnum):
-    """The four streams of the protocol (design section 2) and the ones behind agents and strategies."""
+    """The four streams of the protocol (design section 2) and the ones behind agents, strategies and datasets."""
 
     SEARCH = 1
     TUNING = 2
@@ -19,6 +19,7 @@ class Stream(enum.IntEnum):
     REPORTING = 4
     STRATEGY = 5
     AGENT_CARD = 6
+    DATASET = 7
 
 
 class Purpose(enum.IntEnum):

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+MAPS = {"phi": "phi_inv", "psi": "psi", "g": "g"}
+"""Short names of the three maps of the mirror family, and what a `MirrorObjective` calls them."""
 FAILED_SCORE = -1.0
 """What a policy scores whose return is not a number: as far under the original as the target is above it (ours)."""
 

@@ -1,5 +1,8 @@
 """Learned members of the Mirror Preference Optimization class, and what a search varies of them."""
 
+import dataclasses
+from collections.abc import Collection
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +12,7 @@ from mpo_core.mirror.maps import AbstractMap
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.mirror.monotone_network import Domain, MonotoneNetwork, hats, monotone_network
 from mpo_core.objective import Scalar
+from mpo_core.settings import MAPS
 
 TEMPORAL_KNOTS = 3
 
@@ -61,14 +65,56 @@ def learned_mirror(start: MirrorObjective, *, temporal: bool) -> MirrorObjective
     )
 
 
-def split_learned(objective: MirrorObjective) -> tuple[PyTree, PyTree]:
-    """Separates what a search varies (amplitudes and networks) from what stays; `eqx.combine` puts them together."""
+def split_learned(
+    objective: MirrorObjective, maps: Collection[str] = tuple(MAPS), *, networks: bool = True
+) -> tuple[PyTree, PyTree]:
+    """Separates what a search varies (amplitudes and networks) from what stays; `eqx.combine` puts them together.
+
+    Args:
+        maps: short names (`settings.MAPS`) of the maps that are varied; the others stay as they are.
+        networks: whether networks are varied as well as amplitudes. Without them a search has few dimensions: how
+            strong the closed forms of its start are over training.
+    """
 
     def is_learned(node: PyTree) -> PyTree:
         if isinstance(node, LearnedMap):
             everything = jax.tree.map(lambda _: True, node)
-            return eqx.tree_at(lambda m: m.start, everything, jax.tree.map(lambda _: False, node.start))
+            spec = eqx.tree_at(lambda m: m.start, everything, jax.tree.map(lambda _: False, node.start))
+            still = jax.tree.map(lambda _: networks, node.network)
+            return eqx.tree_at(lambda m: m.network, spec, still)
         return jax.tree.map(lambda _: False, node)
 
     spec = jax.tree.map(is_learned, objective, is_leaf=lambda node: isinstance(node, LearnedMap))
+    for name, field in MAPS.items():
+        if name not in maps:
+            still = jax.tree.map(lambda _: False, getattr(objective, field))
+            spec = eqx.tree_at(lambda m, field=field: getattr(m, field), spec, still)
     return eqx.partition(objective, spec)
+
+
+def with_reference(objective: MirrorObjective, reference: bool | None) -> MirrorObjective:
+    """The same maps with a reference policy in the bracket, or without; None leaves it as it is."""
+    return objective if reference is None else dataclasses.replace(objective, reference=reference)
+
+
+def with_time(objective: MirrorObjective) -> MirrorObjective:
+    """A static learned member as a temporal one that is the same at every t: its knots, repeated.
+
+    Raises:
+        ValueError: it is temporal already.
+    """
+
+    def widened(learned: LearnedMap) -> LearnedMap:
+        if learned.log_amplitude.shape != (1,):
+            raise ValueError("the objective sees training progress already")
+        return eqx.tree_at(
+            lambda m: (m.log_amplitude, m.network.weight),
+            learned,
+            (jnp.repeat(learned.log_amplitude, TEMPORAL_KNOTS), jnp.repeat(learned.network.weight, TEMPORAL_KNOTS, 1)),
+        )
+
+    return jax.tree.map(
+        lambda node: widened(node) if isinstance(node, LearnedMap) else node,
+        objective,
+        is_leaf=lambda node: isinstance(node, LearnedMap),
+    )

@@ -29,14 +29,15 @@ def _log_odds(x: Array) -> Array:
     return x - jnp.log(-jnp.expm1(clamped))
 
 
-def _tame_exp(x: Array) -> Array:
+def tame_exp(x: Array) -> Array:
+    """e^x, a straight line beyond `MAX_EXPONENT`."""
     below = jnp.minimum(x, MAX_EXPONENT)
     return jnp.exp(below) * (1 + (x - below))
 
 
 def _tsallis(x: Array) -> Array:
     """-(e^(-x/4) - 1) * 4: the map of AlphaPO at alpha 1/4, a straight line where it grows steep."""
-    return -4 * (_tame_exp(-x / 4) - 1)
+    return -4 * (tame_exp(-x / 4) - 1)
 
 
 def _identity(x: Array) -> Array:

@@ -6,6 +6,7 @@ D = a - b; P = lw - ll. m: reward margin; t: progress; sg: stop the gradient. g:
 moving average of x over the updates.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,10 +35,11 @@ PAPER_EPOCHS = 12
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """One hand-written objective: its class, where it comes from and what it needs."""
+    """One objective: its class, where it comes from and what it needs."""
 
     id: str
-    factory: type[AbstractObjective]
+    factory: Callable[..., AbstractObjective]
+    """The class of a hand-written objective, its fields are settings; of a saved one, a function that reads it."""
     family: str
     citation: str
     formula: str

@@ -87,15 +87,21 @@ def _switch(
 def stack_objectives(objectives: list[AbstractObjective]) -> SwitchObjective | StatefulSwitchObjective:
     """A switch with a leading axis on every leaf (numpy): entry i behaves as `objectives[i]`.
 
-    Objectives of one structure share a branch and differ in its leaves alone, so a sweep adds nothing to the program.
+    Objectives of one structure and of the same shapes share a branch and differ in its leaves alone, so a sweep adds
+    nothing to the program.
     The switch has a state only if one of them has.
     """
     templates: dict = {}
     for objective in objectives:
-        templates.setdefault(jax.tree.structure(objective), (len(templates), objective))
+        templates.setdefault(_shape(objective), (len(templates), objective))
     entries = []
     for objective in objectives:
-        index = templates[jax.tree.structure(objective)][0]
+        index = templates[_shape(objective)][0]
         branches = tuple(objective if at == index else template for at, template in templates.values())
         entries.append(_switch(jnp.int32(index), branches))
     return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *entries)
+
+
+def _shape(objective: AbstractObjective) -> tuple:
+    """What two objectives must have in common to share a branch; learned ones may differ in resolution over time."""
+    return jax.tree.structure(objective), tuple(jnp.shape(leaf) for leaf in jax.tree.leaves(objective))

@@ -1,0 +1,1 @@
+"""`mpo align`: language models trained with any objective, through TRL."""

@@ -1,0 +1,1 @@
+"""`mpo benchmark`: objectives tuned alike and ranked on fresh units."""

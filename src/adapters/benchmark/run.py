@@ -1,0 +1,60 @@
+"""Running the cells of a benchmark one after another; finished ones are read."""
+
+import time
+from pathlib import Path
+
+from adapters.arena import Arena
+from adapters.benchmark.cell import BenchmarkSettings, Cell, CellKey
+from adapters.benchmark.folder import BenchmarkFolder
+from adapters.benchmark.measure import cell_choices, report_cell, tune_cell, tuned_choices
+from adapters.watch import Watch
+
+
+def run_benchmark(
+    keys: list[CellKey], settings: BenchmarkSettings, folder: BenchmarkFolder, watch: Watch
+) -> list[Cell]:
+    """All cells, in the order of `keys`; each is on disk as soon as it is finished."""
+    cells: list[Cell] = []
+    arenas: dict[tuple[str, float], Arena] = {}
+    took: list[float] = []
+    for place, key in enumerate(keys):
+        found = folder.cell(key, settings)
+        if found is None:
+            began = time.monotonic()
+            watch.note(f"cell {place + 1} of {len(keys)}: {key}{_left(took, len(keys) - place)}")
+            arena = arenas.setdefault((key.task, key.bin_width), _arena(key, settings))
+            found = _run_cell(arena, key, settings, folder, watch)
+            took.append(time.monotonic() - began)
+        cells.append(found)
+    return cells
+
+
+def _arena(key: CellKey, settings: BenchmarkSettings) -> Arena:
+    return Arena(key.task, bin_width=key.bin_width, chunk=min(50, settings.config(key).rows.length))
+
+
+def _run_cell(arena: Arena, key: CellKey, settings: BenchmarkSettings, folder: BenchmarkFolder, watch: Watch) -> Cell:
+    choices, ranges, seconds = {}, {}, {}
+    if settings.tuned_from is not None:
+        before = BenchmarkFolder(Path(settings.tuned_from)).borrowed(key, settings)
+        choices, ranges = cell_choices(before), before.ranges
+    ids = tuple(id for id in settings.objectives if id not in choices)
+    if ids:
+        tuned = folder.tuned(key, settings, ids)
+        if tuned is None:
+            began = time.monotonic()
+            tuned = tune_cell(arena, ids, key, settings, watch)
+            seconds = {"tuning": round(time.monotonic() - began, 1)}
+            folder.save_tuned(key, tuned)
+        choices, ranges = choices | tuned_choices(tuned), ranges | tuned.ranges
+    ranges = {id: ranges[id] for id in settings.objectives if id in ranges}
+    cell = report_cell(arena, key, settings, (choices, ranges), watch)
+    cell = cell.model_copy(update={"seconds": seconds | cell.seconds})
+    folder.save(cell)
+    return cell
+
+
+def _left(took: list[float], cells: int) -> str:
+    if not took:
+        return ""
+    return f" (about {cells * sum(took) / len(took) / 60:.0f} min to go at {sum(took) / len(took) / 60:.1f} min a cell)"

@@ -1,0 +1,102 @@
+"""What a search is on: combinations of a task and a kind of data, each with its own agents, pairs and constants."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from adapters.arena import Arena, race_settings
+from adapters.config import RunConfig
+from adapters.report import Report, make_report
+from adapters.search import SearchProblem
+from adapters.tuned import BASELINES, TunedCell, load_tuned
+from adapters.watch import Watch
+from mpo_core.catalogue import catalogue_entry, make_objective
+from mpo_core.data_spec import DataSpec, parse_data_spec
+from mpo_core.generate_pairs import generate_pairs
+from mpo_core.mirror.mirror_objective import MirrorObjective
+from mpo_core.pair_bank import PairBank
+from mpo_core.race import Entrant
+from mpo_core.seeds import Stream, stream_key
+from mpo_core.settings import EvaluationSettings, RowSettings
+
+START_NAME, DISCOVERED_NAME = "start", "discovered"
+LAST_BANK = 2**31 - 1
+"""Banks are numbered downwards from here, below which generations are numbered upwards: no two share a key."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One combination; those of a task share an arena, which holds the compiled physics."""
+
+    config: RunConfig
+    """Of this combination alone."""
+    arena: Arena
+
+    @property
+    def name(self) -> str:
+        """Such as "halfcheetah, mixed:0.75"."""
+        return self.config.title
+
+    @cached_property
+    def spec(self) -> DataSpec:
+        """Its kind of data."""
+        return parse_data_spec(self.config.data)
+
+    @cached_property
+    def tuned(self) -> TunedCell | None:
+        """The tuned hand-written objectives, on its kind of data if there are such."""
+        return load_tuned(self.config.task, self.config.data)
+
+    def marks(self) -> dict[str, float]:
+        """What the tuned hand-written objectives scored on the tuning units; none where they were tuned otherwise."""
+        cell = self.tuned
+        if cell is None or not cell.fits(self.config.data, self.config.rows, self.config.inner):
+            return {}
+        return {name: found.score for name, found in cell.objectives.items()}
+
+    def check_horizon(self) -> None:
+        """Refuses a report that could not be made, before the search rather than after it."""
+        for mode in (False, True):
+            self.arena.constants(self.config.report.evaluation.horizon, mode=mode)
+
+    def problem(self) -> SearchProblem:
+        """It as a search sees it."""
+        config, search = self.config, self.config.search
+        return SearchProblem(
+            task=self.arena.task, original=self.arena.original, spec=self.spec, rows=config.rows.count,
+            inner=config.inner, constants=self.arena.constants(search.horizon), seed=config.seed,
+            evaluation=EvaluationSettings(search.episodes, search.horizon),
+        )  # fmt: skip
+
+    def bank(self, number: int, watch: Watch) -> PairBank:
+        """Fresh pairs; banks with different numbers share nothing."""
+        size = RowSettings(self.config.search.bank_pairs, self.config.rows.length)
+        watch.stage("Pairs of trajectories", 2 * size.count * size.length, "step")
+        key = stream_key(self.config.seed, Stream.SEARCH, LAST_BANK - number)
+        return generate_pairs(self.arena.program, self.arena.agents, self.spec, size, key=key, advance=watch.advance)
+
+    def report(self, start: MirrorObjective, discovered: MirrorObjective, watch: Watch) -> Report:
+        """Judges what was discovered beside the hand-written objectives, on fresh units of the reporting stream."""
+        config, entrants = self.config, dict[str, Entrant]()
+        for id in BASELINES:
+            tuned = self.tuned.objectives.get(id) if self.tuned else None
+            settings = tuned.settings if tuned else {}
+            entrants[id] = Entrant(
+                make_objective(id, **settings), catalogue_entry(id).sft_epochs_of(config.inner.epochs)
+            )
+        entrants[START_NAME] = Entrant(start, config.inner.sft_epochs)
+        entrants[DISCOVERED_NAME] = Entrant(discovered, config.inner.sft_epochs)
+        scores = self.arena.race(
+            list(entrants.values()), race_settings(config, Stream.REPORTING, config.report.units), watch
+        )
+        constants = self.arena.constants(config.report.evaluation.horizon)
+        return make_report(config, constants, list(entrants), scores, self.tuned)
+
+
+def mean_marks(cells: Sequence[Cell]) -> dict[str, float]:
+    """Reference marks for a search: the mean over its cells of those objectives that were tuned on all of them."""
+    found = [cell.marks() for cell in cells]
+    shared = [name for name in found[0] if all(name in marks for marks in found)]
+    return {name: float(np.mean([marks[name] for marks in found])) for name in shared}

@@ -1,0 +1,1 @@
+"""`mpo data`: preference datasets as files."""

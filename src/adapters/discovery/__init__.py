@@ -1,0 +1,1 @@
+"""`mpo discover` and the objectives that searches found."""

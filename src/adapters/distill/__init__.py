@@ -1,0 +1,1 @@
+"""`mpo distill`: closed forms of learned objectives."""

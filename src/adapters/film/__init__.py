@@ -1,0 +1,1 @@
+"""`mpo render`: films of agents."""

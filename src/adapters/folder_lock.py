@@ -1,0 +1,29 @@
+"""One process at a time writes to a folder."""
+
+import fcntl
+from pathlib import Path
+from typing import TextIO
+
+
+def take_lock(folder: Path, what: str) -> TextIO:
+    """Takes the lock of a folder for this process; it is free again when the file that comes back is closed, or the
+    process ends, however it ends.
+
+    Args:
+        what: what the folder is, for the message: "run folder".
+
+    Raises:
+        ValueError: another process has it, or it cannot be written to.
+    """
+    try:
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise ValueError(f"{what} {folder}: cannot be written to ({error.strerror})") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        if isinstance(error, BlockingIOError):
+            raise ValueError(f"{what} {folder}: another mpo process is writing to it") from None
+        raise ValueError(f"{what} {folder}: cannot be locked ({error.strerror})") from None
+    return file

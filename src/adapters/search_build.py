@@ -1,0 +1,34 @@
+"""The search that a configuration describes: its program is put together here, whoever runs, times or compiles it."""
+
+from collections.abc import Sequence
+
+from jaxtyping import PyTree
+
+from adapters.cells import Cell
+from adapters.config import RunConfig
+from adapters.objective_files import learned_start
+from adapters.search import SearchProgram
+from adapters.strategies import Strategy
+from mpo_core.devices import world_mesh
+from mpo_core.mirror.learned import split_learned
+
+
+def learned_parts(config: RunConfig) -> tuple[PyTree, PyTree]:
+    """Where a search starts: what it varies, and what all its members have in common."""
+    start, search = learned_start(config.init, config.temporal, config.reference), config.search
+    return split_learned(start, search.learned, networks=search.networks)
+
+
+def build_search(config: RunConfig, cells: Sequence[Cell], learned: tuple[PyTree, PyTree]) -> SearchProgram:
+    """The program of a search over the devices of all processes.
+
+    Args:
+        cells: the combinations of task and data that are searched on.
+        learned: as from `learned_parts`.
+
+    Raises:
+        UnusableSetting: the search's horizon is too short to tell a task's agents apart.
+    """
+    strategy = Strategy(config.strategy, learned[0], config.search.generations)
+    problems = [cell.problem() for cell in cells]
+    return SearchProgram(problems, config.search, strategy, learned, world_mesh())

@@ -1,0 +1,1 @@
+"""`mpo show`: figures of an objective and one page that holds them."""

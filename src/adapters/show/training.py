@@ -1,0 +1,85 @@
+"""The real trainings behind the figures of `mpo show`."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from adapters.arena import Arena, race_settings
+from adapters.config import RunConfig
+from adapters.show.curves import return_curves
+from adapters.show.inputs import MOST_ROWS, Inputs, epoch_inputs
+from adapters.show.plan import ShowPlan
+from adapters.show.returns import Curves
+from adapters.show.subject import Shown
+from adapters.watch import Watch
+from mpo_core.inner_loop import row_log_probs, train_by_epoch
+from mpo_core.meta_objective import Units
+from mpo_core.objectives.switch import stack_objectives
+from mpo_core.policy import GaussianPolicy
+from mpo_core.race import Race, RaceSettings
+from mpo_core.rollout_program import RolloutProgram
+from mpo_core.seeds import Stream
+
+
+def train_shown(plan: ShowPlan, config: RunConfig, watch: Watch) -> tuple[list[Inputs], Curves | None]:
+    """What every objective of a plan met in a training, and return curves where the plan asks for them.
+
+    Raises:
+        UnusableSetting: only the training could tell that a setting is unusable.
+        OSError: a curve cannot be kept.
+    """
+    arena = Arena(config.task, chunk=min(50, config.rows.length))
+    race = race_settings(config, Stream.SELECTION, plan.request.units or 1)
+    inputs = trained_inputs(arena.program, arena.agents, plan.shown, race, watch)
+    return inputs, return_curves(arena, plan.shown, race, watch, plan.out) if plan.request.units else None
+
+
+def trained_inputs(
+    program: RolloutProgram, agents: GaussianPolicy, shown: list[Shown], settings: RaceSettings, watch: Watch
+) -> list[Inputs]:
+    """Trains every objective on the same fresh rows, and keeps what it met.
+
+    Args:
+        agents: original and target agent along a leading axis.
+        settings: its first unit is trained on, with at most `MOST_ROWS` rows.
+    """
+    rows = dataclasses.replace(settings.rows, count=min(settings.rows.count, MOST_ROWS))
+    settings = dataclasses.replace(settings, rows=rows, units=1)
+    race = Race(program, agents, settings)
+    watch.stage("Fresh data", 2 * rows.count * rows.length, "step")
+    unit = jax.tree.map(lambda leaf: leaf[0], race.make_units(range(1), lambda what, amount: watch.advance(amount)))
+    watch.stage("Training", len(shown), "policy")
+    found: dict[int, Inputs] = {}
+    for sft_epochs in sorted({one.sft_epochs for one in shown}):
+        places = [place for place, one in enumerate(shown) if one.sft_epochs == sft_epochs]
+        train = _program([shown[place] for place in places], agents, settings, sft_epochs)
+        for place, by_epoch in zip(places, np.asarray(train(unit)), strict=True):
+            original, tokens, margin = (np.asarray(x) for x in (unit.reference, unit.rows.tokens, unit.rows.margin))
+            found[place] = epoch_inputs(by_epoch, original, tokens, margin, sft_epochs)
+        watch.advance(len(places))
+    return [found[place] for place in range(len(shown))]
+
+
+def _program(
+    shown: list[Shown], agents: GaussianPolicy, settings: RaceSettings, sft_epochs: int
+) -> Callable[[Units], Float[Array, "objective epoch row side"]]:
+    """One program for all objectives that begin with so many epochs of SFT."""
+    inner = dataclasses.replace(settings.inner, sft_epochs=sft_epochs)
+    original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
+    stacked = jax.tree.map(jnp.asarray, stack_objectives([one.objective for one in shown]))
+
+    @jax.jit
+    def train(unit: Units) -> Float[Array, "objective epoch row side"]:
+        def one(objective) -> Float[Array, "epoch row side"]:
+            policies, _ = train_by_epoch(
+                objective, original, unit.rows, inner, key=unit.training_key, reference=unit.reference
+            )
+            return jax.lax.map(lambda policy: row_log_probs(policy, unit.rows), policies)
+
+        return jax.lax.map(one, stacked)
+
+    return train

@@ -1,0 +1,1 @@
+"""`mpo transfer`: the experiment on a small language model whose truth is known."""

@@ -1,0 +1,189 @@
+"""`mpo align`: a language model trained on preference pairs; `mpo align evaluate`: how good it is."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.door import LAST_SEED, at_the_door, check_file, check_folder, interruptible
+
+if TYPE_CHECKING:
+    from typer import Context
+else:
+    Context = typer.Context.__base__  # what typer really passes
+
+EXTRA = ("torch", "trl", "transformers", "peft", "datasets", "accelerate")
+MOST_TOKENS = 100_000
+
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+def align(
+    context: Context,
+    model: Annotated[str | None, typer.Option(help="Folder or hub id of a model, or of a LoRA adapter.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Pairs prompt, chosen, rejected: json, jsonl, parquet, csv, folder or hub id.")
+    ] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="id, id:name=value,..., an objective file, or a run folder; tempo unless given.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="default or paper-llm, the paper's settings.")] = None,
+    eval_dataset: Annotated[str | None, typer.Option(help="Held-out pairs, scored after every epoch.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split of a hub data set or saved folder; train unless given.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=LAST_SEED, help="Seed of order and adapter.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, metrics and the model.")] = Path("aligned"),
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting: --set lora.rank=64 --set epochs=2. Repeatable."),
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue an interrupted run in this folder.")] = None,
+) -> None:
+    """Train a language model on preference pairs with any objective (needs the extra llm)."""
+    given = {
+        "model": model, "dataset": dataset, "objective": objective, "preset": preset, "eval_dataset": eval_dataset,
+        "split": split, "seed": seed,
+    }  # fmt: skip
+    present = {name: value for name, value in given.items() if value is not None}
+    if context.invoked_subcommand is not None:
+        with at_the_door():
+            if present or set_ or resume is not None:
+                raise ValueError(f"options of mpo align {context.invoked_subcommand} come after its name")
+        return
+    with at_the_door():
+        if resume is not None and (present or set_):
+            raise ValueError("--resume continues a run with its own settings: give no others beside it")
+        missing = [f"--{name}" for name in ("model", "dataset") if name not in present]
+        if resume is None and missing:
+            raise ValueError(f"{' and '.join(missing)} must be given (mpo align --help shows all options)")
+        folder = out if resume is None else resume
+        check_folder("--out" if resume is None else "--resume", folder)
+        settings = _settings(present, set_ or []) if resume is None else None
+        _check_extra("mpo align")
+        _settle()
+        from adapters.align.training import finished, prepare, quiet, read_run, start_run, train
+
+        quiet()
+        settings = read_run(folder) if settings is None else settings
+        result = None if resume is None else finished(folder)
+        run = prepare(settings) if result is None else None
+        if run is not None and resume is None:
+            start_run(folder, run)
+    from cli.display import Display, console
+
+    screen = console()
+    if run is not None:
+        advice = f"mpo align --resume {folder} goes on from its last checkpoint."
+        with interruptible(advice), Display(screen) as display:
+            screen.print(f"{settings.loss} on {len(run.pairs)} pairs, {settings.model}", soft_wrap=True, markup=False)
+            result = train(run, folder, display)
+    scores = (result or {}).get("held_out")
+    if scores is not None:
+        accuracy, margin = scores["eval_rewards/accuracies"], scores["eval_rewards/margins"]
+        screen.print(f"held-out pairs: accuracy {accuracy:.3f}, margin of rewards {margin:.4g}")
+    screen.print(f"Written to {folder / 'model'}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Option(help="Folder or hub id of a model, or of a LoRA adapter.")],
+    dataset: Annotated[str, typer.Option(help="Held-out pairs; or prompts alone, to answer them.")],
+    reference: Annotated[
+        str | None, typer.Option(help="Model before training; of an adapter, its base unless given.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of a hub data set or saved folder.")] = "test",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows, from the first.")] = None,
+    max_length: Annotated[int, typer.Option(min=2, max=MOST_TOKENS, help="Tokens of prompt and response.")] = 1024,
+    batch: Annotated[int, typer.Option(min=1, help="Rows at once.")] = 8,
+    generate: Annotated[
+        Path | None, typer.Option(help="File for the answers to the prompts, as alpaca_eval reads them.")
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="Command that reads JSON lines {prompt, output_1, output_2} and writes 1 or 2 for each."),
+    ] = None,
+    against: Annotated[
+        str, typer.Option(help="What the judge compares with: chosen, reference, or a file as --generate writes it.")
+    ] = "chosen",
+    chat: Annotated[bool, typer.Option("--chat", help="Ask text prompts as messages of a user.")] = False,
+    chat_template: Annotated[
+        str | None, typer.Option(help="zephyr or a file; the tokenizer's own unless given.")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=MOST_TOKENS, help="Tokens of an answer.")] = 512,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, max=100.0, help="Of the answers; 0: always the likeliest.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of answers and of the judge's order.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="File for all numbers, as JSON.")] = None,
+) -> None:
+    """Preference accuracy on held-out pairs, answers for alpaca_eval, and a win rate by your own judge."""
+    with at_the_door():
+        for option, path in (("--generate", generate), ("--out", out)):
+            if path is not None:
+                check_file(option, path)
+        _check_extra("mpo align evaluate")
+        _settle()
+        from adapters.align.training import quiet
+
+        quiet()
+        from adapters.align.evaluation import Generation
+        from adapters.align.questions import Question, prepare_questions
+
+        question = Question(
+            model=model, dataset=dataset, split=split, reference=reference, limit=limit, max_length=max_length,
+            batch=batch, judge=judge, against=against, chat=chat, chat_template=chat_template,
+            generates=generate is not None, generation=Generation(max_new_tokens, temperature, batch, seed),
+        )  # fmt: skip
+        asked = prepare_questions(question)
+    from adapters.align.questions import answer
+    from adapters.files import write_json
+    from cli.display import Display, console
+
+    screen = console()
+    with interruptible("Nothing was written."), Display(screen) as display:
+        found = answer(asked, display)
+        if generate is not None:
+            write_json(generate, found.outputs)
+        if out is not None:
+            write_json(out, found.as_json())
+    for line in found.lines():
+        screen.print(line, soft_wrap=True, markup=False)
+    for path in (generate, out):
+        if path is not None:
+            screen.print(f"Written to {path}", soft_wrap=True, markup=False)
+
+
+def _settings(present: dict[str, Any], overrides: list[str]) -> Any:
+    """Settings of a new run, files and folders by their full path so that it can be resumed from anywhere."""
+    from adapters.align.settings import build_settings
+    from adapters.config import parse_override
+    from adapters.objective_files import is_path
+
+    settings = build_settings(present, *map(parse_override, overrides))
+    names = [
+        "model",
+        "dataset",
+        "eval_dataset",
+        "chat_template",
+        *(["objective"] if is_path(settings.objective) else []),
+    ]
+    local = {name: value for name in names if (value := getattr(settings, name)) is not None and Path(value).exists()}
+    return settings.model_copy(update={name: str(Path(value).resolve()) for name, value in local.items()})
+
+
+def _settle() -> None:
+    """What the libraries read when they are imported: no telemetry, no bars, no threads before a fork."""
+    for name, value in (("HF_HUB_DISABLE_TELEMETRY", "1"), ("TQDM_DISABLE", "1"), ("TOKENIZERS_PARALLELISM", "false")):
+        os.environ.setdefault(name, value)
+
+
+def _check_extra(command: str) -> None:
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"{command} needs the extra llm ({', '.join(missing)} not installed): pip install 'mirror-po[llm]'"
+        )

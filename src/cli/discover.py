@@ -1,0 +1,99 @@
+"""`mpo discover`: the queue of searches that a table of discovered objectives is made from."""
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.benchmark import plan_cells
+from cli.door import MOST_UNITS, at_the_door, check_folder, interruptible
+from mpo_core.names import unknown_name
+
+if TYPE_CHECKING:
+    from adapters.benchmark.cell import CellKey
+    from adapters.discovery.queue import DiscoverySettings
+
+
+def discover(
+    task: Annotated[list[str], typer.Option(help="Tasks; repeat, or join by commas.")],
+    data: Annotated[list[str] | None, typer.Option(help="Kinds of data; likewise. Default: mixed:0.75.")] = None,
+    forms: Annotated[str, typer.Option(help="static, temporal or both.")] = "static,temporal",
+    preset: Annotated[str, typer.Option(help="Size of everything: smoke, quick or paper.")] = "quick",
+    units: Annotated[int, typer.Option(min=2, max=MOST_UNITS, help="Reporting units of the table.")] = 20,
+    tuned_from: Annotated[
+        Path | None,
+        typer.Option(help="A finished benchmark's folder with the tuned settings; tuned here unless given."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of tuning and report.")] = 0,
+    search_seed: Annotated[int, typer.Option(min=0, help="Seed of the searches.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of runs, cells and tables; continued if it is there.")] = Path(
+        "discovery"
+    ),
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the searches: --set search.generations=60.")
+    ] = None,
+    only_tables: Annotated[
+        bool, typer.Option("--only-tables", help="Run nothing: tables of the cells there are.")
+    ] = False,
+) -> None:
+    """Search in every cell and meet the tuned zoo on fresh units; continues where it was left."""
+    with at_the_door():
+        settings, keys = _plan(task, data, forms, preset, units, tuned_from, (seed, search_seed), set_)
+        check_folder("--out", out)
+    from adapters.benchmark.folder import BenchmarkFolder
+    from adapters.discovery.queue import Discovery
+    from adapters.discovery.report import discovery_table, write_discovery
+    from adapters.watch import Silent
+    from cli.display import Display, console, rich_table
+
+    screen, again = console(), f"Run the same command again: what is finished in {out} is kept."
+    with contextlib.ExitStack() as held:
+        with at_the_door():
+            held.enter_context(BenchmarkFolder(out).locked())
+            queue = Discovery(out, settings, Silent())
+            cells = {key: cell for key in keys if (cell := queue.finished(key)) is not None}
+        command = _command(task, data, settings, out)
+        paths: list[Path] = []
+        for key in keys:
+            if key not in cells and not only_tables:
+                with interruptible(again), Display(screen) as display:
+                    queue.watch = display
+                    cells[key] = queue.cell(key)
+            with interruptible(again):
+                paths = write_discovery(out, keys, cells, settings.forms, command)
+    screen.print(rich_table(discovery_table(keys, cells, settings.forms)))
+    for path in paths:
+        screen.print(f"Written to {path}", soft_wrap=True, markup=False)
+
+
+def _plan(
+    tasks: list[str], data: list[str] | None, forms: str, preset: str, units: int, tuned_from: Path | None,
+    seeds: tuple[int, int], given: list[str] | None,
+) -> "tuple[DiscoverySettings, list[CellKey]]":  # fmt: skip
+    from adapters.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
+    from adapters.discovery.queue import FORMS, DiscoverySettings
+
+    names = tuple(dict.fromkeys(name.strip() for name in forms.split(",")))
+    for name in names:
+        if name not in FORMS:
+            raise unknown_name("form", name, FORMS)
+    source = None if tuned_from is None else str(tuned_from)
+    zoo = BenchmarkSettings(DEFAULT_IDS, units=units, preset=preset, seed=seeds[0], tuned_from=source)
+    settings = DiscoverySettings(names, zoo, seeds[1], tuple(given or []))
+    keys = plan_cells(tasks, data, None, zoo)
+    for key in keys:
+        settings.config(key, "temporal", "tempo")
+    return settings, keys
+
+
+def _command(tasks: list[str], data: list[str] | None, settings: "DiscoverySettings", out: Path) -> str:
+    zoo = settings.zoo
+    parts = [
+        f"mpo discover --task {','.join(tasks)} --data {','.join(data or ['mixed:0.75'])}",
+        f"--forms {','.join(settings.forms)} --preset {zoo.preset} --units {zoo.units} --seed {zoo.seed}",
+        f"--search-seed {settings.search_seed} --out {out}",
+        f"--tuned-from {zoo.tuned_from}" if zoo.tuned_from else "",
+        *(f"--set {text}" for text in settings.overrides),
+    ]
+    return " ".join(filter(None, parts))

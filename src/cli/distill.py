@@ -1,0 +1,114 @@
+"""`mpo distill`: a closed form of a learned objective."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.door import MOST_UNITS, at_the_door, check_folder, interruptible
+
+STREAMS = ("reporting", "selection")
+
+
+def distill(
+    objective: Annotated[str, typer.Argument(help="A run folder, or the file of a learned objective.")],
+    terms: Annotated[int, typer.Option(min=1, max=64, help="Terms of each map, at most.")] = 6,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Error of the gradient below which no more terms are added.")
+    ] = 0.02,
+    task: Annotated[str | None, typer.Option(help="Task to sample; the search's unless given.")] = None,
+    data: Annotated[str | None, typer.Option(help="Preference data to sample; the search's unless given.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Rows, length and inner loop; the search's unless given.")] = None,
+    low: Annotated[
+        float | None,
+        typer.Option("--range", max=-0.01, help="Least mean token log-prob: fits on (LOW, 0) without a simulator."),
+    ] = None,
+    score: Annotated[bool, typer.Option("--score", help="Train original, closed form and SFT on fresh units.")] = False,
+    units: Annotated[int, typer.Option(min=2, max=MOST_UNITS, help="Units of --score.")] = 32,
+    stream: Annotated[str, typer.Option(help="Seeds of --score: reporting or selection.")] = "reporting",
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of samples and of --score.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; `distilled` beside the objective.")] = None,
+) -> None:
+    """Distil a learned objective to a closed form: text, LaTeX, Python, and an objective file for other commands."""
+    with at_the_door():
+        from mpo_core.names import unknown_name
+
+        if stream not in STREAMS:
+            raise unknown_name("stream", stream, STREAMS)
+        if low is not None and (task or data or preset):
+            raise ValueError("--range samples no task: leave --task, --data and --preset out, or --range")
+        from adapters.distill.folder import check_no_learned, default_folder
+        from adapters.distill.run import Learned, read_learned
+        from adapters.distill.samples import conditions
+        from adapters.objective_files import sft_epochs_of
+
+        card, objective_ = read_learned(objective)
+        config = None
+        if low is None or score:
+            from adapters.agents import load_agents
+
+            config = conditions(card, task=task, data=data, preset=preset, seed=seed)
+            load_agents(config.task)
+        epochs = sft_epochs_of(objective, config.inner.epochs) if config else 0
+        folder = default_folder(objective) if out is None else out
+        check_folder("--out", folder)
+        check_no_learned(folder)
+        learned = Learned(objective, card, objective_, config, epochs, low, seed)
+    _distilled(learned, folder, terms, tolerance, (stream, units) if score else None)
+
+
+def _distilled(learned: Any, folder: Path, terms: int, tolerance: float, race: tuple[str, int] | None) -> None:
+    from adapters.arena import Arena
+    from adapters.distill.folder import FILES, errors_json, errors_table, provenance_of, write_distilled
+    from adapters.distill.run import fitted, samples_of
+    from cli.display import Display, console
+    from mpo_core.mirror.distillation import DistillSettings
+
+    screen, settings = console(), DistillSettings(terms, tolerance)
+    arena = Arena(learned.config.task) if learned.config else None
+    with interruptible("Nothing was written."):
+        with Display(screen) as display:
+            found = fitted(learned, samples_of(learned, arena, display), settings, display)
+        told = {"terms": terms, "tolerance": tolerance, "range": learned.low, "seed": learned.seed}
+        provenance = provenance_of(learned.card, learned.source, told | {"errors": errors_json(found.errors)})
+        text = write_distilled(folder, learned.objective, found.closed, found.held, provenance)
+    screen.print(f"\n{text}", markup=False, soft_wrap=True)
+    _print_table(screen, errors_table(found.closed, found.errors))
+    screen.print(f"\nWritten to {folder}: {', '.join(FILES)}", soft_wrap=True, markup=False)
+    if race is None or arena is None:
+        screen.print(f"Next: mpo train --task TASK --objective {folder}, or --score", soft_wrap=True, markup=False)
+        return
+    _scored(learned, found.closed, arena, folder, race)
+
+
+def _scored(learned: Any, closed: Any, arena: Any, folder: Path, race: tuple[str, int]) -> None:
+    import dataclasses
+
+    from adapters.distill.score import NAMES, score
+    from adapters.files import write_json
+    from cli.display import Display, console
+    from mpo_core.seeds import Stream
+
+    screen, name, units = console(), race[0], race[1]
+    with interruptible("The closed form above is written, its score is not."):
+        with Display(screen) as display:
+            drawn = (Stream[name.upper()], units)
+            found = score(arena, learned.config, (learned.objective, closed), learned.sft_epochs, drawn, display)
+        share = None if found.share is None else dataclasses.asdict(found.share)
+        scores = dict(zip(NAMES, found.scores.tolist(), strict=True))
+        value = {"conditions": found.conditions, "stream": name, "units": units, "scores": scores, "share": share}
+        write_json(folder / "score.json", value)
+    screen.print()
+    _print_table(screen, found.table())
+    for line in found.lines():
+        screen.print(line, soft_wrap=True)
+
+
+def _print_table(screen: Any, table: Any) -> None:
+    """The table, and under it its caption, which is wider."""
+    import dataclasses
+
+    from cli.display import rich_table
+
+    screen.print(rich_table(dataclasses.replace(table, caption="")))
+    screen.print(table.caption, markup=False)

@@ -1,0 +1,153 @@
+"""`mpo transfer`: does what holds on MuJoCo hold for language models, where the truth is known as well?"""
+
+import contextlib
+import importlib.util
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.door import LAST_SEED, MOST_SETTINGS, MOST_UNITS, at_the_door, check_folder, interruptible
+
+EXTRA = ("torch", "trl", "transformers", "tokenizers", "datasets", "accelerate")
+
+if TYPE_CHECKING:
+    from adapters.transfer.folder import TransferFolder
+    from adapters.transfer.settings import TransferSettings
+
+
+def transfer(
+    data: Annotated[
+        list[str] | None, typer.Option(help="Kinds of data; repeat, or join by commas. Default: three of the suite's.")
+    ] = None,
+    objectives: Annotated[
+        list[str] | None,
+        typer.Option(help="id, id:name=value,..., an objective file or a run folder; repeat, or join by commas."),
+    ] = None,
+    budget: Annotated[
+        int, typer.Option(min=1, max=MOST_SETTINGS, help="Candidates an objective, its published settings first.")
+    ] = 5,
+    tuning_units: Annotated[
+        int, typer.Option(min=1, max=MOST_UNITS, help="Tuning units each candidate is scored on.")
+    ] = 2,
+    units: Annotated[int, typer.Option(min=2, max=MOST_UNITS, help="Reporting units of the table.")] = 8,
+    preset: Annotated[str, typer.Option(help="Sizes of models and data: quick, or smoke to try it out.")] = "quick",
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the models and of both streams.")] = 0,
+    suite: Annotated[
+        Path | None, typer.Option(help="summary.json of mpo benchmark, to compare the order of objectives with.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of models, trials and tables; continued if it is there.")] = Path(
+        "transfer"
+    ),
+    only_tables: Annotated[
+        bool, typer.Option("--only-tables", help="Run nothing: tables of the kinds of data that are finished.")
+    ] = False,
+) -> None:
+    """Tune and rank objectives on a small language model with a known reward; continues where it was left."""
+    with at_the_door():
+        kinds, settings = _plan(data, objectives, budget, tuning_units, units, preset, seed)
+        check_folder("--out", out)
+        _check_suite(suite)
+        _check_extra()
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        os.environ.setdefault("TQDM_DISABLE", "1")
+        _check_objectives(settings)
+        from adapters.transfer.folder import TransferFolder
+
+        folder = TransferFolder(out)
+    with contextlib.ExitStack() as held:
+        with at_the_door():
+            held.enter_context(folder.locked())
+        _run(folder, kinds, settings, suite, only_tables)
+
+
+def _run(
+    folder: "TransferFolder", kinds: tuple[str, ...], settings: "TransferSettings", suite: Path | None,
+    only_tables: bool,
+) -> None:  # fmt: skip
+    from adapters.align.training import quiet
+    from adapters.benchmark.summary import standings
+    from adapters.benchmark.tables import overall_table, short_table
+    from adapters.transfer.models import threads
+    from adapters.transfer.report import write_transfer
+    from adapters.transfer.run import Experiment
+    from adapters.transfer.trial import Bench
+    from adapters.transfer.world import WHERE, load_world
+    from cli.display import Display, console, rich_table
+
+    quiet()
+    screen, again = console(), f"Run the same command again: finished models in {folder.path} are kept."
+    with interruptible(again), Display(screen) as display, threads(1):
+        with at_the_door():
+            if only_tables and not (folder.path / WHERE / "card.json").is_file():
+                raise ValueError(f"--only-tables: {folder.path} holds no models: nothing was run there")
+            world = load_world(folder.path, settings, display)
+            experiment = Experiment(folder, settings, world.card, kinds)
+            cells = experiment.finished() if only_tables else []
+            if only_tables and not cells:
+                raise ValueError(f"--only-tables: in {folder.path} none of these kinds of data is finished")
+        cells = cells or experiment.run(Bench(world, settings).run, display)
+    with interruptible(again), at_the_door():
+        paths = write_transfer(folder.path, cells, settings, world.card, suite)
+    plain = [one.cell for one in cells]
+    for table in [overall_table(plain)] * (len(plain) > 1) + [short_table(one, standings([one])) for one in plain]:
+        screen.print(rich_table(table))
+        screen.print()
+    screen.print(f"Again: {settings.command(kinds)}", soft_wrap=True, markup=False)
+    for path in paths:
+        screen.print(f"Written to {path}", soft_wrap=True, markup=False)
+
+
+def _plan(
+    data: list[str] | None, objectives: list[str] | None, budget: int, tuning_units: int, units: int, preset: str,
+    seed: int,
+) -> "tuple[tuple[str, ...], TransferSettings]":  # fmt: skip
+    from adapters.transfer.settings import DEFAULT_DATA, DEFAULT_OBJECTIVES, SIZES, TransferSettings
+    from mpo_core.data_spec import parse_data_spec
+    from mpo_core.names import unknown_name
+
+    if preset not in SIZES:
+        raise unknown_name("preset", preset, SIZES)
+    given = [part for text in data or DEFAULT_DATA for part in re.split(r",(?=\s*[a-z]+\s*(?::|\+|,|$))", text)]
+    kinds = tuple(dict.fromkeys(str(parse_data_spec(part)) for part in given))
+    found = tuple(name.strip() for text in objectives or DEFAULT_OBJECTIVES for name in split_objectives(text))
+    if len(set(found)) < len(found):
+        raise ValueError(f"--objectives {','.join(found)}: names one of them twice")
+    return kinds, TransferSettings(found, budget, tuning_units, units, preset, seed)
+
+
+def split_objectives(text: str) -> list[str]:
+    """`dpo:beta=0.1,gamma=2,orpo` as `dpo:beta=0.1,gamma=2` and `orpo`: a comma before NAME=VALUE joins settings."""
+    return re.split(r",(?!\s*\w+\s*=)", text)
+
+
+def _check_suite(suite: Path | None) -> None:
+    if suite is not None:
+        from adapters.files import read_json
+
+        read_json(suite, "benchmark summary")
+
+
+def _check_extra() -> None:
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"mpo transfer needs the extra llm ({', '.join(missing)} not installed): pip install 'mirror-po[llm]'"
+        )
+
+
+def _check_objectives(settings: "TransferSettings") -> None:
+    """Refuses, before anything is trained, an objective that a language-model trainer cannot take."""
+    from adapters.align.torch_loss import torch_loss
+    from adapters.objective_files import is_path, sft_epochs_of
+    from mpo_core.catalogue import catalogue_entry
+
+    for text in settings.objectives:
+        sft_epochs_of(text, settings.sizes.epochs)
+        groups = not is_path(text) and catalogue_entry(text.partition(":")[0].strip()).sees_groups
+        if groups or torch_loss(text).needs_margin:
+            raise ValueError(
+                f"objective {text!r} reads margins of reward or groups, which this experiment does not give"
+            )

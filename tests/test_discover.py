@@ -1,0 +1,161 @@
+"""`mpo discover` and saved objectives as ids, on the worked example's task."""
+
+import json
+
+import equinox as eqx
+import pytest
+from typer.testing import CliRunner
+
+from adapters import tasks
+from adapters.benchmark.cell import Choice
+from adapters.discovery.queue import best_start
+from adapters.objective_export import export as exported
+from adapters.objective_files import bundled_names, load_objective, read_objective, sft_epochs_of
+from adapters.sealed import seal_of
+from cli.app import app
+from mpo_core import make_objective
+from mpo_core.catalogue import catalogue_entry, saved_ids
+from toy_run import EXAMPLE, save_toy_agents
+
+ZOO = ("benchmark", "--task", "reach", "--objectives", "sft,orpo,tempo,kto", "--budget", "2", "--tuning-units", "2",
+       "--units", "2", "--preset", "smoke", "--seed", "3", "--data", "base")  # fmt: skip
+QUEUE = ("discover", "--task", "reach", "--data", "base,noisy:0.5", "--units", "3", "--preset", "smoke", "--seed", "5",
+         "--set", "strategy.population=4")  # fmt: skip
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def reach(tmp_path_factory):
+    """The task `reach` with agents, known for the length of this module."""
+    folder = tmp_path_factory.mktemp("agents")
+    save_toy_agents(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLE)
+        patch.setenv("MPO_AGENTS_DIR", str(folder))
+        from mpo_reach.task import TASK
+
+        patch.setitem(tasks.TASKS, TASK.name, TASK)
+        yield
+
+
+@pytest.fixture(scope="module")
+def queue(reach, tmp_path_factory):
+    """One cell of two, its hand-written objectives tuned before."""
+    out = tmp_path_factory.mktemp("discover")
+    tuned = invoke(*ZOO, "--out", out / "zoo")
+    assert tuned.exit_code == 0, tuned.output
+    found = invoke(*QUEUE[:4], "base", *QUEUE[5:], "--tuned-from", out / "zoo", "--out", out / "queue")
+    assert found.exit_code == 0, found.output
+    return found, out
+
+
+def cell_of(out):
+    return json.loads((out / "queue" / "cells" / "reach-base-w0.1.json").read_text())
+
+
+def test_a_cell_holds_the_zoo_as_it_was_tuned_and_what_both_searches_found(queue):
+    _, out = queue
+    zoo = json.loads((out / "zoo" / "cells" / "reach-base-w0.1.json").read_text())
+    by_id = {entry["id"]: entry for entry in cell_of(out)["objectives"]}
+    for entry in zoo["objectives"]:
+        for name in ("settings", "tried", "tuning_score"):
+            assert by_id[entry["id"]][name] == entry[name]
+        assert len(by_id[entry["id"]]["sampled"]) == 3
+    runs = out / "queue" / "runs"
+    for form in ("static", "temporal"):
+        card, _ = read_objective(runs / f"reach-base-{form}")
+        assert card["temporal"] == (form == "temporal")
+        assert by_id[str(runs / f"reach-base-{form}")]["sha256"] == seal_of(card)
+
+
+def test_the_table_says_what_was_run_and_what_was_not(queue):
+    found, out = queue
+    again = invoke(*QUEUE, "--out", out / "queue", "--only-tables")
+    assert again.exit_code == 0, again.output
+    written = (out / "queue" / "results.md").read_text()
+    assert "not run" in written
+    assert "(best when tuned)" in written
+    cells = json.loads((out / "queue" / "summary.json").read_text())["cells"]
+    assert [cell["run"] for cell in cells] == [True, False]
+    assert cells[0]["temporal"]["minus_best_tuned"]["units"] == 3
+    assert max(map(len, found.stdout.split("Written to")[0].splitlines())) <= 80
+
+
+def test_a_finished_cell_is_not_run_again(queue):
+    _, out = queue
+    before = cell_of(out)
+    assert invoke(*QUEUE[:4], "base", *QUEUE[5:], "--tuned-from", out / "zoo", "--out", out / "queue").exit_code == 0
+    assert cell_of(out) == before
+
+
+def test_an_objective_file_runs_in_a_benchmark_and_a_changed_one_is_refused(queue, tmp_path):
+    _, out = queue
+    runs = out / "queue" / "runs"
+    ours = tmp_path / "mine"
+    ours.mkdir()
+
+    def put(form):
+        for name in ("objective.json", "objective.safetensors"):
+            (ours / name).write_bytes((runs / f"reach-base-{form}" / name).read_bytes())
+
+    put("temporal")
+    arguments = (*ZOO[:4], f"sft,{ours}", *ZOO[5:], "--out", tmp_path / "cells")
+    found = invoke(*arguments)
+    assert found.exit_code == 0, found.output
+    assert "mine" in found.stdout
+    put("static")
+    refused = invoke(*arguments)
+    assert refused.exit_code == 2
+    assert "was made with another" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--forms", "statc"), "static"),
+        (("--tuned-from", "nowhere"), "has no cell"),
+        (("--set", "search.generation=3"), "generations"),
+        (("--task", "reech"), "reach"),
+    ],
+)
+def test_mistakes_are_refused_at_the_door(reach, arguments, says, tmp_path):
+    found = invoke(*QUEUE, *arguments, "--out", tmp_path / "new")
+    assert found.exit_code == 2, found.output
+    assert says in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_search_starts_from_the_best_tuned_member_that_it_can_start_from():
+    choices = {
+        "kto": Choice({}, 0, 1, 0.9),  # no member
+        "ipo": Choice({}, 10, 1, 0.8),  # a member that is not monotone
+        "tempo": Choice({"beta": 0.5, "lam": 1.4}, 0, 16, 0.7),
+        "orpo": Choice({"lam": 0.25}, 0, 16, 0.6),
+        "sft": Choice({}, 0, 1, 0.5),
+    }
+    assert best_start(choices, "temporal") == "tempo:beta=0.5,lam=1.4"
+    assert best_start(choices, "static") == "orpo:lam=0.25"
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_a_bundled_objective_is_an_id_wherever_one_is(name):
+    objective = make_objective(name)
+    assert eqx.tree_equal(objective, load_objective(name))
+    assert name in saved_ids()
+    assert "learned from" in exported(name, "torch")
+    assert catalogue_entry(name).sft_epochs == sft_epochs_of(name, 12) == 0
+    listed = json.loads(invoke("list", "discovered", "--json").stdout)
+    assert name in [row["name"] for row in listed]
+
+
+def test_there_are_bundled_objectives_and_a_misspelt_one_is_told_the_nearest():
+    name = bundled_names()[0]
+    found = invoke("train", "--task", "halfcheetah", "--objective", name[:-1])
+    assert found.exit_code == 2
+    assert f"did you mean '{name}'" in found.stderr
+    with pytest.raises(ValueError, match="unknown objective"):
+        make_objective("discovered/nothing-like-it")

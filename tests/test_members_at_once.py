@@ -1,0 +1,55 @@
+"""Jobs side by side on a device, and evaluated chunk by chunk: the same scores to rounding, and how many fit."""
+
+import jax
+import numpy as np
+import pytest
+
+from adapters import memory
+from adapters.config import build_config
+from adapters.memory import COPIES, FILLED, jobs_at_once
+from mpo_core import meta_objective
+from test_search import make_program, run  # noqa: F401
+
+
+def leaves(scores):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(scores)]
+
+
+def assert_close(found, expected):
+    for one, other in zip(leaves(found), leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def alone(make_program, toy_bank):  # noqa: F811
+    return run(make_program(), toy_bank, 1)[0]
+
+
+def test_jobs_trained_side_by_side_score_the_same(alone, make_program, toy_bank):  # noqa: F811
+    # five jobs a device: two chunks of two, and one job left over
+    assert_close(run(make_program(members_at_once=2), toy_bank, 1)[0], alone)
+
+
+def test_jobs_evaluated_in_chunks_score_the_same(alone, make_program, toy_bank, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(meta_objective, "MAX_LANE_BYTES", 2 * 4 * (meta_objective.LANE_STATE_BYTES + 1000))
+    assert_close(run(make_program(), toy_bank, 1)[0], alone)
+
+
+def test_cpus_train_one_after_another_unless_told_otherwise():
+    assert jobs_at_once(0, 129, 10**8, 0) == 1
+    assert jobs_at_once(7, 129, 10**8, 0) == 7
+    assert jobs_at_once(200, 129, 10**8, 0) == 129
+
+
+@pytest.mark.parametrize(("held", "fits"), [(0, 23), (69 * 10**8, 1), (35 * 10**8, 11)])
+def test_an_accelerator_trains_as_many_as_fit(monkeypatch, held, fits):
+    monkeypatch.setattr(memory, "_limit_bytes", lambda: 10**10)
+    assert jobs_at_once(0, 1000, 10**8, held) == fits
+    assert held + COPIES * fits * 10**8 <= FILLED * 10**10 + COPIES * 10**8
+    assert jobs_at_once(0, 5, 10**8, held) == min(fits, 5)
+
+
+def test_the_setting_is_checked():
+    assert build_config({"task": "hopper", "search": {"members_at_once": 3}}).search.members_at_once == 3
+    with pytest.raises(ValueError, match="members_at_once must be at least 0"):
+        build_config({"task": "hopper", "search": {"members_at_once": -1}})
