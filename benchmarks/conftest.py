@@ -1,5 +1,15 @@
-"""Devices and compilation cache as the command line sets them, before anything starts JAX."""
+"""What several files share. Run: python -m pytest benchmarks -s --benchmark-only (MPO_BENCH=tiny tries the code)."""
 
-from cli.environment import prepare
+import benchmarks  # isort: skip  # sets devices and compilation cache before anything starts JAX
 
-prepare()
+import pytest
+
+from benchmarks.sizes import Bench, quick_bench
+
+assert benchmarks
+
+
+@pytest.fixture(scope="session")
+def bench() -> Bench:
+    """The quick preset."""
+    return quick_bench()

@@ -1,0 +1,65 @@
+"""What a search of the paper's size needs in memory, from its compiled program; nothing is run.
+
+Run: python -m benchmarks.paper_memory [TASK] [--preset paper] [--at-once N]
+"""
+
+import argparse
+import json
+
+from cli.environment import prepare
+
+prepare()
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+
+from adapters.arena import Arena  # noqa: E402
+from adapters.cells import Cell  # noqa: E402
+from adapters.config import build_config  # noqa: E402
+from adapters.search_build import build_search, learned_parts  # noqa: E402
+from mpo_core.pair_bank import PairBank  # noqa: E402
+
+GIB = 2**30
+
+
+def bank_shapes(task, pairs: int, length: int) -> PairBank:
+    """A bank's shapes, without its numbers."""
+
+    def shape(*sizes: int, dtype=jnp.float32) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(sizes, dtype)
+
+    return PairBank(
+        observation=shape(pairs, 2, length, task.observation_size),  # type: ignore[arg-type]
+        action=shape(pairs, 2, length, task.action_size),  # type: ignore[arg-type]
+        alive=shape(pairs, 2, length),  # type: ignore[arg-type]
+        return_=shape(pairs, 2),  # type: ignore[arg-type]
+        source=shape(pairs, 2, dtype=jnp.int32),  # type: ignore[arg-type]
+    )
+
+
+def memory(task: str, preset: str, at_once: int) -> dict[str, float | int | str]:
+    """Gibibytes of a generation's program, on each device and on all of this machine."""
+    config = build_config({"task": task, "preset": preset, "search": {"members_at_once": at_once}})
+    arena = Arena(task)
+    program = build_search(config, [Cell(config, arena)], learned_parts(config))
+    bank = bank_shapes(arena.task, config.search.bank_pairs, config.rows.length)
+    compiled = program.step.lower(program.start(), program.place(jnp.int32(0)), (bank,)).compile()
+    found = compiled.memory_analysis()
+    each = {
+        "bank": found.argument_size_in_bytes / GIB, "temporaries": found.temp_size_in_bytes / GIB,
+        "constants and results": (found.output_size_in_bytes + found.generated_code_size_in_bytes) / GIB,
+    }  # fmt: skip
+    return {
+        "task": task, "preset": preset, "jobs": program.jobs, "devices": jax.local_device_count(),
+        **{name: round(value, 3) for name, value in each.items()},
+        "whole machine": round(jax.local_device_count() * sum(each.values()), 3),
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task", nargs="?", default="halfcheetah")
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--at-once", type=int, default=0)
+    given = parser.parse_args()
+    print(json.dumps(memory(given.task, given.preset, given.at_once), indent=2))

@@ -1,0 +1,95 @@
+"""Evaluation as the search does it, and as anyone would write it with brax: on one device, or on one core each."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec
+from jaxtyping import Array
+
+from adapters.brax_tasks import BraxTask
+from mpo_core.devices import POPULATION, population_mesh, round_up
+from mpo_core.policy import GaussianPolicy
+from mpo_core.rollout import lane_returns, start_lanes
+
+ROOT = Path(__file__).parent.parent
+
+PINNED = """
+import os, sys
+os.sched_setaffinity(0, {{{core}}})
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1"
+import benchmarks
+from benchmarks.rollouts import pinned_process
+pinned_process({task!r}, {lanes}, {horizon}, {rounds})
+"""
+
+
+def sharded_rollout(task: BraxTask, policy: GaussianPolicy, lanes: int, horizon: int) -> Callable[[], Array]:
+    """Returns of so many episodes, split over the devices, a policy a lane: how the search judges its members."""
+    mesh = population_mesh()
+    count = round_up(lanes, mesh)
+    keys = jax.random.split(jax.random.key(5), count)
+    policies = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), policy)
+
+    def shard(policies: GaussianPolicy, keys: Array) -> Array:
+        return lane_returns(task, policies, start_lanes(task, keys, keys), jnp.ones(()), horizon)
+
+    split = PartitionSpec(POPULATION)
+    program = jax.jit(jax.shard_map(shard, mesh=mesh, in_specs=(split, split), out_specs=split, check_vma=False))
+    return lambda: program(policies, keys)
+
+
+def plain_rollout(task: BraxTask, policy: GaussianPolicy, lanes: int, horizon: int) -> Callable[[], Array]:
+    """The same episodes by one vmapped environment on one device, with one policy for all."""
+    env, keys = task.env, jax.random.split(jax.random.key(5), lanes)
+
+    @jax.jit
+    def program(keys: Array) -> Array:
+        def body(carry: tuple, number: Array) -> tuple[tuple, None]:
+            state, alive, total = carry
+            noise = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), (task.action_size,)))(keys)
+            action = policy.mode(state.obs) + policy.scale * noise
+            state = jax.vmap(env.step)(state, jnp.clip(action, -1, 1))
+            return (state, alive * (1 - state.done), total + jnp.where(alive > 0, state.reward, 0.0)), None
+
+        start = (jax.vmap(env.reset)(keys), jnp.ones(lanes), jnp.zeros(lanes))
+        return jax.lax.scan(body, start, jnp.arange(horizon))[0][2]
+
+    return lambda: program(keys)
+
+
+def pinned_rates(task: str, lanes: int, horizon: int, rounds: int) -> list[float]:
+    """Steps a second of two processes with a plain rollout each, side by side, pinned to a core each."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    codes = [PINNED.format(core=core, task=task, lanes=lanes, horizon=horizon, rounds=rounds) for core in cores]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        for code in codes
+    ]
+    for process in running:
+        assert process.stdout.readline() == "ready\n"
+    for process in running:  # compiled: both may begin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [float(process.communicate()[0]) for process in running]
+
+
+def pinned_process(task: str, lanes: int, horizon: int, rounds: int) -> None:
+    """One of them: compiles, waits for its neighbour, and prints its rate."""
+    from adapters.agents import load_agents
+    from adapters.brax_tasks import load_task
+    from benchmarks.timing import finished, seconds_of
+
+    policy = jax.tree.map(jnp.asarray, load_agents(task)[0])
+    call = plain_rollout(load_task(task), policy, lanes, horizon)
+    finished(call)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(lanes * horizon / float(np.median([seconds_of(call) for _ in range(rounds)])))

@@ -1,0 +1,283 @@
+"""What is promised of speed, measured here and now: one command, a table, each promise by itself if wanted.
+
+Run: python -m benchmarks.shows [1 2 3 4 5 6] [--json FILE]     (on an idle machine; some ten minutes for all)
+"""
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters.profiling import matmul_gflops
+from adapters.provenance import devices, versions
+from adapters.run_folder import RunFolder
+from adapters.strategies import Strategy
+from adapters.tensorboard import ScalarLog
+from adapters.text_table import TextTable
+from benchmarks.micro_matmul import micro_flops, micro_update
+from benchmarks.rollouts import pinned_rates, plain_rollout, sharded_rollout
+from benchmarks.sizes import TASK, TINY, quick_bench, random_policy, random_rows
+from benchmarks.starts import command_seconds, start_seconds
+from benchmarks.timing import alternating, finished, seconds_of
+from benchmarks.usual_way import usual_generation
+from mpo_core.catalogue import make_objective
+from mpo_core.inner_loop import row_log_probs, train
+from mpo_core.meta_objective import Jobs, Units, make_units
+from mpo_core.seeds import stream_key
+from mpo_core.settings import EvaluationSettings, InnerLoopSettings
+
+LENGTH, ROWS, EPOCHS = (20, 4, 1) if TINY else (1000, 32, 4)
+LANES, HORIZON = (4, 10) if TINY else (128, 200)
+POPULATIONS = (4, 8) if TINY else (16, 64, 256)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """A promise and what came of it."""
+
+    promise: int
+    what: str
+    measured: float
+    wanted: float
+    at_most: bool = False
+    """Whether the measured value is to stay under what is wanted; else it is to reach it."""
+    detail: str = ""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is met."""
+        return self.measured <= self.wanted if self.at_most else self.measured >= self.wanted
+
+
+def inner_loop() -> Iterator[Shown]:
+    """1: near what the same products reach without scan, data and optimiser, and near the machine's rate."""
+    matmul = matmul_gflops()
+    for width, share in ((256, 0.7), (64, 0.5)):
+        found = inner_loop_rates(width)
+        ratio, detail = found["inner loop"] / found["products"], f"{found['inner loop']:.0f} GFLOP/s"
+        yield Shown(1, f"inner loop / bare products, width {width}", ratio, 0.9, detail=detail)
+        yield Shown(
+            1, f"inner loop / float32 matmul, width {width}", found["inner loop"] / matmul, share,
+            detail=f"matmul {matmul:.0f} GFLOP/s",
+        )  # fmt: skip
+
+
+def inner_loop_rates(width: int, activation: str = "relu") -> dict[str, float]:
+    """GFLOP/s of an inner loop with the paper's minibatch and of its bare products, in turn."""
+    policy, settings = random_policy(width, activation=activation), InnerLoopSettings(epochs=EPOCHS)
+    rows = random_rows(ROWS, LENGTH, 17, 6)
+    reference = row_log_probs(policy, rows)
+    loop = jax.jit(
+        lambda rows: train(make_objective("dpo"), policy, rows, settings, key=jax.random.key(0), reference=reference)
+    )
+    _, trace = loop(rows)
+    assert np.asarray(trace.finite).all()
+    sizes = (17, width, width, 6)
+    steps = 2 * settings.minibatch * LENGTH
+    micro, kernels, inputs = micro_update(sizes, steps)
+    updates = EPOCHS * (ROWS // settings.minibatch)
+
+    def products() -> None:
+        for _ in range(updates):
+            jax.block_until_ready(micro(kernels, inputs))
+
+    seconds = alternating({"inner loop": lambda: loop(rows), "products": products})
+    return {name: updates * micro_flops(sizes, steps) / taken / 1e9 for name, taken in seconds.items()}
+
+
+def evaluation() -> Iterator[Shown]:
+    """2: all cores at work, against one vmapped rollout and against one pinned to each of two cores."""
+    bench = quick_bench()
+    task, policy = bench.arena.task, bench.arena.original
+    ours, plain = (make(task, policy, LANES, HORIZON) for make in (sharded_rollout, plain_rollout))
+    same = float(np.mean(ours())), float(np.mean(plain()))
+    seconds = alternating({"ours": ours, "plain": plain})
+    rate = LANES * HORIZON / seconds["ours"]
+    detail = f"{rate:,.0f} steps/s; mean returns {same[0]:.2f} and {same[1]:.2f}"
+    yield Shown(2, "evaluation / plain brax rollout", seconds["plain"] / seconds["ours"], 1.8, detail=detail)
+    pinned = sum(pinned_rates(TASK, LANES, HORIZON, rounds=5))
+    again = LANES * HORIZON / alternating({"ours": ours})["ours"]
+    yield Shown(
+        2, "evaluation / two pinned plain rollouts", again / pinned, 0.9, detail=f"they make {pinned:,.0f} steps/s"
+    )
+
+
+def generation() -> Iterator[Shown]:
+    """3: a quick generation against the usual way of writing it."""
+    found = generation_seconds()
+    yield Shown(
+        3, "usual way / ours, a quick generation", found["usual"] / found["ours"], 2.0,
+        detail=f"{found['ours']:.1f} s and {found['usual']:.1f} s; policies differ by {found['difference']:.1e}",
+    )  # fmt: skip
+
+
+def generation_seconds(rounds: int = 3) -> dict[str, float]:
+    """Seconds of a quick generation in both ways, in turn, and how far the policies that they train lie apart."""
+    bench = quick_bench()
+    config, search = bench.config, bench.search
+    state, number, placed = search.start(), search.place(jnp.int32(0)), search.place((bench.bank,))
+    jobs, units, keys = _usual_inputs(bench)
+    _, common = bench.learned
+    judged = EvaluationSettings(config.search.episodes, config.search.horizon)
+    usual = usual_generation(bench.arena.task, bench.arena.original, config.inner, judged, common)
+    theirs, _ = finished(lambda: usual(jobs, units, *keys))
+    one = jax.tree.map(lambda leaf: leaf[0], jobs)
+    unit = jax.tree.map(lambda leaf: leaf[one.unit], units)
+    own, _ = train(
+        eqx.combine(one.objective, common), bench.arena.original, unit.rows, config.inner, key=unit.training_key,
+        reference=unit.reference,
+    )  # fmt: skip
+    pairs = zip(jax.tree.leaves(own), jax.tree.leaves(theirs), strict=True)
+    difference = max(float(jnp.abs(a - b[0]).max()) for a, b in pairs)
+    seconds = alternating(
+        {"ours": lambda: search.step(state, number, placed), "usual": lambda: usual(jobs, units, *keys)}, rounds
+    )
+    return seconds | {"difference": difference}
+
+
+def _usual_inputs(bench) -> tuple[Jobs, Units, tuple[Any, Any]]:
+    """As many jobs on as many units as a generation of the search has, members a little apart."""
+    config = bench.config
+    keys = jax.random.split(jax.random.key(6), config.search.datasets)
+    rows = jax.vmap(bench.rows)(keys)
+    units = make_units(bench.arena.original, rows, keys)
+    count = bench.search.jobs
+    noise = jax.random.split(jax.random.key(7), count)
+    objective = jax.vmap(
+        lambda key: jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(key, leaf.shape), bench.learned[0])
+    )(noise)
+    split = jax.vmap(lambda key: jax.random.split(key, config.search.episodes))(keys)
+    return Jobs(objective, jnp.arange(count, dtype=jnp.int32) % config.search.datasets), units, (split, split)
+
+
+def starts() -> Iterator[Shown]:
+    """4: what a person waits for."""
+    size = ("--preset", "smoke", "--generations", "3") if TINY else ("--preset", "quick")
+    with tempfile.TemporaryDirectory() as cache:
+        cold, second = (start_seconds(Path(cache), "--task", TASK, *size) for _ in range(2))
+    yield Shown(4, "cold start to generation 0 (s)", cold, 90.0, at_most=True)
+    yield Shown(4, "second start to generation 0 (s)", second, 20.0, at_most=True)
+    yield Shown(4, "mpo --help (s)", command_seconds("--help"), 1.0, at_most=True)
+    yield Shown(4, "a refusal (s)", command_seconds("meta-train", "--task", "hoper"), 1.0, at_most=True)
+
+
+def overhead() -> Iterator[Shown]:
+    """5: what a generation pays beside its members, and whether members cost the same in any number."""
+    bench = quick_bench()
+    search = bench.search
+    state, placed = search.start(), search.place((bench.bank,))
+    own = overhead_seconds(bench, state)
+    whole = alternating({"generation": lambda: search.step(state, search.place(jnp.int32(0)), placed)}, rounds=2)
+    yield Shown(
+        5, "overhead / a quick generation", own / whole["generation"], 0.02, at_most=True, detail=f"{own * 1e3:.1f} ms"
+    )
+    costs = job_seconds()
+    detail = ", ".join(f"{population}: {seconds * 1e3:.1f} ms" for population, seconds in costs.items())
+    yield Shown(5, "dearest / cheapest member", max(costs.values()) / min(costs.values()), 1.1, True, detail)
+
+
+def overhead_seconds(bench, state) -> float:
+    """Of ask and tell, of the log and of a checkpoint, together."""
+    config = bench.config
+    strategy = Strategy(config.strategy, bench.learned[0], config.search.generations)
+    fitness = jnp.arange(float(config.strategy.population))
+
+    @jax.jit
+    def ask_and_tell(own: Any, key: jax.Array) -> Any:
+        population, own = strategy.ask(own, key=key)
+        return strategy.tell(own, population, fitness, key=key)
+
+    begun, key = strategy.init(0), stream_key(0, 0)
+    moved = alternating({"strategy": lambda: ask_and_tell(begun, key)}, rounds=20)["strategy"]
+    with tempfile.TemporaryDirectory() as out:
+        folder = RunFolder.create(Path(out), config)
+        with ScalarLog(folder.path / "tensorboard", 0) as log:
+            numbers = iter(range(10**6))
+
+            def write() -> None:
+                number = next(numbers)
+                record = {"generation": number, "mean": 0.5, "start": 0.4, "best": 0.6, "failed": 0, "seconds": 1.0}
+                folder.append_metrics(record)
+                folder.save_checkpoint(number + 1, state)
+                log.write(record)
+
+            written = float(np.median([seconds_of(write) for _ in range(20)]))
+    return moved + written
+
+
+def job_seconds() -> dict[int, float]:
+    """Seconds a job (inner loop and evaluation; mean and start are jobs too) by population, timed in turn."""
+    calls: dict[int, Callable[[], Any]] = {}
+    jobs = {}
+    for population in POPULATIONS:
+        small = {"episodes": 2, "horizon": 100, "datasets": 1, "bank_pairs": 32, "spread": False}
+        rows = {"rows": {"count": 32, "length": 200}, "inner": {"epochs": 4}}
+        bench = quick_bench(search=small, strategy={"population": population}, **rows)
+        if TINY:
+            bench = quick_bench(strategy={"population": population})
+        search = bench.search
+        given = (search.start(), search.place(jnp.int32(0)), search.place((bench.bank,)))
+        calls[population], jobs[population] = (lambda search=search, given=given: search.step(*given)), search.jobs
+    seconds = alternating({str(population): call for population, call in calls.items()}, rounds=3)
+    return {population: seconds[str(population)] / jobs[population] for population in calls}
+
+
+def processes() -> Iterator[Shown]:
+    """6: two processes find what one finds; the test says so."""
+    test = "tests/test_distributed.py::test_two_processes_score_as_one"
+    command = (sys.executable, "-m", "pytest", test, "-q", "-p", "no:cacheprovider")
+    found = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
+    said = found.stdout.strip().splitlines()[-1:] or ["no output"]
+    yield Shown(6, "two processes equal one (1: the test passes)", float(found.returncode == 0), 1.0, detail=said[0])
+
+
+PROMISES: dict[int, Callable[[], Iterator[Shown]]] = {
+    1: inner_loop, 2: evaluation, 3: generation, 4: starts, 5: overhead, 6: processes,
+}  # fmt: skip
+
+
+def table(found: list[Shown]) -> TextTable:
+    """All of them, a row each."""
+    rows = tuple(
+        (
+            f"{one.promise}  {one.what}", f"{one.measured:.3g}", f"{'<=' if one.at_most else '>='} {one.wanted:g}",
+            "yes" if one.kept else "NO", one.detail,
+        )
+        for one in found
+    )  # fmt: skip
+    columns = ("promise", "measured", "wanted", "kept", "detail")
+    return TextTable("What is promised of speed", columns, rows, "medians of alternating runs")
+
+
+def main() -> None:
+    """Runs the promises that are named, all by default."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("promises", nargs="*", type=int, metavar="N", help="1 to 6; all unless some are named")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    given = parser.parse_args()
+    if not set(given.promises) <= set(PROMISES):
+        parser.error(f"promises are numbered {', '.join(map(str, PROMISES))}")
+    found: list[Shown] = []
+    for number in given.promises or PROMISES:
+        for shown in PROMISES[number]():
+            found.append(shown)
+            print(f"{shown.promise}  {shown.what}: {shown.measured:.3g}  {shown.detail}", flush=True)
+    print()
+    print(table(found).markdown())
+    if given.json:
+        record = {"versions": versions(), "devices": devices(), "shown": [dataclasses.asdict(one) for one in found]}
+        given.json.write_text(json.dumps(record, indent=2))
+
+
+if __name__ == "__main__":
+    main()

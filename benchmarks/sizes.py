@@ -1,0 +1,97 @@
+"""What the benchmarks run on: a task with a bank of pairs and random policies, at full size or tiny."""
+
+import dataclasses
+import os
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from adapters.arena import Arena
+from adapters.cells import Cell
+from adapters.config import RunConfig, build_config
+from adapters.search import SearchProgram
+from adapters.search_build import build_search, learned_parts
+from adapters.watch import Silent
+from mpo_core.pair_bank import PairBank, draw_rows
+from mpo_core.policy import GaussianPolicy, Layer, raw_scale_of
+from mpo_core.trajectories import PreferenceRows
+
+TASK = "halfcheetah"
+TINY = os.environ.get("MPO_BENCH") == "tiny"
+"""Whether only the code of the benchmarks is tried: their figures then mean nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """A search at the size of a configuration."""
+
+    config: RunConfig
+
+    @cached_property
+    def arena(self) -> Arena:
+        """Its task."""
+        return Arena(self.config.task, chunk=min(50, self.config.rows.length))
+
+    @cached_property
+    def cell(self) -> Cell:
+        """The one that is searched on."""
+        return Cell(self.config, self.arena)
+
+    @cached_property
+    def bank(self) -> PairBank:
+        """Pairs of trajectories."""
+        return self.cell.bank(0, Silent())
+
+    @cached_property
+    def search(self) -> SearchProgram:
+        """The search's program."""
+        return build_search(self.config, [self.cell], self.learned)
+
+    def rows(self, key: jax.Array) -> PreferenceRows:
+        """A dataset drawn from the bank."""
+        bank = jax.tree.map(jnp.asarray, self.bank)
+        return draw_rows(bank, self.cell.spec, self.config.rows.count, key=key)
+
+    @cached_property
+    def learned(self) -> tuple[PyTree, PyTree]:
+        """What the search varies, and what its members have in common."""
+        return learned_parts(self.config)
+
+    @property
+    def updates(self) -> int:
+        """Of an inner loop."""
+        return self.config.inner.epochs * (self.config.rows.count // self.config.inner.minibatch)
+
+
+def quick_bench(**overrides: dict) -> Bench:
+    """The quick preset, with changes."""
+    tiny = {"rows": {"count": 4, "length": 20}, "inner": {"epochs": 1}, "strategy": {"population": 4}} if TINY else {}
+    small = {"search": {"bank_pairs": 8, "episodes": 1, "horizon": 50, "datasets": 2}} if TINY else {}
+    return Bench(build_config({"task": TASK, "preset": "quick"}, overrides, tiny, small))
+
+
+def random_rows(rows: int, length: int, observation: int, action: int) -> PreferenceRows:
+    """Rows of the right shapes whose numbers mean nothing."""
+    keys = jax.random.split(jax.random.key(3), 2)
+    one, zero = jnp.ones(rows), jnp.zeros((rows, 2))
+    return PreferenceRows(
+        observation=jax.random.normal(keys[0], (rows, 2, length, observation)),
+        action=jax.random.normal(keys[1], (rows, 2, length, action)),
+        alive=jnp.ones((rows, 2, length)), return_=zero, margin=one, flipped=jnp.zeros(rows, bool),
+        source=jnp.zeros((rows, 2), jnp.int32),
+    )  # fmt: skip
+
+
+def random_policy(width: int, observation: int = 17, action: int = 6, activation: str = "relu") -> GaussianPolicy:
+    """Two hidden layers of a width, on halfcheetah's sizes unless others are named."""
+    sizes = (observation, width, width, action)
+    keys = jax.random.split(jax.random.key(4), 3)
+    layers = tuple(
+        Layer(jax.random.normal(key, (a, b)) / np.sqrt(a), jnp.zeros(b))
+        for key, a, b in zip(keys, sizes[:-1], sizes[1:], strict=True)
+    )
+    scale = raw_scale_of(jnp.full(action, 0.4))
+    return GaussianPolicy(jnp.zeros(observation), jnp.ones(observation), layers, scale, activation=activation)
