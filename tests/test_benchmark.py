@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from adapters import benchmark_run
-from adapters.benchmark_cell import DEFAULT_IDS
+from adapters.benchmark import run as benchmark_run
+from adapters.benchmark.cell import DEFAULT_IDS
 from cli.app import app
 
 ARGUMENTS = (

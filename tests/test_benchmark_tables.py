@@ -9,10 +9,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from adapters.benchmark_cell import BenchmarkSettings, Cell, CellKey, Entry
-from adapters.benchmark_report import write_benchmark
-from adapters.benchmark_summary import by_width, standings
-from adapters.benchmark_tables import cell_table, judge_table, overview_table, short_table
+from adapters.benchmark.cell import BenchmarkSettings, Cell, CellKey, Entry
+from adapters.benchmark.report import write_benchmark
+from adapters.benchmark.summary import by_width, standings
+from adapters.benchmark.tables import cell_table, judge_table, overview_table, short_table
 from adapters.text_table import TextTable
 from mpo_core.statistics import interquartile_mean
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from adapters.brax_tasks import load_task
-from adapters.dataset_build import rollouts_of
-from adapters.dataset_files import load_dataset
+from adapters.dataset.build import rollouts_of
+from adapters.dataset.files import load_dataset
 from mpo_core.data_spec import parse_data_spec
 from mpo_core.generate_pairs import pair_episodes
 from mpo_core.inner_loop import row_log_probs
@@ -32,7 +32,7 @@ def rollouts(here):
     with pytest.MonkeyPatch.context() as patch:
         made = []
         patch.setattr(
-            "adapters.dataset_build.rollouts_of",
+            "adapters.dataset.build.rollouts_of",
             lambda recipe: (made or made.append(rollouts_of(recipe)) or made)[0],
         )
         patch.setenv("MPO_CACHE_DIR", str(here / "cache"))
@@ -50,7 +50,7 @@ def data(rollouts, here):
 
 def test_both_sides_of_a_row_start_in_one_state_of_the_physics(data):
     task = load_task("hopper")
-    _, keys = pair_episodes(parse_data_spec(DATA), ROWS, key=stream_key(0, Stream.SEARCH, 0))
+    _, keys = pair_episodes(parse_data_spec(DATA), ROWS, key=stream_key(0, Stream.DATASET))
     state = jax.jit(lambda *both: start_lanes(task, *both).state)(*keys)
     for leaf in (state.physics.pipeline_state.q, state.physics.pipeline_state.qd):
         by_row = np.asarray(leaf).reshape(ROWS, 2, -1)
@@ -82,7 +82,7 @@ def test_nothing_after_a_fall_counts(data, rollouts):
 
 
 def test_a_fallen_hopper_gains_nothing_by_more_time(data, rollouts):
-    source, keys = pair_episodes(parse_data_spec(DATA), ROWS, key=stream_key(0, Stream.SEARCH, 0))
+    source, keys = pair_episodes(parse_data_spec(DATA), ROWS, key=stream_key(0, Stream.DATASET))
     first = slice(0, rollouts.program.lanes)
     longer = rollouts.program.trajectories(
         rollouts.agents, source.reshape(-1)[first], tuple(key[first] for key in keys), horizon=LENGTH + 50

@@ -57,7 +57,7 @@ def foreign(tmp_path):
         ((*TASK, "--init", "{foreign}"), 'is not an mpo objective (no "format": "mpo-objective")'),
         ((*TASK, "--config", "missing.yaml"), "config file missing.yaml: cannot be read"),
         ((*TASK, "--config", "{foreign}"), "unknown setting 'name'"),
-        ((*TASK, "--set", "search.generatons=3"), "unknown search setting 'generatons': did you mean 'generations'?"),
+        ((*TASK, "--set", "search.generatons=3"), "unknown search setting 'generatons': did you mean 'generations'"),
         ((*TASK, "--generations", "0"), "generations must be at least 1, not 0"),
         ((*TASK, "--seed", "-1"), "'seed': input should be greater than or equal to 0"),
         ((*TASK, "--report-units", "1"), "'report.units'"),
@@ -214,8 +214,10 @@ def test_the_cores_become_devices_and_the_users_flags_stay(monkeypatch):
     import os
 
     flags = f"--xla_cpu_enable_fast_math=false --xla_force_host_platform_device_count={min(usable_cores(), 32)}"
-    assert os.environ["XLA_FLAGS"] == flags
+    assert os.environ["XLA_FLAGS"].startswith(f"{flags} --xla_cpu_collective")
     assert os.environ["JAX_COMPILATION_CACHE_DIR"].startswith("/nowhere/jax/")
-    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=5")
+    own = "--xla_force_host_platform_device_count=5 --xla_cpu_collective_timeout_seconds=7"
+    monkeypatch.setenv("XLA_FLAGS", own)
     prepare()
-    assert os.environ["XLA_FLAGS"] == "--xla_force_host_platform_device_count=5"
+    assert os.environ["XLA_FLAGS"].startswith(own)
+    assert os.environ["XLA_FLAGS"].count("device_count") == os.environ["XLA_FLAGS"].count("collective_timeout") == 1

@@ -54,7 +54,7 @@ def test_values_are_canonical():
     ("layer", "says"),
     [
         ({"sead": 1}, "unknown setting 'sead': did you mean 'seed'"),
-        ({"search": {"generatons": 3}}, "unknown search setting 'generatons': did you mean 'generations'?"),
+        ({"search": {"generatons": 3}}, "unknown search setting 'generatons': did you mean 'generations'"),
         ({"strategy": {"sigma_dekay": 3}}, "did you mean 'sigma_decay'"),
         ({"inner": {"epoch": 3}}, "unknown inner setting 'epoch': did you mean 'epochs'"),
         ({"rows": {"lenght": 3}}, "did you mean 'length'"),

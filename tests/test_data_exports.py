@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from adapters.dataset_build import Rollouts, build_dataset
-from adapters.dataset_exports import (
+from adapters.dataset.build import Rollouts, build_dataset
+from adapters.dataset.exports import (
     export_minari,
     export_npz,
     export_parquet,
@@ -20,7 +20,7 @@ from adapters.dataset_exports import (
     parquet_card,
     parquet_table,
 )
-from adapters.dataset_files import DatasetRecipe, card_json, load_dataset
+from adapters.dataset.files import DatasetRecipe, card_json, load_dataset
 from adapters.watch import Silent
 from conftest import toy_policy
 from mpo_core.generate_pairs import stack_agents
@@ -40,7 +40,7 @@ def built(tmp_path_factory, toy_program, toy_original):
     """The target agent runs out of bounds, so that its episodes end early."""
     agents = stack_agents(toy_original, toy_policy(jax.random.key(7), 5.0))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adapters.dataset_build.rollouts_of", lambda recipe: Rollouts(toy_program, agents, toy_original))
+        patch.setattr("adapters.dataset.build.rollouts_of", lambda recipe: Rollouts(toy_program, agents, toy_original))
         return build_dataset(RECIPE, tmp_path_factory.mktemp("data"), Silent())
 
 
@@ -159,7 +159,7 @@ def test_an_interrupted_minari_export_leaves_nothing(data, tmp_path, monkeypatch
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("adapters.dataset_exports._minari_description", interrupt)
+    monkeypatch.setattr("adapters.dataset.exports._minari_description", interrupt)
     with pytest.raises(KeyboardInterrupt):
         export_minari(data, tmp_path)
     assert list(tmp_path.iterdir()) == []

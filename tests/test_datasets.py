@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from adapters.agents import agents_folder
-from adapters.dataset_build import PART_ROWS, Rollouts, build_dataset, dataset_recipe
-from adapters.dataset_files import CARD_FILE, ROWS_FILE, DatasetRecipe, card_hash, load_dataset, npz_bytes
+from adapters.dataset.build import PART_ROWS, Rollouts, build_dataset, dataset_recipe
+from adapters.dataset.files import CARD_FILE, ROWS_FILE, DatasetRecipe, card_hash, load_dataset, npz_bytes
 from adapters.description import overlap
 from adapters.watch import Silent
 from conftest import toy_policy
@@ -77,7 +77,7 @@ def program(monkeypatch, toy_program, toy_original, runaway_agents):
     """Datasets come from the toy task, whatever their recipe says."""
     counting = CountingProgram(toy_program)
     rollouts = Rollouts(counting, runaway_agents, toy_original)
-    monkeypatch.setattr("adapters.dataset_build.rollouts_of", lambda recipe: rollouts)
+    monkeypatch.setattr("adapters.dataset.build.rollouts_of", lambda recipe: rollouts)
     return counting
 
 
@@ -99,9 +99,9 @@ def files(folder):
 
 
 def test_rows_are_those_of_the_core(built, toy_program, runaway_agents):
-    spec, key = parse_data_spec(DATA), stream_key(SEED, Stream.SEARCH, 0)
+    spec, key = parse_data_spec(DATA), stream_key(SEED, Stream.DATASET)
     bank = generate_pairs(toy_program, runaway_agents, spec, RowSettings(ROWS, LENGTH), key=key)
-    expected = label_pairs(bank, spec, key=stream_key(SEED, Stream.SEARCH, 0, Purpose.LABELS))
+    expected = label_pairs(bank, spec, key=stream_key(SEED, Stream.DATASET, Purpose.LABELS))
     for name, leaf in vars(expected).items():
         np.testing.assert_array_equal(getattr(built.dataset.rows, name), leaf, err_msg=name)
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(built.dataset.rows)} == {"float32", "int32", "bool"}
@@ -212,7 +212,7 @@ def test_an_interrupted_build_resumes_to_the_same_bytes(tmp_path, program, built
 
 def test_a_build_interrupted_while_it_writes_leaves_nothing_half_written(tmp_path, program, built, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("adapters.dataset_files.write_json", lambda path, value: interrupt())
+        patch.setattr("adapters.dataset.files.write_json", lambda path, value: interrupt())
         with pytest.raises(KeyboardInterrupt):
             build_dataset(RECIPE, tmp_path / "other", Silent())
     (partial,) = (tmp_path / "other").iterdir()

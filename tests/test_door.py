@@ -91,7 +91,7 @@ def test_refusals_come_before_the_physics(tmp_path, unfinished):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("trian",), "no such command 'trian'. Did you mean 'train'?"),
+        (("trian",), "no such command 'trian'. Did you mean 'train'"),
         (("train", "--tsk", "ant"), "no such option: --tsk"),
         (("train", *TASK), "missing option '--objective' (mpo train --help shows what there is)"),
         (("train", *OBJECTIVE, "--units", "1"), "'--units': Input should be greater than or equal to 2"),
@@ -314,7 +314,7 @@ def test_a_seal_does_not_depend_on_the_order_of_names():
 
 
 def test_a_cell_with_numbers_that_are_none_is_refused():
-    from adapters.benchmark_cell import Entry
+    from adapters.benchmark.cell import Entry
 
     with pytest.raises(ValueError, match="finite"):
         Entry(

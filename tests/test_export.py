@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adapters.objective_export import export
-from adapters.objective_files import learned_start, save_objective
+from adapters.objective_files import bundled_names, learned_start, save_objective
 from adapters.torch_export import torch_module
 from cli.app import app
 from mpo_core.catalogue import make_objective, objective_ids
@@ -69,7 +69,7 @@ def assert_agree(objective, source, dtype, limit):
             assert np.all(np.abs(one - other) <= limit * (np.abs(one) + 1))
 
 
-@pytest.mark.parametrize("id", objective_ids())
+@pytest.mark.parametrize("id", [*objective_ids(), *bundled_names()])
 def test_torch_agrees_with_every_objective(id):
     source = export(id, "torch")
     with jax.enable_x64(True):

@@ -99,12 +99,12 @@ def wait_for_start(stdout, seconds):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["at any moment", "in the middle of a write"])
-def test_fifty_kills_of_a_smoke_search(variables, tmp_path, how):
-    """Runs are killed and resumed until they end, one after another, until 50 processes were killed."""
+@pytest.mark.parametrize(("how", "kills"), [("at any moment", 50), ("in the middle of a write", 25)])
+def test_many_kills_of_a_smoke_search(variables, tmp_path, how, kills):
+    """Runs are killed and resumed until they end, one after another, until so many processes were killed."""
     whole, seconds = whole_run(SMOKE, variables, tmp_path)
     draw, killed, finished = random.Random(1), 0, 0
-    while killed < 50 or not finished:
+    while killed < kills or not finished:
         out = tmp_path / f"run {finished}"
         if how == "at any moment":
             process = begin(arguments_for(SMOKE, out), variables, tmp_path)
@@ -113,7 +113,7 @@ def test_fifty_kills_of_a_smoke_search(variables, tmp_path, how):
             before = AT_WRITE.format(number=draw.randint(1, 40))
             ended = ends(begin(arguments_for(SMOKE, out), variables, tmp_path, before), tmp_path, WAIT)
         killed += not ended
-        if killed == 50 and not ended:
+        if killed == kills and not ended:
             ended = ends(begin(arguments_for(SMOKE, out), variables, tmp_path), tmp_path, WAIT)
         if ended:
             assert_same_results(the_run(out), whole, WHOLE)

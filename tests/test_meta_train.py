@@ -67,7 +67,7 @@ def test_its_configuration_starts_another(run, monkeypatch, tmp_path):
     found = invoke("meta-train", "--config", folder / "config.json", "--out", tmp_path, "--seed", 6)
     assert found.exit_code == 0
     expected = build_config(read_config_file(folder / "config.json"), {"seed": 6})
-    assert started == [(expected, tmp_path, None)]
+    assert started == [(expected, tmp_path, None, None)]
 
 
 def test_every_generation_is_recorded(run):
@@ -116,7 +116,7 @@ def test_nothing_else_is_left(run):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         ".lock", "config.json", "metrics.jsonl", "tensorboard", "checkpoints", "objective.json",
-        "objective.safetensors", "report.json", "figures",
+        "objective.safetensors", "report.json", "report.html", "figures",
     }  # fmt: skip
     assert not list(folder.rglob("*.tmp"))
 

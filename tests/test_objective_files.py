@@ -25,6 +25,7 @@ from adapters.objective_files import (
 from adapters.sealed import write_sealed
 from mpo_core.catalogue import make_objective
 from mpo_core.mirror.learned import split_learned
+from mpo_core.objectives.log_ratio import Dpo
 from objective_points import pair_at, random_point
 
 INIT = canonical_text("tempo:beta=1.5")
@@ -190,7 +191,9 @@ def test_canonical_text_spells_every_number_out():
 def test_ids_are_no_paths():
     assert not any(map(is_path, ("dpo", "tempo:beta=0.5", "nosuch")))
     assert all(map(is_path, ("runs/x", "my.json", "objective.safetensors")))
-    np.testing.assert_allclose(load_objective("dpo:beta=0.25").beta, jnp.float32(0.25))
+    found = load_objective("dpo:beta=0.25")
+    assert isinstance(found, Dpo)
+    np.testing.assert_allclose(found.beta, jnp.float32(0.25))
 
 
 def test_a_folder_does_not_hide_an_objective_of_its_name(tmp_path, monkeypatch):

@@ -128,7 +128,7 @@ def fake_returns(monkeypatch):
     """In place of training: a return that grows with the sum of the parameters; some jobs fail."""
 
     def install(fails=()):
-        def job_returns(task, jobs, common, units, policy, evaluation_key, settings, mesh):
+        def job_returns(task, jobs, common, units, policy, evaluation_key, *others, **options):
             total = sum(leaf.reshape(leaf.shape[0], -1).sum(1) for leaf in jax.tree.leaves(jobs.objective))
             for job in fails:
                 total = total.at[job].set(jnp.nan)
