@@ -22,6 +22,7 @@ from mpo_core.settings import RowSettings
 from toy_task import ToyTask
 
 TOY_HORIZON = 20
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background has it ignored
 
 
 def toy_policy(key, push: float) -> GaussianPolicy:
