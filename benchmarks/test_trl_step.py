@@ -2,9 +2,9 @@
 
 Run: python -m pytest benchmarks/test_trl_step.py -s  (needs the extras llm and dev; two minutes)
 
-A vocabulary of 32,768, steps in turn, median ratio of 300 pairs of steps. On the CPU one thread is used and its own time
-is counted; even so, a busy machine (two threads to a core) spreads the ratio: two trainers of TRL's own then differ by
-several per cent in fifty pairs. On a GPU it is the time until the device is done.
+A vocabulary of 32,768, steps in turn, median ratio of 300 pairs of steps. On the CPU one thread is used and its own
+time is counted; even so, a busy machine (two threads to a core) spreads the ratio: two trainers of TRL's own then
+differ by several per cent in fifty pairs. On a GPU it is the time until the device is done.
 """
 
 import sys
