@@ -18,7 +18,7 @@ from adapters.config import RunConfig
 from adapters.distributed import from_first
 from adapters.failures import WorkFailed
 from adapters.figures import draw_fitness, draw_maps
-from adapters.objective_files import canonical_text, is_path, learned_start, located, read_objective, save_objective
+from adapters.objective_files import canonical_text, is_path, located, read_objective, save_objective
 from adapters.provenance import agents_hash, data_hash, devices, versions
 from adapters.report import RunReport, load_report, whole_report
 from adapters.run_folder import RunFolder
@@ -46,7 +46,8 @@ class MetaTraining:
         own = self.config.cells()
         arenas = {one.task: Arena(one.task, chunk=min(50, one.rows.length)) for one in own}
         self.cells = [Cell(one, arenas[one.task]) for one in own]
-        self.start = learned_start(config.init, config.temporal, config.reference)
+        self.learned, self.common = learned_parts(config)
+        self.start = eqx.combine(self.learned, self.common)
 
     def run(self) -> RunReport:
         """Searches, judges, writes; returns the final table, or one for each combination of task and data."""
@@ -57,9 +58,8 @@ class MetaTraining:
         self.folder.write_config(self.config.model_copy(update={"provenance": self._history()}))
         for cell in self.cells:
             cell.check_horizon()
-        learned, common = learned_parts(self.config)
-        found, banks = self._search(learned, common)
-        discovered = eqx.combine(found, common)
+        found, banks = self._search(self.learned, self.common)
+        discovered = eqx.combine(found, self.common)
         self.folder.check()
         self._save(discovered)
         report = self._report(discovered)

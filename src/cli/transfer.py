@@ -104,13 +104,14 @@ def _plan(
     data: list[str] | None, objectives: list[str] | None, budget: int, tuning_units: int, units: int, preset: str,
     seed: int,
 ) -> "tuple[tuple[str, ...], TransferSettings]":  # fmt: skip
+    from adapters.config import split_data
     from adapters.transfer.settings import DEFAULT_DATA, DEFAULT_OBJECTIVES, SIZES, TransferSettings
     from mpo_core.data_spec import parse_data_spec
     from mpo_core.names import unknown_name
 
     if preset not in SIZES:
         raise unknown_name("preset", preset, SIZES)
-    given = [part for text in data or DEFAULT_DATA for part in re.split(r",(?=\s*[a-z]+\s*(?::|\+|,|$))", text)]
+    given = [part for text in data or DEFAULT_DATA for part in split_data(text)]
     kinds = tuple(dict.fromkeys(str(parse_data_spec(part)) for part in given))
     found = tuple(name.strip() for text in objectives or DEFAULT_OBJECTIVES for name in split_objectives(text))
     if len(set(found)) < len(found):

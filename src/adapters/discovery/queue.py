@@ -62,8 +62,9 @@ class Discovery:
         choices = cell_choices(BenchmarkFolder(Path(zoo.tuned_from or "")).borrowed(key, zoo))
         found = []
         for form in self.settings.forms:
-            self.watch.note(f"{key}: {form} search from {best_start(choices, form)}")
-            self._search(key, form, best_start(choices, form))
+            start = best_start(choices, form)
+            self.watch.note(f"{key}: {form} search from {start}")
+            self._search(key, form, start)
             found.append(register_file(str(self.run_path(key, form))))
         benchmark = dataclasses.replace(zoo, objectives=(*choices, *found))
         return run_benchmark([key], benchmark, BenchmarkFolder(self.path), self.watch)[0]

@@ -2,13 +2,13 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from adapters.files import slug
+from adapters.folder_lock import take_lock
 from adapters.objective_export import export
 from adapters.objective_files import canonical_text, is_path
 from adapters.provenance import hash_of
@@ -32,14 +32,10 @@ class TransferFolder:
         """While open, no other process can take the folder.
 
         Raises:
-            ValueError: another process has it.
+            ValueError: another process has it, or it cannot be written to.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise ValueError(f"--out {self.path}: another mpo process is writing to it") from None
+        with take_lock(self.path, "--out"):
             yield
 
     def outcome(self, trial: Trial, settings: TransferSettings, world: WorldCard) -> Outcome | None:
