@@ -46,7 +46,7 @@ def policy(brax_policy) -> GaussianPolicy:
 def bundle(tmp_path, monkeypatch, policy):
     """A folder of the user's with agents for hopper."""
     monkeypatch.setenv(agents.AGENTS_DIR_VARIABLE, str(tmp_path))
-    measured = interval(np.arange(10.0))
+    measured = interval(np.arange(10.0)[:, None])
     record = AgentRecord(steps=1, sampled=measured, mode=measured)
     card = AgentsCard(
         task="hopper", backend="positional", command="mpo agents train", rule="", settings={"steps": 1},
@@ -243,6 +243,14 @@ def test_measuring_shares_start_states_and_separates_modes():
     assert target["mode"].return_ > original["mode"].return_ + 100
     assert original["sampled"] != original["mode"]
     assert original["mode"].low < original["mode"].return_ < original["mode"].high
+    marks = target["mode"].earlier
+    assert sorted(marks) == list(range(50, 1000, 50))
+    assert marks[50] > original["mode"].earlier[50]
+
+
+def test_a_card_knows_the_returns_up_to_earlier_steps():
+    measured = interval(np.array([[1.0, 2.0, 7.0], [3.0, 4.0, 9.0]]))
+    assert (measured.return_, measured.earlier) == (8.0, {50: 2.0, 100: 3.0})
 
 
 def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch, policy):
@@ -257,7 +265,7 @@ def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch, policy):
     monkeypatch.setattr(
         "adapters.agent_training.measure",
         lambda task, pair: [
-            {"sampled": interval(np.arange(3.0) + at), "mode": interval(np.arange(3.0))} for at in (0, 90)
+            {"sampled": interval(np.arange(3.0)[:, None] + at), "mode": interval(np.arange(3.0)[:, None])} for at in (0, 90)
         ],
     )
     settings = settings_for("hopper", steps=20)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpo_core.catalogue import make_objective
-from mpo_core.mirror.learned import learned_mirror, split_learned
+from mpo_core.mirror.learned import learned_mirror, split_learned, with_scale
 from mpo_core.mirror.members import as_mirror, member_ids
 from mpo_core.pair_log_probs import PairLogProbs
 
@@ -101,3 +101,11 @@ def test_only_the_temporal_one_learns_from_progress():
 def test_a_search_starts_from_monotone_members_only():
     with pytest.raises(ValueError, match="increasing"):
         learned_mirror(as_mirror("ipo"), temporal=True)
+
+
+@pytest.mark.parametrize("init", ["tempo", "orpo"])
+def test_a_scaled_start_is_the_same_loss_but_for_a_factor(init):
+    start, pair = learned_mirror(as_mirror(init), temporal=True), random_pair(jax.random.key(6))
+    scaled = with_scale(start, 0.02)
+    for progress in (0.0, 0.7):
+        np.testing.assert_allclose(scaled(pair, progress), 0.02 * start(pair, progress), rtol=1e-5)

@@ -51,6 +51,15 @@ def test_a_horizon_at_which_the_target_is_not_better_is_refused(monkeypatch):
         Arena("hopper").constants(20)
 
 
+def test_constants_of_a_shorter_horizon_are_those_of_the_card(monkeypatch):
+    known = Arena("halfcheetah")
+    card = known.card.original.sampled.earlier[250], known.card.target.sampled.earlier[250]
+    assert known.constants(250) == card
+    measured = Arena("halfcheetah", bin_width=0.2)  # of other tokens the card knows nothing
+    monkeypatch.setattr(Arena, "_measured_constants", lambda self, horizon, mode: (1.0, 2.0))
+    assert measured.constants(250) == known.constants(270) == (1.0, 2.0)
+
+
 def test_a_setting_that_only_the_run_could_refuse_is_refused_in_one_sentence(capsys):
     with pytest.raises(typer.Exit) as left, interruptible("advice"):
         raise UnusableSetting("horizon 20 is too short")

@@ -27,6 +27,8 @@ HORIZON = 1000
 MEASURED_EPISODES = 256
 MEASURED_LANES, MEASURED_CHUNK = 64, 50
 MEASUREMENT_SEED = 0
+EARLIER = 50
+"""Steps between the shorter horizons that the card knows returns for."""
 ORIGINAL_SHARE = 0.3
 RULE = (
     "target: the snapshot with the highest return; "
@@ -39,6 +41,8 @@ STARTED_RULE = (
 )
 VERSIONED = ("jax", "jaxlib", "brax", "mujoco", "mujoco-mjx")
 RUN_FILE = "run.json"
+
+MODES = (("sampled", 1.0), ("mode", 0.0))
 
 Say = Callable[[str], None]
 
@@ -154,19 +158,30 @@ def measure(
     )
     index = np.repeat(np.arange(2), episodes)
     keys = (jnp.concatenate([reset, reset]), jnp.concatenate([act, act]))
-    by_mode = {
-        mode: program.returns(policies, index, keys, horizon=HORIZON, noise=noise).reshape(2, episodes)
-        for mode, noise in (("sampled", 1.0), ("mode", 0.0))
-    }
+    by_mode = {mode: _returns_by_step(program, policies, index, keys, noise) for mode, noise in MODES}
     return [{mode: interval(returns[agent]) for mode, returns in by_mode.items()} for agent in range(2)]
 
 
-def interval(returns: Float[np.ndarray, " episode"]) -> Measured:
-    """The mean of episodes' returns and its 95% interval (Student's t)."""
-    found = mean_interval(returns)
+def _returns_by_step(
+    program: RolloutProgram,
+    policies: GaussianPolicy,
+    index: np.ndarray,
+    keys: tuple[jax.Array, jax.Array],
+    noise: float,
+) -> Float[np.ndarray, "agent episode mark"]:
+    """Return of each episode up to every `EARLIER` steps, the last of them all."""
+    blocks = program.blocks(policies, index, keys, horizon=HORIZON, noise=noise)
+    parts = [(block.reward * block.alive).reshape(-1, HORIZON // EARLIER, EARLIER).sum(-1) for block in blocks]
+    return np.concatenate(parts).cumsum(-1).reshape(2, -1, HORIZON // EARLIER)
+
+
+def interval(returns: Float[np.ndarray, "episode mark"]) -> Measured:
+    """The mean of episodes' returns and its 95% interval (Student's t), and their means up to earlier steps."""
+    found = mean_interval(returns[:, -1])
     estimate = {"return": found.estimate, "low": found.low, "high": found.high}
+    earlier = {EARLIER * (mark + 1): round(float(mean), 3) for mark, mean in enumerate(returns.mean(0)[:-1])}
     return Measured.model_validate(
-        {name: round(value, 3) for name, value in estimate.items()} | {"episodes": found.units}
+        {name: round(value, 3) for name, value in estimate.items()} | {"episodes": found.units, "earlier": earlier}
     )
 
 

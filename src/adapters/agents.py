@@ -37,6 +37,8 @@ class Measured(BaseModel):
     low: FiniteFloat
     high: FiniteFloat
     episodes: int
+    earlier: dict[int, FiniteFloat] = {}
+    """Mean return of the same episodes up to earlier steps; older cards have none."""
 
 
 class AgentRecord(BaseModel):

@@ -88,16 +88,22 @@ class Arena:
         Raises:
             UnusableSetting: the target is not better than the original over so short a horizon.
         """
-        if horizon == self.card.horizon:
-            low, high = (_measured(self.card, role, mode).return_ for role in ("original", "target"))
-        else:
-            low, high = self._measured_constants(horizon, mode)
+        low, high = self._known_constants(horizon, mode) or self._measured_constants(horizon, mode)
         if not low < high:
             raise UnusableSetting(
                 f"horizon {horizon} is too short for task {self.name!r}: its target agent returns {high:.0f}, "
                 f"no more than the original's {low:.0f}"
             )
         return low, high
+
+    def _known_constants(self, horizon: int, mode: bool) -> tuple[float, float] | None:
+        """Those on the card, if it knows the horizon."""
+        original, target = (_measured(self.card, role, mode) for role in ("original", "target"))
+        if horizon == self.card.horizon:
+            return original.return_, target.return_
+        if self.token_width != self.card.bin_width or horizon not in original.earlier.keys() & target.earlier.keys():
+            return None  # other tokens may have another least deviation
+        return original.earlier[horizon], target.earlier[horizon]
 
     def _measured_constants(self, horizon: int, mode: bool) -> tuple[float, float]:
         if (horizon, mode) not in self._constants:

@@ -10,12 +10,13 @@ from adapters.objective_files import learned_start
 from adapters.search import SearchProgram
 from adapters.strategies import Strategy
 from mpo_core.devices import world_mesh
-from mpo_core.mirror.learned import split_learned
+from mpo_core.mirror.learned import split_learned, with_scale
 
 
 def learned_parts(config: RunConfig) -> tuple[PyTree, PyTree]:
     """Where a search starts: what it varies, and what all its members have in common."""
     start, search = learned_start(config.init, config.temporal, config.reference), config.search
+    start = start if search.scale == 1 else with_scale(start, search.scale)
     return split_learned(start, search.learned, networks=search.networks)
 
 

@@ -58,6 +58,9 @@ class SearchSettings:
     networks: bool = True
     """Whether their networks are learned, or only how strong the start's closed forms are over training: 3 numbers a
     map and knots of time instead of 85 in all."""
+    scale: float = 1.0
+    """Factor on the start's psi and g. The gradient's norm is clipped: only under a small scale do amplitudes that
+    change over training change the optimiser's steps."""
 
     @property
     def learned(self) -> list[str]:
@@ -74,6 +77,10 @@ class SearchSettings:
             if getattr(self, name) < 1:
                 raise ValueError(f"search: {name} must be at least 1, not {getattr(self, name)}")
             check_most(f"search: {name}", getattr(self, name), LARGEST[name])
+        if not positive(self.scale):
+            raise ValueError(f"search: scale must be positive and finite, not {self.scale}")
+        if self.scale != 1 and self.networks:
+            raise ValueError("search: scale is of the closed forms alone, and needs networks=false")
         for name in ("bank_refresh", "members_at_once"):
             if getattr(self, name) < 0:
                 raise ValueError(f"search: {name} must be at least 0, not {getattr(self, name)}")

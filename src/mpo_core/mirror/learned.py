@@ -1,6 +1,7 @@
 """Learned members of the Mirror Preference Optimization class, and what a search varies of them."""
 
 import dataclasses
+import math
 from collections.abc import Collection
 
 import equinox as eqx
@@ -90,6 +91,18 @@ def split_learned(
             still = jax.tree.map(lambda _: False, getattr(objective, field))
             spec = eqx.tree_at(lambda m, field=field: getattr(m, field), spec, still)
     return eqx.partition(objective, spec)
+
+
+def with_scale(objective: MirrorObjective, scale: float) -> MirrorObjective:
+    """The learned member with the amplitudes of psi and g times a factor, at every progress.
+
+    Adam is blind to the scale of a loss, the clip of the gradient's norm before it is not: under a large scale it
+    hides what a search varies of the amplitudes. Networks stay as they are.
+    """
+    step = math.log(scale)
+    return eqx.tree_at(
+        lambda m: (m.psi.log_amplitude, m.g.log_amplitude), objective, replace_fn=lambda amplitude: amplitude + step
+    )
 
 
 def with_reference(objective: MirrorObjective, reference: bool | None) -> MirrorObjective:
