@@ -265,7 +265,8 @@ def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch, policy):
     monkeypatch.setattr(
         "adapters.agent_training.measure",
         lambda task, pair: [
-            {"sampled": interval(np.arange(3.0)[:, None] + at), "mode": interval(np.arange(3.0)[:, None])} for at in (0, 90)
+            {"sampled": interval(np.arange(3.0)[:, None] + at), "mode": interval(np.arange(3.0)[:, None])}
+            for at in (0, 90)
         ],
     )
     settings = settings_for("hopper", steps=20)
