@@ -32,7 +32,7 @@ from adapters.watch import Silent
 from cli.app import app
 from mpo_core.mirror.closed_form import FEATURES, LOG_PROB_ONLY, TIME_SHAPES, SumOfTerms, Term
 from mpo_core.mirror.distillation import MAP_NAMES, DistillSettings, distil, distill_errors, is_learned
-from mpo_core.mirror.learned import learned_mirror
+from mpo_core.mirror.learned import learned_mirror, split_learned, with_scale
 from mpo_core.mirror.members import as_mirror
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.mirror.monotone_network import Domain, MonotoneNetwork, monotone_network
@@ -60,7 +60,12 @@ def closed():
             Term(0.01, "exp", 0.25), Term(0.5, "min_zero", 1.0, 0.5),
         )
     )  # fmt: skip
-    g = SumOfTerms((Term(0.5, "tsallis", 0.25, 0.0, "fall", (0.25, 0.75)), Term(0.1, "softplus", 1.0, 1.0)))
+    g = SumOfTerms(
+        (
+            Term(0.5, "tsallis", 0.25, 0.0, "fall", (0.25, 0.75)),
+            Term(0.1, "softplus", 1.0, 1.0, "growth", (-3.0, 0.5, -1.0)),
+        )
+    )
     return MirrorObjective(phi_inv, psi, g, "mean", "mean", False)
 
 
@@ -72,8 +77,6 @@ def folder(tmp_path, closed):
 
 def moved(init: str, temporal: bool, size: float) -> MirrorObjective:
     """A learned member away from its start."""
-    from mpo_core.mirror.learned import split_learned
-
     learned, common = split_learned(learned_mirror(as_mirror(init), temporal=temporal))
     leaves, structure = jax.tree.flatten(learned)
     keys = jax.random.split(jax.random.key(1), len(leaves))
@@ -183,7 +186,7 @@ def test_terms_of_the_library_are_the_units_of_the_network():
 
 
 @pytest.mark.parametrize("feature", FEATURES)
-@pytest.mark.parametrize(("shape", "knots"), [("constant", ()), ("rise", (0.2, 0.6)), ("peak", (0.0, 0.5, 1.0))])
+@pytest.mark.parametrize(("shape", "knots"), [("constant", ()), ("rise", (0.2, 0.6)), ("growth", (-7.0, 1.0, 0.0))])
 def test_every_term_increases_with_finite_slopes_everywhere(feature, shape, knots):
     x = jnp.concatenate([-jnp.logspace(4, -6, 60), jnp.zeros(1)])
     x = x if feature in LOG_PROB_ONLY else jnp.concatenate([x, -x[::-1]])
@@ -200,9 +203,22 @@ def test_shapes_over_time_have_the_corners_that_their_names_say():
     for shape, knots, expected in (
         ("rise", (0.2, 0.6), (0, 0, 0.5, 1, 1)), ("fall", (0.2, 0.6), (1, 1, 0.5, 0, 0)),
         ("peak", (0.2, 0.4, 0.6), (0, 0, 1, 0, 0)), ("constant", (), (1, 1, 1, 1, 1)),
+        ("growth", (-2.0, 0.5, -9.5), np.exp((-2, -1, 0, -1.5, -8))),
     ):  # fmt: skip
         found = [float(TIME_SHAPES[shape][0](t, jnp.asarray(knots, float))) for t in (0.0, 0.2, 0.4, 0.6, 1.0)]
         np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("init", ["orpo", "simpo"])
+def test_what_a_search_over_amplitudes_finds_is_a_closed_form_already(init, samples):
+    start = with_scale(learned_mirror(as_mirror(init), temporal=True), 0.02)
+    varied, common = split_learned(start, networks=False)
+    rng = np.random.default_rng(3)
+    varied = jax.tree.map(lambda leaf: leaf + rng.normal(size=leaf.shape).astype(np.float32), varied)
+    objective = eqx.combine(varied, common)
+    closed = distil(objective, samples[0], DistillSettings(digits=6), temporal=True)
+    assert max(len(getattr(closed, name).terms) for name in MAP_NAMES) == 1
+    assert distill_errors(objective, closed, samples[0]).gradient < 1e-4
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 import pydantic
 
-from mpo_core.mirror.closed_form import FEATURES, LOG_PROB_ONLY, TIME_SHAPES, SumOfTerms, Term
+from mpo_core.mirror.closed_form import FEATURES, KNOTS_OF_LOGS, LOG_PROB_ONLY, TIME_SHAPES, SumOfTerms, Term
 from mpo_core.mirror.distillation import MAP_NAMES
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.names import unknown_name
@@ -29,7 +29,7 @@ class TermCard(pydantic.BaseModel):
     time: str = "constant"
     """r: one of `closed_form.TIME_SHAPES`."""
     knots: list[pydantic.FiniteFloat] = []
-    """Progress at which r begins and ends, in order."""
+    """Progress at which r begins and ends, in order; of `growth`, logarithms."""
 
     @pydantic.model_validator(mode="after")
     def _is_increasing(self) -> "TermCard":
@@ -40,7 +40,8 @@ class TermCard(pydantic.BaseModel):
             raise ValueError(f"weight and slope must be positive and finite, not {self.weight:g} and {self.slope:g}")
         if self.feature in LOG_PROB_ONLY and self.offset > 0:
             raise ValueError(f"the feature {self.feature!r} takes no positive offset")
-        if len(self.knots) != TIME_SHAPES[self.time][1] or sorted(self.knots) != self.knots:
+        ordered = self.time in KNOTS_OF_LOGS or sorted(self.knots) == self.knots
+        if len(self.knots) != TIME_SHAPES[self.time][1] or not ordered:
             raise ValueError(f"time {self.time!r} has {TIME_SHAPES[self.time][1]} knots in order, not {self.knots}")
         return self
 

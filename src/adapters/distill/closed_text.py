@@ -23,6 +23,7 @@ TIME_MEANING = {
     "rise": "rise(a, b) goes from 0 at t = a to 1 at t = b",
     "fall": "fall(a, b) goes from 1 at t = a to 0 at t = b",
     "peak": "peak(a, b, c) goes from 0 at t = a over 1 at t = b to 0 at t = c",
+    "growth": "growth(a, b, c) = e^y, y linear from a at t = 0 over b at t = 1/2 to c at t = 1, within -8 and 8",
 }
 LATEX_FEATURES = {
     "identity": "{u}", "log_odds": r"\operatorname{{logit}}\left(e^{{{u}}}\right)",
@@ -46,6 +47,10 @@ PYTHON_HELPERS = {
     "rise": "def rise(t, a, b):\n    return np.clip((t - a) / (b - a), 0.0, 1.0) if a < b else 1.0 * (t >= a)",
     "fall": "def fall(t, a, b):\n    return 1 - rise(t, a, b)",
     "peak": "def peak(t, a, b, c):\n    return np.minimum(rise(t, a, b), fall(t, b, c))",
+    "growth": (
+        "def growth(t, a, b, c):\n    y = a + (b - a) * np.minimum(2 * t, 1.0) + (c - b) * np.maximum(2 * t - 1, 0.0)\n"
+        "    return np.exp(np.clip(y, -8.0, 8.0))"
+    ),
 }
 NEEDS = {"tsallis": ("tame_exp",), "exp": ("tame_exp",), "fall": ("rise",), "peak": ("rise", "fall")}
 PYTHON_FEATURES = {name: name for name in ("log_odds", "tsallis", "softplus", "log_sigmoid")} | {

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mpo_core.mirror.maps import AbstractMap
-from mpo_core.mirror.monotone_network import tame_exp
+from mpo_core.mirror.monotone_network import amplitude, tame_exp
 from mpo_core.objective import Scalar, coefficient
 from mpo_core.stable import logit_of_log_prob, ramp
 
@@ -65,14 +65,22 @@ def _peak(progress: Scalar, knots: Array) -> Array:
     return jnp.minimum(ramp(progress, knots[0], knots[1]), 1 - ramp(progress, knots[1], knots[2]))
 
 
+def _growth(progress: Scalar, knots: Array) -> Array:
+    return amplitude(knots, progress)
+
+
 TIME_SHAPES: dict[str, tuple[Callable[[Scalar, Array], Array], int]] = {
     "constant": (_constant, 0),
     "rise": (_rise, 2),
     "fall": (_fall, 2),
     "peak": (_peak, 3),
+    "growth": (_growth, 3),
 }
 """Functions of progress and how many knots each has: 1; from 0 at the first knot linearly to 1 at the second; from 1
-to 0; up from 0 at the first knot to 1 at the second and down to 0 at the third."""
+to 0; up from 0 at the first knot to 1 at the second and down to 0 at the third; e^y, y linear between the knots at
+progress 0, 1/2 and 1, as the amplitude of a learned map."""
+KNOTS_OF_LOGS = ("growth",)
+"""Shapes whose knots are logarithms rather than places in training, and need not be in order."""
 
 
 def _knots(value: object) -> Array:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from mpo_core.mirror.maps import AbstractMap
 from mpo_core.mirror.mirror_objective import MirrorObjective
-from mpo_core.mirror.monotone_network import Domain, MonotoneNetwork, hats, monotone_network
+from mpo_core.mirror.monotone_network import Domain, MonotoneNetwork, amplitude, monotone_network
 from mpo_core.objective import Scalar
 from mpo_core.settings import MAPS
 
@@ -29,8 +29,7 @@ class LearnedMap(AbstractMap):
     network: MonotoneNetwork
 
     def __call__(self, x: Float[Array, "*any"], progress: Scalar) -> Float[Array, "*any"]:
-        amplitude = jnp.exp(jnp.clip(self.log_amplitude @ hats(progress, self.log_amplitude.shape[0]), -8.0, 8.0))
-        return amplitude * self.start(x, progress) + self.network(x, progress)
+        return amplitude(self.log_amplitude, progress) * self.start(x, progress) + self.network(x, progress)
 
     @property
     def monotone(self) -> bool:

@@ -77,6 +77,11 @@ def hats(progress: Scalar, knots: int) -> Float[Array, " knot"]:
     return jnp.maximum(0.0, 1.0 - jnp.abs(place - jnp.arange(knots)))
 
 
+def amplitude(log_knots: Float[Array, " knot"], progress: Scalar) -> Scalar:
+    """e^y, where y is linear in progress between equally spaced knots and cut off at -8 and 8."""
+    return jnp.exp(jnp.clip(log_knots @ hats(progress, log_knots.shape[0]), -8.0, 8.0))
+
+
 class MonotoneNetwork(AbstractMap):
     """sum_j relu(w_j(t)) f_j(e^(s_j) a_j x + b_j), every f_j increasing: increasing in x whatever the parameters.
 
