@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from adapters import files, meta_train, search, tasks
+from adapters import files, meta_train, search, search_build, tasks
 from adapters.arena import Arena
 from adapters.report import Report, Row
 from adapters.run_folder import RunFolder
@@ -48,7 +48,7 @@ def task(tmp_path_factory):
 @pytest.fixture
 def compiled(task, monkeypatch):
     """All searches of these tests are of one configuration and share its program."""
-    monkeypatch.setattr(meta_train, "SearchProgram", shared_program)
+    monkeypatch.setattr(search_build, "SearchProgram", shared_program)
 
 
 @functools.cache
@@ -58,7 +58,9 @@ def the_program():
 
 def shared_program(*arguments):
     if not the_program():
-        the_program().append(SearchProgram(*arguments))
+        program = SearchProgram(*arguments)
+        program.compiled = lambda banks: program.step
+        the_program().append(program)
     return the_program()[0]
 
 
@@ -78,7 +80,7 @@ def invoke(*arguments):
 def whole(task, tmp_path_factory):
     """The folder of a run that nothing happened to."""
     patch, out = pytest.MonkeyPatch(), tmp_path_factory.mktemp("whole")
-    patch.setattr(meta_train, "SearchProgram", shared_program)
+    patch.setattr(search_build, "SearchProgram", shared_program)
     found = invoke(*ARGUMENTS, "--out", out)
     patch.undo()
     assert found.exit_code == 0, found.output
@@ -219,13 +221,14 @@ def test_a_signal_waits_for_the_file_and_a_second_one_tears_nothing(
 def test_a_signal_while_compiling(task, whole, tmp_path, monkeypatch):
     def interrupted(*arguments, **options):
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)  # it reaches the thread that waits for this one
         raise AssertionError("the signal was lost")
 
     with monkeypatch.context() as patch:
         patch.setattr(search, "job_returns", interrupted)
         found = invoke(*ARGUMENTS, "--out", tmp_path)
     assert_one_message(found, 130, "Interrupted. ", RESUME)
-    monkeypatch.setattr(meta_train, "SearchProgram", shared_program)
+    monkeypatch.setattr(search_build, "SearchProgram", shared_program)
     assert_resumes(the_run(tmp_path), whole)
 
 

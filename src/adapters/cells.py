@@ -70,9 +70,14 @@ class Cell:
             evaluation=EvaluationSettings(search.episodes, search.horizon),
         )  # fmt: skip
 
+    @property
+    def bank_size(self) -> RowSettings:
+        """Pairs of a bank and their length."""
+        return RowSettings(self.config.search.bank_pairs, self.config.rows.length)
+
     def bank(self, number: int, watch: Watch) -> PairBank:
         """Fresh pairs; banks with different numbers share nothing."""
-        size = RowSettings(self.config.search.bank_pairs, self.config.rows.length)
+        size = self.bank_size
         watch.stage("Pairs of trajectories", 2 * size.count * size.length, "step")
         key = stream_key(self.config.seed, Stream.SEARCH, LAST_BANK - number)
         return generate_pairs(self.arena.program, self.arena.agents, self.spec, size, key=key, advance=watch.advance)

@@ -3,6 +3,8 @@
 import dataclasses
 import datetime
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -22,7 +24,7 @@ from adapters.objective_files import canonical_text, is_path, located, read_obje
 from adapters.provenance import agents_hash, data_hash, devices, versions
 from adapters.report import RunReport, load_report, whole_report
 from adapters.run_folder import RunFolder
-from adapters.search import SearchProgram, SearchState
+from adapters.search import SearchState
 from adapters.search_build import build_search, learned_parts
 from adapters.show.run import write_run_report
 from adapters.signals import signals_held
@@ -32,7 +34,7 @@ from mpo_core.data_spec import DataSpec
 from mpo_core.devices import bring_home
 from mpo_core.inner_loop import row_log_probs
 from mpo_core.mirror.mirror_objective import MirrorObjective
-from mpo_core.pair_bank import PairBank, label_pairs
+from mpo_core.pair_bank import PairBank, bank_shapes, label_pairs
 from mpo_core.policy import GaussianPolicy
 from mpo_core.seeds import Purpose, Stream, stream_key
 
@@ -86,7 +88,11 @@ class MetaTraining:
         first, state = from_first(self.folder.load_checkpoint(state, self.watch.note) or (0, state))
         first, state = int(first), program.place(state)
         self.folder.keep_metrics_before(first, self.watch.note)
-        banks = self._banks(first)
+        with ThreadPoolExecutor(1) as aside:  # compiling takes about as long as the pairs do
+            shapes = tuple(bank_shapes(cell.arena.task, cell.bank_size) for cell in self.cells)
+            compiling = aside.submit(program.compiled, shapes)
+            banks = self._banks(first)
+            step = compiling.result()
         placed = program.place(banks)
         with ScalarLog(self.folder.path / "tensorboard", first) as log:
             self.watch.stage("Search", settings.generations, "generation", done=first)
@@ -94,7 +100,7 @@ class MetaTraining:
                 if generation > first and settings.bank_refresh and generation % settings.bank_refresh == 0:
                     placed = program.place(self._banks(generation))
                     self.watch.stage("Search", settings.generations, "generation", done=generation)
-                state, record = self._generation(program, state, generation, placed)
+                state, record = self._generation(step, state, program.place(jnp.int32(generation)), placed)
                 fault = self._fault(record, state)
                 self._keep(record, None if fault else state, log)
                 self.watch.generation(record)
@@ -146,14 +152,14 @@ class MetaTraining:
             self.watch.note(f"{cell.name}:")
 
     def _generation(
-        self, program: SearchProgram, state: SearchState, generation: int, banks: tuple[PairBank, ...]
+        self, step: Callable, state: SearchState, number: jax.Array, banks: tuple[PairBank, ...]
     ) -> tuple[SearchState, dict[str, Any]]:
         began = time.perf_counter()
-        state, scores = program.step(state, program.place(jnp.int32(generation)), banks)
+        state, scores = step(state, number, banks)
         members = np.asarray(scores.members)
         finite = members[np.isfinite(members)]
         record = {
-            "generation": generation,
+            "generation": int(number),
             "mean": _number(scores.mean),
             "start": _number(scores.start),
             "best": float(finite.max()) if finite.size else None,

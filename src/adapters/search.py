@@ -6,7 +6,7 @@ pairs, units and constants, and a member's fitness is the mean of its normalised
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -108,6 +108,21 @@ class SearchProgram:
         zeros = jax.tree.map(jnp.zeros_like, self._start)
         seed = self._problems[0].seed
         return self.place(SearchState(self._strategy.init(seed), zeros, jnp.zeros((), jnp.int32), jnp.int32(seed)))
+
+    def compiled(self, banks: tuple[PairBank, ...]) -> Callable[..., tuple[SearchState, GenerationScores]]:
+        """`step` for banks of these shapes, compiled before there are such banks.
+
+        Args:
+            banks: as from `bank_shapes`, one a cell.
+        """
+        if not replicated(self._mesh).is_fully_addressable:
+            return self.step  # processes compile when all of them have come so far
+        whole = replicated(self._mesh)
+        state, number, banks = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole),
+            (self.start(), jnp.int32(0), banks),
+        )
+        return self.step.lower(state, number, banks).compile()
 
     def place(self, tree: PyTree) -> PyTree:
         """Puts arrays on every device of the mesh, where `step` expects them: elsewhere it would compile anew."""

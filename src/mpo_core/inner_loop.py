@@ -15,7 +15,7 @@ from mpo_core.arrays import AnyArray
 from mpo_core.objective import AbstractObjective, AbstractStatefulObjective
 from mpo_core.objectives.imitation import SftMean
 from mpo_core.pair_log_probs import MAX_LOG_PROB, PairLogProbs
-from mpo_core.policy import GaussianPolicy
+from mpo_core.policy import GaussianPolicy, column_log_probs
 from mpo_core.settings import InnerLoopSettings
 from mpo_core.trajectories import CHOSEN, REJECTED, PreferenceRows
 
@@ -56,10 +56,10 @@ class SftPhase(eqx.Module):
 
 
 class _Rows(eqx.Module):
-    """What an update reads of the rows, observations normalised already."""
+    """What an update reads of the rows, observations normalised already. A step is one of either side."""
 
-    observation: Float[Array, "row side time observation"]
-    action: Float[Array, "row side time action"]
+    observation: Float[Array, "observation row step"]
+    action: Float[Array, "action row step"]
     alive: Float[Array, "row side time"]
     tokens: Float[Array, "row side"]
     margin: Float[Array, " row"]
@@ -265,7 +265,8 @@ def _prepared(policy: GaussianPolicy, rows: PreferenceRows, *, groups: bool) -> 
     observation = jnp.asarray((rows.observation - policy.observation_mean) / policy.observation_std)
     action, alive, margin = (jnp.asarray(leaf) for leaf in (rows.action, rows.alive, rows.margin))
     group = jnp.asarray(rows.source).sum(1) if groups else None
-    return _Rows(observation, action, alive, jnp.maximum(rows.tokens, 1.0), margin, group)
+    columns = (leaf.reshape(len(leaf), -1, leaf.shape[-1]).transpose(2, 0, 1) for leaf in (observation, action))
+    return _Rows(*columns, alive, jnp.maximum(rows.tokens, 1.0), margin, group)
 
 
 def _optimiser(settings: InnerLoopSettings) -> optax.GradientTransformation:
@@ -284,11 +285,17 @@ def _minibatches(rows: int, settings: InnerLoopSettings, key: PRNGKeyArray) -> I
 
 
 def _row_log_probs(bare: GaussianPolicy, rows: _Rows) -> Float[Array, "row side"]:
-    def one(row: tuple[Array, Array, Array]) -> Array:
-        observation, action, alive = row
-        return (bare.step_log_prob(observation, action) * alive).sum(-1)
+    def one(row: Array) -> Array:
+        return _log_probs(bare, rows, row[None])[0]
 
-    return jax.lax.stop_gradient(jax.lax.map(one, (rows.observation, rows.action, rows.alive)))
+    return jax.lax.stop_gradient(jax.lax.map(one, jnp.arange(len(rows.alive))))
+
+
+def _log_probs(bare: GaussianPolicy, rows: _Rows, index: Int[Array, " row"]) -> Float[Array, "row side"]:
+    """Sum of token log-probs of the trajectories of some rows."""
+    observation, action = (leaf[:, index].reshape(len(leaf), -1) for leaf in (rows.observation, rows.action))
+    alive = rows.alive[index]
+    return (column_log_probs(bare, observation, action).reshape(alive.shape) * alive).sum(-1)
 
 
 def _update_step(objective, bare: GaussianPolicy, unravel, rows: _Rows, reference: Array, settings: InnerLoopSettings):
@@ -296,7 +303,7 @@ def _update_step(objective, bare: GaussianPolicy, unravel, rows: _Rows, referenc
 
     def pair_of(vector: Array, index: Array) -> PairLogProbs:
         policy = _assembled(bare, unravel(vector))
-        log_prob = (policy.step_log_prob(rows.observation[index], rows.action[index]) * rows.alive[index]).sum(-1)
+        log_prob = _log_probs(policy, rows, index)
         return PairLogProbs(
             chosen=log_prob[:, CHOSEN],
             rejected=log_prob[:, REJECTED],

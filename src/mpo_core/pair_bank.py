@@ -8,6 +8,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from mpo_core.arrays import AnyArray
 from mpo_core.data_spec import DataSpec
 from mpo_core.judge import judge
+from mpo_core.settings import RowSettings
+from mpo_core.task import Task
 from mpo_core.trajectories import PreferenceRows
 
 
@@ -20,6 +22,19 @@ class PairBank(eqx.Module):
     return_: Float[AnyArray, "pair side"]
     source: Int[AnyArray, "pair side"]
     """0 where the trajectory is the original agent's, 1 where it is the target agent's."""
+
+
+def bank_shapes(task: Task, size: RowSettings) -> PairBank:
+    """Shapes and types of a bank's leaves, as `jax.eval_shape` gives them: what a program can be compiled for."""
+
+    def zeros() -> PairBank:
+        steps = (size.count, 2, size.length)
+        return PairBank(
+            observation=jnp.zeros((*steps, task.observation_size)), action=jnp.zeros((*steps, task.action_size)),
+            alive=jnp.zeros(steps), return_=jnp.zeros(steps[:2]), source=jnp.zeros(steps[:2], jnp.int32),
+        )  # fmt: skip
+
+    return jax.eval_shape(zeros)
 
 
 def pair_sources(spec: DataSpec, pairs: int) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from mpo_core.arrays import AnyArray
 
@@ -62,6 +62,42 @@ class GaussianPolicy(eqx.Module):
         deviation = (action - self.mode(observation)) / scale
         at_mode = jnp.log(self.scale_floor / scale).sum()
         return at_mode - 0.5 * jnp.square(deviation).sum(-1)
+
+
+def column_log_probs(
+    policy: GaussianPolicy, observation: Float[Array, "observation step"], action: Float[Array, "action step"]
+) -> Float[Array, " step"]:
+    """`step_log_prob` of steps that are columns: the layout in which CPUs train fastest.
+
+    With steps as rows, every product in a kernel's gradient has its large factor transposed first, which costs about as
+    much as the product itself where kernels are narrow.
+    """
+    hidden = (observation - policy.observation_mean[:, None]) / policy.observation_std[:, None]
+    for layer in policy.layers[:-1]:
+        hidden = ACTIVATIONS[policy.activation](_affine(layer.kernel, layer.bias, hidden))
+    scale = policy.scale
+    deviation = (action - _affine(policy.layers[-1].kernel, policy.layers[-1].bias, hidden)) / scale[:, None]
+    return jnp.log(policy.scale_floor / scale).sum() - 0.5 * jnp.square(deviation).sum(0)
+
+
+@jax.custom_vjp
+def _affine(
+    kernel: Float[Array, "input output"], bias: Float[Array, " output"], columns: Float[Array, "input step"]
+) -> Float[Array, "output step"]:
+    return kernel.T @ columns + bias[:, None]
+
+
+def _affine_forward(kernel: Array, bias: Array, columns: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _affine(kernel, bias, columns), (kernel, columns)
+
+
+def _affine_backward(kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array, Array]:
+    kernel, columns = kept
+    # a product with ones: XLA adds up a long row one number at a time
+    return columns @ slope.T, slope @ jnp.ones(slope.shape[1], slope.dtype), kernel @ slope
+
+
+_affine.defvjp(_affine_forward, _affine_backward)
 
 
 def raw_scale_of(
