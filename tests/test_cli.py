@@ -45,7 +45,7 @@ def foreign(tmp_path):
         ((), "'task' is not given"),
         ((*TASK, "--data", "mixed:2"), "takes a share between 0 and 1, not 2"),
         ((*TASK, "--data", "foul"), "unknown data term 'foul'"),
-        ((*TASK, "--population", "7"), "population 7 is odd, but strategy 'openes' draws antithetic pairs"),
+        ((*TASK, "--population", "7", "--strategy", "openes"), "population 7 is odd, but strategy 'openes'"),
         ((*TASK, "--population", "7", "--strategy", "pgpe"), "use an even number such as 8"),
         ((*TASK, "--strategy", "nosuch"), "unknown strategy 'nosuch' (mpo list strategies shows all)"),
         ((*TASK, "--strategy", "open_es"), "did you mean 'openes' or"),
@@ -131,7 +131,7 @@ def test_other_commands_refuse_at_the_door(tmp_path, monkeypatch, arguments, say
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("meta-train", *TASK, "--population", "7", "--out", "out"), "population 7 is odd"),
+        (("meta-train", *TASK, "--population", "7", "--strategy", "openes", "--out", "out"), "population 7 is odd"),
         (("train", *TASK, "--objective", "missing.json", "--out", "out/scores.json"), "cannot be read"),
     ],
 )

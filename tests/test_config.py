@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from adapters.config import PRESETS, TASK_PRESETS, RunConfig, build_config, parse_override, read_config_file
+from adapters.config import AMPLITUDES, PRESETS, TASK_PRESETS, RunConfig, build_config, parse_override, read_config_file
 from adapters.tasks import task_names
 
 
@@ -24,8 +24,17 @@ def test_every_preset_is_valid_and_honoured(task, preset):
     for group, settings in PRESETS[preset].items():
         of_task = TASK_PRESETS.get((preset, task), {}).get(group, {})
         for name, value in (settings | of_task).items():
+            value = AMPLITUDES.get(group, {}).get(name, value)
             assert dumped[group][name] == value or isinstance(value, dict)
     assert build_config(dumped) == config
+
+
+def test_a_search_for_networks_or_without_time_is_the_presets_own():
+    temporal = build_config({"task": "ant"})
+    assert (temporal.search.networks, temporal.strategy.name) == (False, "cma_es")
+    for asked in ({"search": {"networks": True}}, {"temporal": False}):
+        config = build_config({"task": "ant"}, asked)
+        assert (config.search.networks, config.search.scale, config.strategy.name) == (True, 1.0, "openes")
 
 
 def test_later_layers_win():
@@ -74,7 +83,7 @@ def test_unknown_settings_are_told_the_nearest(layer, says):
         ({"preset": "quik"}, "unknown preset 'quik': did you mean 'quick'"),
         ({"preset": ["quick"]}, "unknown preset"),
         ({"strategy": {"name": "nosuch"}}, "unknown strategy 'nosuch'"),
-        ({"strategy": {"population": 7}}, "population 7 is odd"),
+        ({"strategy": {"name": "openes", "population": 7}}, "population 7 is odd"),
         ({"strategy": {"sigma": -1}}, "must be positive"),
         ({"search": {"generations": "many"}}, "'search.generations': input should be a valid integer"),
         ({"search": 3}, "'search': "),

@@ -15,6 +15,7 @@ from adapters.sealed import seal_of
 from cli.app import app
 from mpo_core import make_objective
 from mpo_core.catalogue import catalogue_entry, saved_ids
+from mpo_core.settings import UnusableSetting
 from toy_run import EXAMPLE, save_toy_agents
 
 ZOO = ("benchmark", "--task", "reach", "--objectives", "sft,orpo,tempo,kto", "--budget", "2", "--tuning-units", "2",
@@ -139,6 +140,8 @@ def test_a_search_starts_from_the_best_tuned_member_that_it_can_start_from():
     }
     assert best_start(choices, "temporal") == "tempo:beta=0.5,lam=1.4"
     assert best_start(choices, "static") == "orpo:lam=0.25"
+    with pytest.raises(UnusableSetting, match="no static search can start from tempo: add one"):
+        best_start({"tempo": choices["tempo"]}, "static")
 
 
 @pytest.mark.parametrize("name", bundled_names())

@@ -326,7 +326,7 @@ def test_a_cell_with_numbers_that_are_none_is_refused():
 def test_a_run_that_only_the_simulator_could_refuse_leaves_nothing_behind(here, monkeypatch):
     from adapters.arena import Arena
 
-    monkeypatch.setattr(Arena, "_measured_constants", lambda self, horizon, mode: (30.0, 29.0))
+    monkeypatch.setattr(Arena, "_known_constants", lambda self, horizon, mode: (30.0, 29.0))
     found = invoke("meta-train", *TASK, "--preset", "smoke", "--out", "out")
     assert found.exit_code == 2
     assert found.stderr.splitlines()[-1].startswith("Error: horizon 50 is too short for task 'halfcheetah'")

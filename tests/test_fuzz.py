@@ -390,7 +390,7 @@ PROCESSES = [
     ["list", "data", "--json"],
     ["trian"],
     ["meta-train"],
-    ["meta-train", "--task", "ant", "--population", "7"],
+    ["meta-train", "--task", "ant", "--population", "7", "--strategy", "openes"],
     ["meta-train", "--task", "ant", "--config", "/dev/null"],
     ["meta-train", "--task", "ant", "--config", "/dev/zero"],
     ["meta-train", "--task", "ant", "--init", "ipo"],

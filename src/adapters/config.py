@@ -33,7 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "rows": {"count": 128, "length": 200},
         "search": {
-            "generations": 36,
+            "generations": 48,
             "datasets": 4,
             "spread": True,
             "bank_pairs": 512,
@@ -50,6 +50,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "report": {"units": 20},
     },
 }
+AMPLITUDES: dict[str, Any] = {
+    "search": {"networks": False, "scale": 0.02},
+    "strategy": {"name": "cma_es", "sigma": 1.0, "learning_rate": 0.5},
+}
+"""What temporal searches do over their preset unless networks are asked for: docs/discovery.md has the evidence."""
 TASK_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # the original hopper falls after some 230 steps: shorter data would show no difference between the agents
     ("smoke", "hopper"): {
@@ -84,7 +89,7 @@ class RunConfig(_Model):
     data: str = "mixed:0.75"
     """One data specification, or several joined by commas: a search is then on every combination with a task."""
     preset: str = "quick"
-    init: str = "tempo"
+    init: str = "orpo"
     temporal: bool = True
     reference: bool | None = None
     """Whether the objective has a reference policy; None: as `init` has it."""
@@ -205,11 +210,14 @@ def _defaults(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     task = given.get("task")
     names = [name.strip() for name in task.split(",")] if isinstance(task, str) else []
     changes = {name: TASK_PRESETS[preset, name] for name in names if (preset, name) in TASK_PRESETS}
+    search = given.get("search")
+    networks = isinstance(search, dict) and search.get("networks")
+    base = _merged(PRESETS[preset], {} if networks or given.get("temporal") is False else AMPLITUDES)
     if len(names) == 1:
-        return _merged(PRESETS[preset], changes.get(names[0], {}))
+        return _merged(base, changes.get(names[0], {}))
     per_task = {name: _without(change, given) for name, change in changes.items()}
     kept = {name: change for name, change in per_task.items() if change}
-    return PRESETS[preset] | ({"per_task": kept} if kept else {})
+    return base | ({"per_task": kept} if kept else {})
 
 
 def split_data(text: str) -> list[str]:

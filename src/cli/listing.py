@@ -35,7 +35,7 @@ def tasks(as_json: AsJson = False) -> None:
     from adapters.tasks import TASKS
 
     def returns(card: AgentsCard, role: str) -> dict[str, float]:
-        return getattr(card, role).sampled.model_dump(by_alias=True)
+        return getattr(card, role).sampled.model_dump(by_alias=True, exclude={"earlier"})
 
     found = []
     for spec in TASKS.values():

@@ -20,6 +20,7 @@ from adapters.objective_files import CARD_NAME
 from adapters.run_folder import RunFolder
 from adapters.watch import Watch
 from mpo_core.mirror.members import as_mirror, member_ids
+from mpo_core.settings import UnusableSetting
 
 FORMS = ("static", "temporal")
 TIMED = ("tempo",)
@@ -110,9 +111,18 @@ class Discovery:
 
 
 def best_start(choices: dict[str, Choice], form: str) -> str:
-    """The tuned hand-written objective with the highest tuning score that a search of this form can start from."""
+    """The tuned hand-written objective with the highest tuning score that a search of this form can start from.
+
+    Raises:
+        UnusableSetting: there is none.
+    """
     allowed = [id for id in choices if id in member_ids() and (form == "temporal" or id not in TIMED)]
     monotone = [id for id in allowed if as_mirror(id, **choices[id].settings).monotone]
+    if not monotone:
+        raise UnusableSetting(
+            f"no {form} search can start from {', '.join(choices)}: "
+            "add one of the class whose maps increase, such as orpo"
+        )
     best = max(monotone, key=lambda id: choices[id].score)
     settings = ",".join(f"{name}={value:g}" for name, value in choices[best].settings.items())
     return f"{best}:{settings}" if settings else best
