@@ -315,7 +315,7 @@ def test_a_search_whose_members_all_fail_stops_with_advice(task, tmp_path, monke
     monkeypatch.setattr(search, "job_returns", lambda *given, **options: jnp.nan * real(*given, **options))
     found = invoke(*ARGUMENTS, "--out", tmp_path)
     run = the_run(tmp_path)
-    assert_one_message(found, 1, "generation 1: all 8 members failed", "smaller strategy.sigma (now 0.2)", RESUME)
+    assert_one_message(found, 1, "generation 1: all 8 members failed", "smaller strategy.sigma (now 1)", RESUME)
     assert "failed 8" in found.stdout
     (record,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert (record["failed"], record["mean"], record["best"]) == (8, None, None)
