@@ -265,8 +265,8 @@ def _prepared(policy: GaussianPolicy, rows: PreferenceRows, *, groups: bool) -> 
     observation = jnp.asarray((rows.observation - policy.observation_mean) / policy.observation_std)
     action, alive, margin = (jnp.asarray(leaf) for leaf in (rows.action, rows.alive, rows.margin))
     group = jnp.asarray(rows.source).sum(1) if groups else None
-    columns = (leaf.reshape(len(leaf), -1, leaf.shape[-1]).transpose(2, 0, 1) for leaf in (observation, action))
-    return _Rows(*columns, alive, jnp.maximum(rows.tokens, 1.0), margin, group)
+    columns = [leaf.reshape(len(leaf), -1, leaf.shape[-1]).transpose(2, 0, 1) for leaf in (observation, action)]
+    return _Rows(columns[0], columns[1], alive, jnp.maximum(rows.tokens, 1.0), margin, group)
 
 
 def _optimiser(settings: InnerLoopSettings) -> optax.GradientTransformation:

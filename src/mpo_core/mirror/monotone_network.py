@@ -77,7 +77,7 @@ def hats(progress: Scalar, knots: int) -> Float[Array, " knot"]:
     return jnp.maximum(0.0, 1.0 - jnp.abs(place - jnp.arange(knots)))
 
 
-def amplitude(log_knots: Float[Array, " knot"], progress: Scalar) -> Scalar:
+def amplitude(log_knots: Float[Array, " knot"], progress: Scalar) -> Float[Array, ""]:
     """e^y, where y is linear in progress between equally spaced knots and cut off at -8 and 8."""
     return jnp.exp(jnp.clip(log_knots @ hats(progress, log_knots.shape[0]), -8.0, 8.0))
 
