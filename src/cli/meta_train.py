@@ -20,7 +20,9 @@ def meta_train(
         str | None, typer.Option(help="Preference data, such as mixed:0.75+noisy:0.1, or several: base,mixed:0.75.")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Size of everything: smoke, quick or paper.")] = None,
-    init: Annotated[str | None, typer.Option(help="Where the search starts: id, id:name=value, or a file.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Where the search starts: id (orpo unless given), id:name=value, or a file.")
+    ] = None,
     strategy: Annotated[str | None, typer.Option(help="Evolution strategy (mpo list strategies).")] = None,
     population: Annotated[int | None, typer.Option(help="Members a generation.")] = None,
     generations: Annotated[int | None, typer.Option(help="Generations of the search.")] = None,

@@ -19,7 +19,7 @@ TEMPORAL_KNOTS = 3
 
 
 class LearnedMap(AbstractMap):
-    """a(t) * closed form + network(x, t), with a(t) = e^(alpha(t)) > 0 and 1 at the start.
+    """a(t) * closed form + network(x, t), with a(t) = e^(alpha(t)) > 0 and constant at the start (1, or a scale).
 
     A sum alone could add imitation but never fade it.
     """
