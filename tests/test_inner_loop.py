@@ -15,6 +15,7 @@ from mpo_core.mirror.learned import learned_mirror
 from mpo_core.mirror.members import as_mirror
 from mpo_core.objectives.switch import stack_objectives
 from mpo_core.pair_log_probs import PairLogProbs
+from mpo_core.policy import column_log_probs
 from mpo_core.settings import InnerLoopSettings
 
 SETTINGS = InnerLoopSettings(epochs=3, minibatch=2, learning_rate=1e-2)
@@ -209,3 +210,25 @@ def test_learned_objectives_of_other_resolutions_over_time_share_a_switch():
     for place, objective in enumerate(zoo):
         one = jax.tree.map(lambda leaf, at=place: jnp.asarray(leaf[at]), stacked)
         assert one(pair, 0.3) == objective(pair, 0.3)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "swish"])
+def test_steps_as_columns_have_the_log_probs_and_slopes_of_steps_as_rows(toy_original, activation):
+    policy = dataclasses.replace(toy_original, activation=activation, observation_mean=jnp.array([0.1, -0.2, 0.3]))
+    keys = jax.random.split(jax.random.key(11), 3)
+    observation, action = jax.random.normal(keys[0], (40, 3)), jax.random.normal(keys[1], (40, 2))
+    weight = jax.random.normal(keys[2], (40,))
+
+    def by_columns(policy):
+        return column_log_probs(policy, observation.T, action.T)
+
+    def by_rows(policy):
+        return policy.step_log_prob(observation, action)
+
+    np.testing.assert_allclose(by_columns(policy), by_rows(policy), rtol=1e-5, atol=1e-5)
+    ours, plain = (jax.grad(lambda p, of=of: weight @ of(p))(policy) for of in (by_columns, by_rows))
+    for name in ("layers", "raw_scale"):
+        pairs = zip(jax.tree.leaves(getattr(ours, name)), jax.tree.leaves(getattr(plain, name)), strict=True)
+        for a, b in pairs:
+            np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4)
+            assert np.abs(b).max() > 0
