@@ -45,7 +45,10 @@ def foreign(tmp_path):
         ((), "'task' is not given"),
         ((*TASK, "--data", "mixed:2"), "takes a share between 0 and 1, not 2"),
         ((*TASK, "--data", "foul"), "unknown data term 'foul'"),
-        ((*TASK, "--population", "7", "--strategy", "openes"), "population 7 is odd, but strategy 'openes'"),
+        (
+            (*TASK, "--population", "7", "--strategy", "openes"),
+            "population 7 is odd, but strategy 'openes' draws antithetic pairs",
+        ),
         ((*TASK, "--population", "7", "--strategy", "pgpe"), "use an even number such as 8"),
         ((*TASK, "--strategy", "nosuch"), "unknown strategy 'nosuch' (mpo list strategies shows all)"),
         ((*TASK, "--strategy", "open_es"), "did you mean 'openes' or"),

@@ -186,7 +186,10 @@ def test_terms_of_the_library_are_the_units_of_the_network():
 
 
 @pytest.mark.parametrize("feature", FEATURES)
-@pytest.mark.parametrize(("shape", "knots"), [("constant", ()), ("rise", (0.2, 0.6)), ("growth", (-7.0, 1.0, 0.0))])
+@pytest.mark.parametrize(
+    ("shape", "knots"),
+    [("constant", ()), ("rise", (0.2, 0.6)), ("peak", (0.0, 0.5, 1.0)), ("growth", (-7.0, 1.0, 0.0))],
+)
 def test_every_term_increases_with_finite_slopes_everywhere(feature, shape, knots):
     x = jnp.concatenate([-jnp.logspace(4, -6, 60), jnp.zeros(1)])
     x = x if feature in LOG_PROB_ONLY else jnp.concatenate([x, -x[::-1]])

@@ -154,7 +154,11 @@ def _form_of(map_: Any) -> list[tuple[str, float, float]]:
 def _own_times(map_: AbstractMap) -> list[TimeShape]:
     if isinstance(map_, LearnedMap):
         knots = np.asarray(map_.log_amplitude, float)
-        grown = [("growth", tuple(_rounded(float(knot), 6) for knot in knots))] if len(knots) == 3 else []
+        grown = (
+            [("growth", tuple(_rounded(float(knot), 6) for knot in knots))]
+            if len(knots) == TIME_SHAPES["growth"][1]
+            else []
+        )
         return [*grown, *_own_times(map_.start), *_unit_times(np.asarray(map_.network.weight, float))]
     if isinstance(map_, FadeIn | FadeOut):
         knots = (_rounded(float(map_.start), 6), _rounded(float(map_.stop), 6))
