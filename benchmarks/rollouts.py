@@ -1,14 +1,14 @@
 """Evaluation as the search does it, and as anyone would write it with brax: on one device, or on one core each."""
 
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
@@ -18,6 +18,7 @@ from mpo_core.policy import GaussianPolicy
 from mpo_core.rollout import lane_returns, start_lanes
 
 ROOT = Path(__file__).parent.parent
+EPISODES = 4
 
 PINNED = """
 import os, sys
@@ -25,15 +26,15 @@ os.sched_setaffinity(0, {{{core}}})
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1"
 import benchmarks
 from benchmarks.rollouts import pinned_process
-pinned_process({task!r}, {lanes}, {horizon}, {rounds})
+pinned_process({task!r}, {lanes}, {horizon})
 """
 
 
 def sharded_rollout(task: BraxTask, policy: GaussianPolicy, lanes: int, horizon: int) -> Callable[[], Array]:
-    """Returns of so many episodes, split over the devices, a policy a lane: how the search judges its members."""
+    """Returns of so many episodes, split over the devices, four a policy: how the search judges its members."""
     mesh = population_mesh()
-    count = round_up(lanes, mesh)
-    keys = jax.random.split(jax.random.key(5), count)
+    count = round_up(lanes // EPISODES, mesh)
+    keys = jax.random.split(jax.random.key(5), count * EPISODES)
     policies = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), policy)
 
     def shard(policies: GaussianPolicy, keys: Array) -> Array:
@@ -63,26 +64,34 @@ def plain_rollout(task: BraxTask, policy: GaussianPolicy, lanes: int, horizon: i
     return lambda: program(keys)
 
 
-def pinned_rates(task: str, lanes: int, horizon: int, rounds: int) -> list[float]:
-    """Steps a second of two processes with a plain rollout each, side by side, pinned to a core each."""
+@contextlib.contextmanager
+def pinned_rollouts(task: str, lanes: int, horizon: int) -> Iterator[Callable[[], float]]:
+    """Two processes with a plain rollout each, pinned to a core each; a call has both do one, side by side.
+
+    Yields:
+        A function that gives the steps a second that both made together.
+    """
     cores = sorted(os.sched_getaffinity(0))[:2]
-    codes = [PINNED.format(core=core, task=task, lanes=lanes, horizon=horizon, rounds=rounds) for core in cores]
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-        )
-        for code in codes
-    ]
-    for process in running:
-        assert process.stdout.readline() == "ready\n"
-    for process in running:  # compiled: both may begin
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    return [float(process.communicate()[0]) for process in running]
+    codes = [PINNED.format(core=core, task=task, lanes=lanes, horizon=horizon) for core in cores]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    running = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes) for code in codes]
+
+    def both() -> float:
+        for process in running:
+            process.stdin.write("go\n")
+        return sum(float(process.stdout.readline()) for process in running)
+
+    try:
+        for process in running:
+            assert process.stdout.readline() == "ready\n"
+        yield both
+    finally:
+        for process in running:
+            process.communicate()  # the end of its input is the end of it
 
 
-def pinned_process(task: str, lanes: int, horizon: int, rounds: int) -> None:
-    """One of them: compiles, waits for its neighbour, and prints its rate."""
+def pinned_process(task: str, lanes: int, horizon: int) -> None:
+    """One of them: compiles, and prints its rate whenever it is told to go."""
     from adapters.agents import load_agents
     from adapters.brax_tasks import load_task
     from benchmarks.timing import finished, seconds_of
@@ -91,5 +100,5 @@ def pinned_process(task: str, lanes: int, horizon: int, rounds: int) -> None:
     call = plain_rollout(load_task(task), policy, lanes, horizon)
     finished(call)
     print("ready", flush=True)
-    sys.stdin.readline()
-    print(lanes * horizon / float(np.median([seconds_of(call) for _ in range(rounds)])))
+    for _ in sys.stdin:
+        print(lanes * horizon / seconds_of(call), flush=True)

@@ -27,13 +27,14 @@ def usual_generation(
 
     def one(job: Jobs, units: Units, reset_key: Array, action_key: Array) -> tuple[GaussianPolicy, Array]:
         unit = jax.tree.map(lambda leaf: leaf[job.unit], units)
-        trained = _train(eqx.combine(job.objective, common), policy, unit, inner)
+        trained = usual_training(eqx.combine(job.objective, common), policy, unit, inner)
         return trained, _mean_return(task, trained, reset_key[job.unit], action_key[job.unit], evaluation.horizon)
 
     return jax.jit(jax.vmap(one, in_axes=(0, None, None, None)))
 
 
-def _train(objective, policy: GaussianPolicy, unit: Units, settings: InnerLoopSettings) -> GaussianPolicy:
+def usual_training(objective, policy: GaussianPolicy, unit: Units, settings: InnerLoopSettings) -> GaussianPolicy:
+    """The inner loop of one job."""
     optimiser = optax.chain(optax.clip_by_global_norm(settings.max_grad_norm), optax.adam(settings.learning_rate))
     rows, count = unit.rows, unit.rows.margin.shape[0]
     batches = count // settings.minibatch

@@ -30,9 +30,18 @@ def test_jobs_trained_side_by_side_score_the_same(alone, make_program, toy_bank)
     assert_close(run(make_program(members_at_once=2), toy_bank, 1)[0], alone)
 
 
-def test_jobs_evaluated_in_chunks_score_the_same(alone, make_program, toy_bank, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(meta_objective, "MAX_LANE_BYTES", 2 * 4 * (meta_objective.LANE_STATE_BYTES + 1000))
+@pytest.mark.parametrize("lanes", [2 * 4, 1])
+def test_jobs_evaluated_in_chunks_score_the_same(alone, make_program, toy_bank, monkeypatch, lanes):  # noqa: F811
+    monkeypatch.setattr(meta_objective, "CPU_LANES", lanes)
     assert_close(run(make_program(), toy_bank, 1)[0], alone)
+
+
+def test_jobs_judged_side_by_side_suit_the_cache_of_a_core_or_the_memory_of_an_accelerator(toy_original):
+    policy = toy_original
+    held = sum(leaf.nbytes for leaf in jax.tree.leaves(policy))
+    for cpu, jobs in ((True, 64 // 4), (False, 2**30 // (4 * (2**15 + held)))):
+        assert meta_objective._judged_at_once(policy, 4, cpu=cpu) == jobs
+        assert meta_objective._judged_at_once(policy, 10**6, cpu=cpu) == 1
 
 
 def test_cpus_train_one_after_another_unless_told_otherwise():

@@ -33,7 +33,6 @@ class Arena:
     name: str
     bin_width: float | None = None
     """Width of a token in action units, where it is not that of the agents' card."""
-    lanes: int = 64
     chunk: int = 50
     _constants: dict[tuple[int, bool], tuple[float, float]] = dataclasses.field(default_factory=dict, compare=False)
 
@@ -78,7 +77,7 @@ class Arena:
     @cached_property
     def program(self) -> RolloutProgram:
         """The rollout program."""
-        return rollout_program(self.task, lanes=self.lanes, chunk=self.chunk)
+        return rollout_program(self.task, chunk=self.chunk)
 
     def constants(self, horizon: int, *, mode: bool = False) -> tuple[float, float]:
         """Mean return of original and target agent: normalised scores 0 and 1.

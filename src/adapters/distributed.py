@@ -160,7 +160,7 @@ class SharedRollouts(RolloutProgram):
                 yield jax.tree.map(lambda leaf, place=place: leaf[place], blocks)
 
 
-def rollout_program(task: Task, *, lanes: int, chunk: int) -> RolloutProgram:
+def rollout_program(task: Task, *, chunk: int) -> RolloutProgram:
     """One that is shared where there are several processes."""
     kind = RolloutProgram if jax.process_count() == 1 else SharedRollouts
-    return kind(task, lanes=lanes, chunk=chunk)
+    return kind(task, chunk=chunk)

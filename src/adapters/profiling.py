@@ -126,8 +126,8 @@ def matmul_gflops() -> float:
 
 def _physics_seconds(arena: Arena) -> float:
     """Of the first block of a rollout, less a second one: compilation, or reading it from the cache."""
-    keys = jax.random.split(jax.random.key(0), arena.lanes)
-    index = np.zeros(arena.lanes, int)
+    keys = jax.random.split(jax.random.key(0), arena.program.lanes)
+    index = np.zeros(arena.program.lanes, int)
 
     def roll() -> float:
         began = time.perf_counter()

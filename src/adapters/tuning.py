@@ -18,6 +18,8 @@ from mpo_core.statistics import mean_interval
 
 TOKENS_OF_PUBLISHED_RANGES = 100.0
 """A coefficient of a sum over a trajectory is searched on its published range divided by tokens / 100."""
+TOKEN_EPISODES = 32
+"""Of each agent, to see how many tokens a trajectory has: not to depend on the devices that are there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +68,7 @@ def tune(arena: Arena, ids: tuple[str, ...], settings: TuningSettings, command: 
 
 def mean_tokens(arena: Arena, length: int) -> float:
     """Mean length in tokens of the two agents' trajectories, early ends counted."""
-    agent = np.repeat(np.arange(2), arena.program.lanes // 2)
+    agent = np.repeat(np.arange(2), TOKEN_EPISODES)
     keys = [
         jax.random.split(stream_key(0, Stream.TUNING, 2**31 - 1, purpose), len(agent))
         for purpose in (Purpose.START_STATES, Purpose.ACTIONS)

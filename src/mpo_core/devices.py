@@ -6,11 +6,25 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 POPULATION = "population"
+CPU_LANES = 64
+"""Episodes that a CPU device takes side by side: the physics of more do not fit its cache (docs/performance.md)."""
+ACCELERATOR_LANES = 1024
+"""Episodes of a block that an accelerator takes side by side."""
 
 
 def round_up(count: int, mesh: Mesh) -> int:
     """The least multiple of the devices in a mesh that is not under `count`."""
     return -(-count // mesh.size) * mesh.size
+
+
+def is_cpu(mesh: Mesh) -> bool:
+    """Whether a mesh is of CPU devices."""
+    return mesh.devices.flat[0].platform == "cpu"
+
+
+def block_lanes(mesh: Mesh) -> int:
+    """Episodes that all devices of a mesh take side by side."""
+    return mesh.size * (CPU_LANES if is_cpu(mesh) else ACCELERATOR_LANES)
 
 
 def population_mesh(devices: int | None = None) -> Mesh:

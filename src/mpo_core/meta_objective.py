@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from mpo_core.devices import POPULATION, round_up
+from mpo_core.devices import CPU_LANES, POPULATION, is_cpu, round_up
 from mpo_core.inner_loop import SftPhase, TrainingTrace, row_log_probs, run_sft, train
 from mpo_core.policy import GaussianPolicy
 from mpo_core.rollout import lane_returns, start_lanes
@@ -22,7 +22,7 @@ from mpo_core.task import Task
 from mpo_core.trajectories import PreferenceRows
 
 MAX_LANE_BYTES = 2**30
-"""Of the episodes that a device evaluates side by side; more jobs than fit are evaluated chunk by chunk."""
+"""Of the episodes that an accelerator evaluates side by side; more jobs than fit are evaluated chunk by chunk."""
 LANE_STATE_BYTES = 2**15
 """Of the physics of one episode, about; its policy comes on top."""
 
@@ -96,7 +96,8 @@ def job_returns(
     Args:
         evaluation_key: reset and action keys of the episodes of each unit; jobs of a unit share them.
     """
-    body = partial(_return_shard, task, settings=settings, at_once=at_once)
+    judged_at_once = _judged_at_once(policy, settings[1].episodes, cpu=is_cpu(mesh))
+    body = partial(_return_shard, task, settings=settings, at_once=at_once, judged_at_once=judged_at_once)
     return _sharded(body, mesh, extra=1)(jobs, common, units, policy, evaluation_key)
 
 
@@ -142,19 +143,22 @@ def _return_shard(
     *,
     settings: tuple[InnerLoopSettings, EvaluationSettings],
     at_once: int,
+    judged_at_once: int,
 ) -> Float[Array, " job"]:
     inner, evaluation = settings
     trained, _ = _train_shard(jobs, common, units, policy, settings=inner, at_once=at_once)
     reset_key, action_key = (key[jobs.unit] for key in evaluation_key)
-    most = max(1, MAX_LANE_BYTES // (evaluation.episodes * _lane_bytes(policy)))
-    if len(jobs.unit) <= most:
+    chunks = -(-len(jobs.unit) // judged_at_once)
+    if chunks == 1:
         return _mean_returns(task, trained, reset_key, action_key, evaluation)
+    # equal chunks, filled up with the last job: a remainder would be a second program of physics
+    place = jnp.minimum(jnp.arange(-(-len(jobs.unit) // chunks) * chunks), len(jobs.unit) - 1).reshape(chunks, -1)
 
-    def one(job: tuple[GaussianPolicy, Array, Array]) -> Array:
-        policies, reset_key, action_key = jax.tree.map(lambda leaf: leaf[None], job)
-        return _mean_returns(task, policies, reset_key, action_key, evaluation)[0]
+    def chunk(place: Int[Array, " job"]) -> Float[Array, " job"]:
+        own = jax.tree.map(lambda leaf: leaf[place], trained)
+        return _mean_returns(task, own, reset_key[place], action_key[place], evaluation)
 
-    return jax.lax.map(one, (trained, reset_key, action_key), batch_size=most)
+    return jax.lax.map(chunk, place).reshape(-1)[: len(jobs.unit)]
 
 
 def _mean_returns(
@@ -164,12 +168,14 @@ def _mean_returns(
     action_key: Key[Array, "job episode"],
     evaluation: EvaluationSettings,
 ) -> Float[Array, " job"]:
-    lane_policy = jax.tree.map(lambda leaf: jnp.repeat(leaf, evaluation.episodes, axis=0), policies)
     lanes = start_lanes(task, reset_key.reshape(-1), action_key.reshape(-1))
-    noise = jnp.ones(())
-    total = lane_returns(task, lane_policy, lanes, noise, evaluation.horizon)
+    total = lane_returns(task, policies, lanes, jnp.ones(()), evaluation.horizon)
     return total.reshape(-1, evaluation.episodes).mean(1)
 
 
-def _lane_bytes(policy: GaussianPolicy) -> int:
-    return LANE_STATE_BYTES + sum(leaf.nbytes for leaf in jax.tree.leaves(policy))
+def _judged_at_once(policy: GaussianPolicy, episodes: int, *, cpu: bool) -> int:
+    """Jobs that a device evaluates side by side."""
+    if cpu:
+        return max(1, CPU_LANES // episodes)
+    lane = LANE_STATE_BYTES + sum(leaf.nbytes for leaf in jax.tree.leaves(policy))
+    return max(1, MAX_LANE_BYTES // (episodes * lane))

@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Key, UInt32
 
-from mpo_core.devices import POPULATION, population_mesh, round_up
+from mpo_core.devices import POPULATION, block_lanes, population_mesh, round_up
 from mpo_core.policy import GaussianPolicy
 from mpo_core.rollout import Lanes, advance, start_lanes
 from mpo_core.task import Task
@@ -19,13 +19,16 @@ class RolloutProgram:
     """Rolls policies out in blocks: `lanes` episodes side by side, `chunk` steps a call, sharded over the devices.
 
     Physics programs are slow to compile, so blocks have one shape: shorter requests are padded, longer ones split.
+
+    Args:
+        lanes: episodes a block, rounded up to the devices; None: as many as the devices take best.
     """
 
-    def __init__(self, task: Task, *, lanes: int = 64, chunk: int = 50, mesh: Mesh | None = None):
+    def __init__(self, task: Task, *, lanes: int | None = None, chunk: int = 50, mesh: Mesh | None = None):
         self.task = task
         self.chunk = chunk
         self.mesh = mesh if mesh is not None else population_mesh()
-        self.lanes = round_up(lanes, self.mesh)
+        self.lanes = round_up(block_lanes(self.mesh) if lanes is None else lanes, self.mesh)
         lane, whole = PartitionSpec(POPULATION), PartitionSpec()
         # scans over brax states fail the varying-axes check, hence check_vma=False
         shard = partial(jax.shard_map, mesh=self.mesh, check_vma=False)

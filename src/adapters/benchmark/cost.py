@@ -40,7 +40,7 @@ class Cost:
 def measure_rates(arena: Arena, key: CellKey, settings: BenchmarkSettings) -> Rates:
     """Updates and environment steps a second on a task, after compilation."""
     config = settings.config(key)
-    evaluation = EvaluationSettings(episodes=arena.lanes // JOBS_A_CALL, horizon=2 * arena.chunk)
+    evaluation = EvaluationSettings(episodes=arena.program.lanes // JOBS_A_CALL, horizon=2 * arena.chunk)
     race = dataclasses.replace(
         race_settings(config, Stream.TUNING, 1, mode_actions=False),
         rows=RowSettings(max(CALIBRATION_ROWS, config.inner.minibatch), config.rows.length), evaluation=evaluation,

@@ -130,7 +130,7 @@ def _recorded(task: BraxTask, policies: GaussianPolicy, key: jax.Array, steps: i
     lanes = start_lanes(task, jnp.repeat(key[None], agents), jnp.repeat(key[None], agents))
 
     def body(lanes: Lanes, _: None) -> tuple[Lanes, Any]:
-        lanes, record = lane_step(task, policies, lanes, jnp.zeros(()), per_lane=True)
+        lanes, record = lane_step(task, policies, lanes, jnp.zeros(()))
         links = lanes.state.physics.pipeline_state.x
         return lanes, (links.pos, links.rot, record.reward, record.alive)
 
