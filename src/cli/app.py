@@ -11,6 +11,7 @@ from cli import (
     agents,
     align,
     benchmark,
+    compare,
     data,
     discover,
     distill,
@@ -69,6 +70,7 @@ app.command("tune")(tune.tune)
 app.command("benchmark")(benchmark.benchmark)
 app.command("transfer")(transfer.transfer)
 app.command("discover")(discover.discover)
+app.command("compare")(compare.compare)
 app.command("distill")(distill.distill)
 app.command("export")(export.export)
 app.command("render")(render.render)

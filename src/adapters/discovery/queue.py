@@ -65,7 +65,7 @@ class Discovery:
         for form in self.settings.forms:
             start = best_start(choices, form)
             self.watch.note(f"{key}: {form} search from {start}")
-            self._search(key, form, start)
+            search_in(self.run_path(key, form), self.settings.config(key, form, start), self.watch)
             found.append(register_file(str(self.run_path(key, form))))
         benchmark = dataclasses.replace(zoo, objectives=(*choices, *found))
         return run_benchmark([key], benchmark, BenchmarkFolder(self.path), self.watch)[0]
@@ -96,18 +96,18 @@ class Discovery:
         """The run folder of a search."""
         return self.path / "runs" / f"{key.task}-{slug(key.data)}-{form}"
 
-    def _search(self, key: CellKey, form: str, start: str) -> None:
-        path = self.run_path(key, form)
-        config = self.settings.config(key, form, start)
-        folder = RunFolder(path)
-        path.mkdir(parents=True, exist_ok=True)
-        if (path / "config.json").is_file():
-            folder, config = RunFolder.open(path)
-        folder.lock()
-        try:
-            MetaTraining(folder, config, self.watch).run()
-        finally:
-            folder.unlock()
+
+def search_in(path: Path, config: RunConfig, watch: Watch) -> None:
+    """A search in a run folder of its own, from where it was left; a folder that has a configuration keeps it."""
+    folder = RunFolder(path)
+    path.mkdir(parents=True, exist_ok=True)
+    if (path / "config.json").is_file():
+        folder, config = RunFolder.open(path)
+    folder.lock()
+    try:
+        MetaTraining(folder, config, watch).run()
+    finally:
+        folder.unlock()
 
 
 def best_start(choices: dict[str, Choice], form: str) -> str:

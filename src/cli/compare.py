@@ -1,0 +1,104 @@
+"""`mpo compare`: searches that differ in some settings, repeated, on the same fresh units."""
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.benchmark import plan_cells
+from cli.door import LAST_SEED, MOST_UNITS, at_the_door, check_folder, check_objectives, interruptible
+
+if TYPE_CHECKING:
+    from adapters.discovery.variants import VariantSettings
+
+MOST_REPEATS = 100
+
+
+def compare(
+    task: Annotated[str, typer.Option(help="Task.")],
+    variant: Annotated[
+        list[str],
+        typer.Option(help="A kind of search, 'NAME: SETTING=VALUE ...'; repeat. Others are compared with the first."),
+    ],
+    data: Annotated[str, typer.Option(help="Kind of data.")] = "mixed:0.75",
+    init: Annotated[str, typer.Option(help="Objective that all searches start from.")] = "orpo",
+    repeats: Annotated[int, typer.Option(min=2, max=MOST_REPEATS, help="Searches a variant, a seed each.")] = 3,
+    objectives: Annotated[str, typer.Option(help="Hand-written objectives beside, comma-separated.")] = "sft",
+    preset: Annotated[str, typer.Option(help="Size of everything: smoke, quick or paper.")] = "quick",
+    units: Annotated[int, typer.Option(min=2, max=MOST_UNITS, help="Reporting units of the table.")] = 20,
+    tuned_from: Annotated[
+        Path | None,
+        typer.Option(help="A finished benchmark's folder with tuned settings of --objectives; tuned here otherwise."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the report.")] = 0,
+    search_seed: Annotated[
+        int, typer.Option(min=0, max=LAST_SEED - MOST_REPEATS, help="Seed of the first search of every variant.")
+    ] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of runs and tables; continued if it is there.")] = Path("compare"),
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of all searches: --set search.generations=24.")
+    ] = None,
+) -> None:
+    """Compare strategies at equal cost, or leave parts of a search out; continues where it was left."""
+    with at_the_door():
+        settings = _plan(
+            (task, data), variant, (init, objectives), repeats, preset, units, tuned_from, (seed, search_seed), set_
+        )
+        check_folder("--out", out)
+    from adapters.benchmark.folder import BenchmarkFolder
+    from adapters.discovery.variants import VariantComparison, beside, short_table, variants_table, write_variants
+    from adapters.watch import Silent
+    from cli.display import Display, console, rich_table
+
+    screen, again = console(), f"Run the same command again: what is finished in {out} is kept."
+    comparison = VariantComparison(out, settings, Silent())
+    with contextlib.ExitStack() as held:
+        with at_the_door():
+            comparison.check()
+            held.enter_context(BenchmarkFolder(out).locked())
+        with interruptible(again), Display(screen) as display:
+            comparison.watch = display
+            cell, found = comparison.run()
+        table = variants_table(found, beside(cell, settings))
+        with interruptible(again):
+            paths = write_variants(out, cell, found, table, _command(settings, out))
+    screen.print(rich_table(short_table(table)))
+    for path in paths:
+        screen.print(f"Written to {path}", soft_wrap=True, markup=False)
+
+
+def _plan(
+    where: tuple[str, str], variants: list[str], ids: tuple[str, str], repeats: int, preset: str, units: int,
+    tuned_from: Path | None, seeds: tuple[int, int], given: list[str] | None,
+) -> "VariantSettings":  # fmt: skip
+    from adapters.benchmark.cell import BenchmarkSettings
+    from adapters.discovery.variants import VariantSettings, parse_variant
+    from adapters.objective_files import PREFIX, is_path
+
+    source = None if tuned_from is None else str(tuned_from)
+    beside = BenchmarkSettings(check_objectives(ids[1]), units=units, preset=preset, seed=seeds[0], tuned_from=source)
+    keys = plan_cells([where[0]], [where[1]], None, beside)
+    if len(keys) > 1:
+        raise ValueError("mpo compare takes one task and one kind of data")
+    parsed = tuple(map(parse_variant, variants))
+    start = str(Path(ids[0]).resolve()) if is_path(ids[0]) and not ids[0].startswith(PREFIX) else ids[0]
+    settings = VariantSettings(keys[0], parsed, repeats, start, seeds[1], beside, tuple(given or []))
+    if len({one.name for one in parsed}) < len(parsed):
+        raise ValueError("--variant: two have the same name")
+    for one in parsed:
+        settings.config(one, 0)
+    return settings
+
+
+def _command(settings: "VariantSettings", out: Path) -> str:
+    beside = settings.benchmark
+    parts = [
+        f"mpo compare --task {settings.key.task} --data {settings.key.data} --init {settings.init}",
+        *(f"--variant '{one.name}: {' '.join(one.overrides)}'" for one in settings.variants),
+        f"--repeats {settings.repeats} --objectives {','.join(beside.objectives)} --preset {beside.preset}",
+        f"--units {beside.units} --seed {beside.seed} --search-seed {settings.search_seed} --out {out}",
+        f"--tuned-from {beside.tuned_from}" if beside.tuned_from else "",
+        *(f"--set {text}" for text in settings.overrides),
+    ]
+    return " ".join(filter(None, parts))
