@@ -205,6 +205,11 @@ def test_texts_are_escaped():
     assert text.count("&lt;") == 7
 
 
+def test_commands_in_a_text_are_code():
+    text = page("d", [Section("e", ("run `mpo show <id>` again",))])
+    assert "<p>run <code>mpo show &lt;id&gt;</code> again</p>" in text
+
+
 @pytest.mark.slow
 def test_a_run_is_shown_in_its_folder(smoke_run, tmp_path):
     folder = tmp_path / "run"

@@ -6,6 +6,7 @@ import io
 import unittest.mock
 import warnings
 from collections.abc import Iterator
+from typing import Any
 from xml.etree import ElementTree
 
 import equinox as eqx
@@ -45,14 +46,26 @@ class BraxTask(eqx.Module):
 
     def reset(self, *, key: PRNGKeyArray) -> TaskState:
         """A fresh episode."""
-        return _task_state(self.env.reset(key))
+        return _reset(self, key)
 
     def step(self, state: TaskState, action: Float[Array, " action"]) -> TaskState:
         """One control step; the simulator sees the action clipped to [-1, 1]. Rewards are as brax has them."""
-        brax_state = state.physics
-        # brax updates these two in place, which would alter the caller's state under a trace
-        own = brax_state.replace(metrics=dict(brax_state.metrics), info=dict(brax_state.info))
-        return _task_state(self.env.step(own, jnp.clip(action, -1.0, 1.0)))
+        return _step(self, state.physics, action)
+
+
+# jitted within whatever program calls them: Python goes through brax's code once a process, not once a program
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _reset(task: BraxTask, key: PRNGKeyArray) -> TaskState:
+    return _task_state(task.env.reset(key))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _step(task: BraxTask, physics: Any, action: Float[Array, " action"]) -> TaskState:
+    # brax updates these two in place, which would alter the caller's state under a trace
+    own = physics.replace(metrics=dict(physics.metrics), info=dict(physics.info))
+    return _task_state(task.env.step(own, jnp.clip(action, -1.0, 1.0)))
 
 
 @functools.cache

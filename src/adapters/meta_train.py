@@ -28,7 +28,7 @@ from adapters.search import SearchState
 from adapters.search_build import build_search, learned_parts
 from adapters.show.run import write_run_report
 from adapters.signals import signals_held
-from adapters.tensorboard import ScalarLog
+from adapters.tensorboard import ScalarLog, load_tensorboard
 from adapters.watch import Watch
 from mpo_core.data_spec import DataSpec
 from mpo_core.devices import bring_home
@@ -91,6 +91,7 @@ class MetaTraining:
         with ThreadPoolExecutor(1) as aside:  # compiling takes about as long as the pairs do
             shapes = tuple(bank_shapes(cell.arena.task, cell.bank_size) for cell in self.cells)
             compiling = aside.submit(program.compiled, shapes)
+            aside.submit(load_tensorboard)
             banks = self._banks(first)
             step = compiling.result()
         placed = program.place(banks)

@@ -4,13 +4,17 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
-from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+if TYPE_CHECKING:
+    from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
 
 from adapters.files import naming
+
+
+def load_tensorboard() -> None:
+    """Imports tensorboardX, a second or two where torch is installed: for a time when something else is waited for."""
+    import tensorboardX.event_file_writer  # noqa: F401
 
 
 class ScalarLog:
@@ -21,6 +25,9 @@ class ScalarLog:
     """
 
     def __init__(self, folder: Path, first: int):
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         # the writer adds the time in seconds: two runs within one, or a clock put back, must not share a file
@@ -31,6 +38,9 @@ class ScalarLog:
 
     def write(self, record: dict[str, Any]) -> None:
         """One scalar a number, under `search/`."""
+        from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+
         values = [
             Summary.Value(tag=f"search/{name}", simple_value=value)
             for name, value in record.items()
@@ -39,7 +49,7 @@ class ScalarLog:
         with naming(self._folder):
             self._write(Event(step=record["generation"], summary=Summary(value=values)))
 
-    def _write(self, event: Event) -> None:
+    def _write(self, event: "Event") -> None:
         event.wall_time = time.time()
         self._writer.write_event(event)
         self._writer.flush()

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import html
+import re
 from pathlib import Path
 
 STYLE = """
@@ -25,6 +26,7 @@ table { border-collapse: collapse; font-size: .9rem }
 th, td { text-align: left; vertical-align: top; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line) }
 th { color: var(--soft); font-weight: 600 }
 td:first-child { white-space: nowrap }
+code { background: var(--wash); padding: .1rem .3rem; border-radius: 4px; font-size: .92em }
 .note { color: var(--soft); font-size: .9rem }
 """
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -70,7 +72,7 @@ def _section(section: Section, *, first: bool) -> str:
     parts = [f"<{level}>{html.escape(section.title)}</{level}>"]
     if section.formula:
         parts.append(f'<p class="formula">{html.escape(section.formula)}</p>')
-    parts += [f"<p>{html.escape(text)}</p>" for text in section.texts]
+    parts += [f"<p>{_prose(text)}</p>" for text in section.texts]
     if section.figure is not None:
         content = base64.b64encode(section.figure.read_bytes()).decode()
         alt = html.escape(section.title, quote=True)
@@ -78,6 +80,11 @@ def _section(section: Section, *, first: bool) -> str:
     if section.table is not None:
         parts.append(_table(section.table))
     return f"<section>\n{chr(10).join(parts)}\n</section>"
+
+
+def _prose(text: str) -> str:
+    """Text; what stands between backticks is code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _table(table: HtmlTable) -> str:
