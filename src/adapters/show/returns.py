@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from adapters.figures import LEARNED, MARKS, MUTED, save_figure
 from adapters.show.style import tidy
@@ -28,6 +29,7 @@ def draw_returns(path: Path, shown: list[Shown], curves: Curves, title: str) -> 
     for mark in (0, 1):
         axes.axhline(mark, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     tidy(axes, title, "epoch", "normalised score (original 0, target 1)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     save_figure(figure, path)
 

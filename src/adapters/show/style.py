@@ -26,6 +26,7 @@ def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     axes.set_xlabel(x, fontsize=8)
     axes.set_ylabel(y, fontsize=8)
     axes.tick_params(labelsize=7)
+    axes.locator_params(axis="x", nbins=6)  # log-probs of trajectories have five characters
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e5e7eb", linewidth=0.6)
     axes.set_axisbelow(True)
