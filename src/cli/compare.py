@@ -84,7 +84,7 @@ def _plan(
     parsed = tuple(map(parse_variant, variants))
     start = str(Path(ids[0]).resolve()) if is_path(ids[0]) and not ids[0].startswith(PREFIX) else ids[0]
     settings = VariantSettings(keys[0], parsed, repeats, start, seeds[1], beside, tuple(given or []))
-    if len({one.name for one in parsed}) < len(parsed):
+    if len({one.slug for one in parsed}) < len(parsed):
         raise ValueError("--variant: two have the same name")
     for one in parsed:
         settings.config(one, 0)

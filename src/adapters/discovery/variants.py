@@ -32,6 +32,7 @@ INTRODUCTION = (
 
 
 SHARED = frozenset({"task", "data", "preset", "seed", "init", "report"})
+"""What options of the command say, or the comparison itself."""
 NAME = re.compile(r"[\w -]{1,60}")
 
 
@@ -42,6 +43,11 @@ class Variant:
     name: str
     overrides: tuple[str, ...]
     """Its settings over those that all have, such as "strategy.name=snes"."""
+
+    @property
+    def slug(self) -> str:
+        """Its name as part of a folder's."""
+        return self.name.replace(" ", "-")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +75,9 @@ class VariantSettings:
             "seed": self.search_seed + repeat, "report": {"units": 2},
         }  # fmt: skip
         layers = [parse_override(text) for text in (*self.overrides, *variant.overrides)]
+        for layer in layers:
+            for name in layer.keys() & SHARED:
+                raise ValueError(f"setting {name!r} is the same in all searches and has an option of its own")
         try:
             return build_config(own, *layers)
         except ValueError as error:
@@ -135,7 +144,7 @@ class VariantComparison:
 
     def run_path(self, variant: Variant, repeat: int) -> Path:
         """The run folder of a search."""
-        return self.path / "runs" / f"{variant.name.replace(' ', '-')}-{self.settings.search_seed + repeat}"
+        return self.path / "runs" / f"{variant.slug}-{self.settings.search_seed + repeat}"
 
     def _paths(self) -> list[Path]:
         return [
@@ -163,9 +172,7 @@ def parse_variant(text: str) -> Variant:
             "; a name has letters, digits, blanks, '-' and '_'"
         )
     for one in settings.split():
-        shared = parse_override(one).keys() & SHARED
-        if shared:
-            raise ValueError(f"--variant {shortened(text)!r}: {shared.pop()!r} is the same in all searches")
+        parse_override(one)
     return Variant(name.strip(), tuple(settings.split()))
 
 
