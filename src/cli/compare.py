@@ -8,6 +8,7 @@ import typer
 
 from cli.benchmark import plan_cells
 from cli.door import LAST_SEED, MOST_UNITS, at_the_door, check_folder, check_objectives, interruptible
+from cli.meta_train import resolved_init
 
 if TYPE_CHECKING:
     from adapters.discovery.variants import VariantSettings
@@ -74,7 +75,6 @@ def _plan(
 ) -> "VariantSettings":  # fmt: skip
     from adapters.benchmark.cell import BenchmarkSettings
     from adapters.discovery.variants import VariantSettings, parse_variant
-    from adapters.objective_files import PREFIX, is_path
 
     source = None if tuned_from is None else str(tuned_from)
     beside = BenchmarkSettings(check_objectives(ids[1]), units=units, preset=preset, seed=seeds[0], tuned_from=source)
@@ -82,8 +82,7 @@ def _plan(
     if len(keys) > 1:
         raise ValueError("mpo compare takes one task and one kind of data")
     parsed = tuple(map(parse_variant, variants))
-    start = str(Path(ids[0]).resolve()) if is_path(ids[0]) and not ids[0].startswith(PREFIX) else ids[0]
-    settings = VariantSettings(keys[0], parsed, repeats, start, seeds[1], beside, tuple(given or []))
+    settings = VariantSettings(keys[0], parsed, repeats, resolved_init(ids[0]), seeds[1], beside, tuple(given or []))
     if len({one.slug for one in parsed}) < len(parsed):
         raise ValueError("--variant: two have the same name")
     for one in parsed:

@@ -78,7 +78,7 @@ def meta_train(
             with at_the_door():
                 _check_parts(settings)
                 check_folder("--out", out)
-                settings = _resolved(settings)
+                settings = settings.model_copy(update={"init": resolved_init(settings.init)})
         if follows(team):
             follow(settings)
         else:
@@ -91,13 +91,11 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if value is not None and value != {}}
 
 
-def _resolved(settings: Any) -> Any:
-    """An objective file by its full path, so that the run can be resumed from anywhere."""
+def resolved_init(text: str) -> str:
+    """Where a search starts, an objective file by its full path, so that the run can be resumed from anywhere."""
     from adapters.objective_files import PREFIX, is_path
 
-    if not is_path(settings.init) or settings.init.startswith(PREFIX):
-        return settings
-    return settings.model_copy(update={"init": str(Path(settings.init).resolve())})
+    return str(Path(text).resolve()) if is_path(text) and not text.startswith(PREFIX) else text
 
 
 def _check_parts(settings: Any) -> None:
