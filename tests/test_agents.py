@@ -10,7 +10,7 @@ import pytest
 from brax.training.acme import running_statistics
 
 from adapters import agents, ppo
-from adapters.agent_training import choose, interval, measure, settings_for, train_agents
+from adapters.agent_training import choose, interval, measure, settings_for, token_log_probs, train_agents
 from adapters.agents import AgentRecord, AgentsCard, load_agent, load_agents, load_card, save_agent, save_agents
 from adapters.tasks import PPOSettings, task_names, task_spec
 from mpo_core.policy import GaussianPolicy
@@ -248,6 +248,17 @@ def test_measuring_shares_start_states_and_separates_modes():
     assert marks[50] > original["mode"].earlier[50]
 
 
+def test_tokens_of_the_target_lie_below_those_of_the_original():
+    kernel = jnp.zeros((3, 2))
+    still = GaussianPolicy(jnp.zeros(3), jnp.ones(3), (agents.Layer(kernel, jnp.zeros(2)),), jnp.full(2, -1.0))
+    moved = dataclasses.replace(still, layers=(agents.Layer(kernel, jnp.array([0.5, 0.0])),))
+    own, target = token_log_probs(ToyTask(), (still, moved))
+    entropy = np.log(still.scale * np.sqrt(2 * np.pi) / still.bin_width).mean() + 0.5
+    assert own == pytest.approx(-entropy, abs=0.02)  # half a squared deviation a token, on the mean
+    moved_by = 0.5 / float(still.scale[0])
+    assert own - target == pytest.approx(0.5 * moved_by**2 / 2, abs=0.02)  # in one of two dimensions
+
+
 def test_a_card_knows_the_returns_up_to_earlier_steps():
     measured = interval(np.array([[1.0, 2.0, 7.0], [3.0, 4.0, 9.0]]))
     assert (measured.return_, measured.earlier) == (8.0, {50: 2.0, 100: 3.0})
@@ -269,6 +280,7 @@ def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch, policy):
             for at in (0, 90)
         ],
     )
+    monkeypatch.setattr("adapters.agent_training.token_log_probs", lambda task, pair: (-2.0, -3.0))
     settings = settings_for("hopper", steps=20)
     lines = []
     card = train_agents("hopper", settings, tmp_path, lines.append)
@@ -276,6 +288,7 @@ def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch, policy):
     train_agents("hopper", settings_for("hopper", steps=20, seed=1), tmp_path, lines.append)
     assert trained == [0, 1]
     assert card == again
+    assert card.token_log_probs == (-2.0, -3.0)
     assert (card.original.steps, card.target.steps) == (10, 20)
     assert card.command == "mpo agents train --task hopper --steps 20 --seed 0"
     assert not any("too close" in line for line in lines)

@@ -276,7 +276,7 @@ def test_only_the_maps_that_are_searched_move(make_program, make_bank, toy_task,
     program = make_program((toy_task, "mixed:0.5", (0.0, 1.0)), maps=("psi",), generations=3)
     _, state = run(program, [make_bank(toy_task, "mixed:0.5")], 3)
     found = program.result(state)
-    assert len(jax.tree.leaves(found)) == 3
+    assert len(jax.tree.leaves(found)) == 4
     objective = eqx.combine(found, program._common)
     assert np.abs(objective.psi.log_amplitude).max() > 0
     for still in (objective.phi_inv, objective.g):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from adapters.config import AMPLITUDES, PRESETS, TASK_PRESETS, RunConfig, build_config, parse_override, read_config_file
+from adapters.config import PRESETS, TASK_PRESETS, RunConfig, build_config, parse_override, read_config_file
 from adapters.tasks import task_names
 
 
@@ -24,17 +24,8 @@ def test_every_preset_is_valid_and_honoured(task, preset):
     for group, settings in PRESETS[preset].items():
         of_task = TASK_PRESETS.get((preset, task), {}).get(group, {})
         for name, value in (settings | of_task).items():
-            value = AMPLITUDES.get(group, {}).get(name, value)
             assert dumped[group][name] == value or isinstance(value, dict)
     assert build_config(dumped) == config
-
-
-def test_a_search_for_networks_or_without_time_is_the_presets_own():
-    temporal = build_config({"task": "ant"})
-    assert (temporal.search.networks, temporal.strategy.name) == (False, "cma_es")
-    for asked in ({"search": {"networks": True}}, {"temporal": False}):
-        config = build_config({"task": "ant"}, asked)
-        assert (config.search.networks, config.search.scale, config.strategy.name) == (True, 1.0, "openes")
 
 
 def test_later_layers_win():
@@ -89,7 +80,6 @@ def test_unknown_settings_are_told_the_nearest(layer, says):
         ({"search": 3}, "'search': "),
         ({"search": {"generations": 0}}, "generations must be at least 1, not 0"),
         ({"search": {"networks": False, "scale": 0.0}}, "scale must be positive and finite, not 0"),
-        ({"search": {"networks": True, "scale": 0.1}}, "needs networks=false"),
         ({"seed": -1}, "'seed': input should be greater than or equal to 0"),
         ({"temporal": "perhaps"}, "'temporal': input should be a valid boolean"),
         ({"inner": {"sft_epochs": 13}}, "0 <= sft_epochs <= 12, not 13"),

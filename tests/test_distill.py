@@ -35,7 +35,7 @@ from mpo_core.mirror.distillation import MAP_NAMES, DistillSettings, distil, dis
 from mpo_core.mirror.learned import learned_mirror, split_learned, with_scale
 from mpo_core.mirror.members import as_mirror
 from mpo_core.mirror.mirror_objective import MirrorObjective
-from mpo_core.mirror.monotone_network import Domain, MonotoneNetwork, monotone_network
+from mpo_core.mirror.monotone_network import Domain, Frame, monotone_network
 from mpo_core.mirror.realised import even_samples, thinned, with_coverage
 from mpo_core.mirror.term_library import NETWORK_UNITS, Candidate
 from mpo_core.sparse_fit import fits_by_size, sparse_fit
@@ -175,10 +175,10 @@ def test_more_terms_come_closer_and_the_error_is_that_of_the_gradient(samples):
 def test_terms_of_the_library_are_the_units_of_the_network():
     for domain, units in NETWORK_UNITS.items():
         x = np.linspace(-3.5, -0.1, 7) if domain is Domain.LOG_PROB else np.linspace(-3, 3, 7)
-        zero = monotone_network(domain, 1)
+        zero = monotone_network(domain, 1, Frame(-0.5, 0.4))
         for place, (feature, slope, offset) in enumerate(units):
-            unit = MonotoneNetwork(zero.weight.at[place].set(1.0), zero.log_slope, domain)
-            ours = Candidate(feature, slope, offset).term(4.0 if feature == "tsallis" else 1.0)
+            unit = eqx.tree_at(lambda network: network.weight, zero, zero.weight.at[place].set(1.0))
+            ours = Candidate(feature, slope / 0.4, offset + slope / 0.4 * 0.5).term(0.4 / slope)
             np.testing.assert_allclose(unit(jnp.asarray(x), 0.3), ours(jnp.asarray(x), 0.3), rtol=2e-5, atol=1e-6)
 
 

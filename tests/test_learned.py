@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from mpo_core.catalogue import make_objective
-from mpo_core.mirror.learned import learned_mirror, split_learned, with_scale
+from mpo_core.mirror.learned import learned_mirror, split_learned, split_start, with_scale
 from mpo_core.mirror.members import as_mirror, member_ids
+from mpo_core.mirror.monotone_network import Frame
 from mpo_core.pair_log_probs import PairLogProbs
 
 VECTORS = 1000
@@ -104,8 +105,36 @@ def test_a_search_starts_from_monotone_members_only():
 
 
 @pytest.mark.parametrize("init", ["tempo", "orpo"])
-def test_a_scaled_start_is_the_same_loss_but_for_a_factor(init):
+@pytest.mark.parametrize("size", [0.0, 0.5])
+def test_a_scaled_objective_is_the_same_loss_but_for_a_factor(init, size):
     start, pair = learned_mirror(as_mirror(init), temporal=True), random_pair(jax.random.key(6))
-    scaled = with_scale(start, 0.02)
+    noise = random_learned(start, jax.random.key(7), size)
     for progress in (0.0, 0.7):
-        np.testing.assert_allclose(scaled(pair, progress), 0.02 * start(pair, progress), rtol=1e-5)
+        np.testing.assert_allclose(
+            with_scale(noise, 0.02)(pair, progress), 0.02 * noise(pair, progress), rtol=1e-4, atol=1e-6
+        )
+
+
+def test_units_lie_in_their_frame():
+    """The same parameters in another frame are the same functions of (x - centre) / width, times the width."""
+    frame, parameters = Frame(-3.0, 0.5), jax.random.key(8)
+    unit = random_learned(learned_mirror(as_mirror("tempo", beta=2.0), temporal=False), parameters, 0.5)
+    framed = random_learned(learned_mirror(as_mirror("tempo", beta=2.0), temporal=False, frame=frame), parameters, 0.5)
+    z = jnp.linspace(-2.0, 0.5, 9)
+    for name, centre, width in (("phi_inv", -3.0, 0.5), ("g", -3.0, 0.5), ("psi", 0.0, 1.0)):  # 2 log p: 1.0 wide
+        ours, theirs = (getattr(one, name).network for one in (framed, unit))
+        np.testing.assert_allclose(ours(centre + width * z, 0.0), width * theirs(z, 0.0), rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("init", ["dpo", "cpo"])
+def test_maps_of_whole_trajectories_have_no_frame(init):
+    framed = learned_mirror(as_mirror(init), temporal=True, frame=Frame(-3.0, 0.5))
+    assert (float(framed.phi_inv.network.centre), float(framed.psi.network.width)) == (0.0, 1.0)
+
+
+def test_what_is_saved_is_all_but_the_closed_forms():
+    objective = learned_mirror(as_mirror("orpo"), temporal=True, frame=Frame(-3.0, 0.5))
+    own, closed = split_start(objective)
+    assert len(jax.tree.leaves(own)) == 3 * 7
+    assert len(jax.tree.leaves(closed)) == len(jax.tree.leaves(as_mirror("orpo")))
+    assert eqx.tree_equal(eqx.combine(own, closed), objective)

@@ -108,10 +108,10 @@ def test_missing_files_are_named(folder):
         ("\0\1", "is not JSON"),
         ("[1, 2]", "holds no JSON object"),
         ('{"task": "halfcheetah"}', "is not an mpo objective"),
-        ('{"format": "mpo-objective", "schema_version": 2}', "has schema version 2, this mpo reads 1"),
-        ('{"format": "mpo-objective", "schema_version": 0}', "has schema version 0, this mpo reads 1"),
-        ('{"format": "mpo-objective", "schema_version": 1, "init": 3}', "'init': input should be a valid string"),
-        ('{"format": "mpo-objective", "schema_version": 1, "init": NaN}', "is not JSON"),
+        ('{"format": "mpo-objective", "schema_version": 3}', "has schema version 3, this mpo reads 2"),
+        ('{"format": "mpo-objective", "schema_version": 1}', "has schema version 1, this mpo reads 2"),
+        ('{"format": "mpo-objective", "schema_version": 2, "init": 3}', "'init': input should be a valid string"),
+        ('{"format": "mpo-objective", "schema_version": 2, "init": NaN}', "is not JSON"),
     ],
 )
 def test_foreign_files_are_refused(folder, content, says):

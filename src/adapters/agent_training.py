@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +28,8 @@ HORIZON = 1000
 MEASURED_EPISODES = 256
 MEASURED_LANES, MEASURED_CHUNK = 64, 50
 MEASUREMENT_SEED = 0
+TOKEN_EPISODES, TOKEN_STEPS = 64, 200
+"""Of each agent, for the log-probs of their tokens."""
 EARLIER = 50
 """Steps between the shorter horizons that the card knows returns for."""
 ORIGINAL_SHARE = 0.3
@@ -102,6 +105,7 @@ def train_agents(task: str, settings: PPOSettings, out_dir: Path, progress: Say 
         date=datetime.date.today().isoformat(),
         original=records[0],
         target=records[1],
+        token_log_probs=token_log_probs(load_task(task), (agents[0], agents[1])),
     )
     save_agents(folder, card, (agents[0], agents[1]))
     progress(_verdict(card))
@@ -160,6 +164,26 @@ def measure(
     keys = (jnp.concatenate([reset, reset]), jnp.concatenate([act, act]))
     by_mode = {mode: _returns_by_step(program, policies, index, keys, noise) for mode, noise in MODES}
     return [{mode: interval(returns[agent]) for mode, returns in by_mode.items()} for agent in range(2)]
+
+
+def token_log_probs(task: Task, agents: tuple[GaussianPolicy, GaussianPolicy]) -> tuple[float, float]:
+    """Mean token log-prob, under the original agent, of its own actions and of the target's, over alive steps."""
+    program = RolloutProgram(task, lanes=MEASURED_LANES, chunk=MEASURED_CHUNK)
+    policies = jax.tree.map(lambda *leaves: jnp.stack(leaves), *agents)
+    reset, act = (
+        jax.random.split(stream_key(MEASUREMENT_SEED, Stream.AGENT_CARD, TOKEN_STEPS, purpose), TOKEN_EPISODES)
+        for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
+    )
+    index, episode = (place.reshape(-1) for place in np.indices((2, TOKEN_EPISODES)))
+    blocks = list(program.blocks(policies, index, (reset[episode], act[episode]), horizon=TOKEN_STEPS))
+    whole = jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
+    steps = (
+        np.asarray(eqx.filter_jit(GaussianPolicy.step_log_prob)(agents[0], whole.observation, whole.action))
+        * whole.alive
+    )
+    total, tokens = (leaf.reshape(2, -1).sum(1) for leaf in (steps, whole.tokens))
+    own, target = (round(float(mean), 4) for mean in total / tokens)
+    return own, target
 
 
 def _returns_by_step(

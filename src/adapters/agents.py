@@ -75,6 +75,8 @@ class AgentsCard(BaseModel):
     date: str
     original: AgentRecord
     target: AgentRecord
+    token_log_probs: tuple[FiniteFloat, FiniteFloat] | None = None
+    """Mean token log-prob, under the original agent, of its own actions and of the target's; older cards have none."""
     sha256: dict[Role, str] = {}
     """Of the two agents' files; cards from before there were such hashes have none."""
 

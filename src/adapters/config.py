@@ -33,28 +33,23 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "rows": {"count": 128, "length": 200},
         "search": {
-            "generations": 48,
+            "generations": 24,
             "datasets": 4,
             "spread": True,
             "bank_pairs": 512,
             "episodes": 4,
             "horizon": 250,
         },
-        "strategy": {"population": 32, "learning_rate": 0.2, "learning_rate_decay": 0.15},
+        "strategy": {"population": 32},
         "report": {"units": 12},
     },
     "paper": {
         "rows": {"count": 1280, "length": 1000},
         "search": {"generations": 256, "bank_pairs": 1280, "bank_refresh": 1, "episodes": 4, "horizon": 1000},
-        "strategy": {"population": 256, "learning_rate": 0.1},
+        "strategy": {"population": 256},
         "report": {"units": 20},
     },
 }
-AMPLITUDES: dict[str, Any] = {
-    "search": {"networks": False, "scale": 0.02},
-    "strategy": {"name": "cma_es", "sigma": 1.0, "learning_rate": 0.5},
-}
-"""What temporal searches do over their preset unless networks are asked for: docs/discovery.md has the evidence."""
 TASK_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # the original hopper falls after some 230 steps: shorter data would show no difference between the agents
     ("smoke", "hopper"): {
@@ -91,7 +86,7 @@ class RunConfig(_Model):
     preset: str = "quick"
     init: str = "orpo"
     temporal: bool = True
-    reference: bool | None = None
+    reference: bool | None = True
     """Whether the objective has a reference policy; None: as `init` has it."""
     seed: int = pydantic.Field(default=0, ge=0, lt=2**31)
     rows: RowSettings = RowSettings()
@@ -210,9 +205,7 @@ def _defaults(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     task = given.get("task")
     names = [name.strip() for name in task.split(",")] if isinstance(task, str) else []
     changes = {name: TASK_PRESETS[preset, name] for name in names if (preset, name) in TASK_PRESETS}
-    search = given.get("search")
-    networks = isinstance(search, dict) and search.get("networks")
-    base = _merged(PRESETS[preset], {} if networks or given.get("temporal") is False else AMPLITUDES)
+    base = PRESETS[preset]
     if len(names) == 1:
         return _merged(base, changes.get(names[0], {}))
     per_task = {name: _without(change, given) for name, change in changes.items()}

@@ -21,14 +21,15 @@ from adapters.distill.closed_card import SCHEMA_VERSION as CLOSED_VERSION, Close
 from adapters.files import read_bytes, read_json, write_whole
 from adapters.sealed import check_version, first_fault, unsealed, write_sealed
 from mpo_core.catalogue import catalogue_entry, make_objective, objective_ids, parse_objective_text
-from mpo_core.mirror.learned import learned_mirror, split_learned, with_reference, with_time
+from mpo_core.mirror.learned import learned_mirror, split_start, with_reference, with_time
 from mpo_core.mirror.members import as_mirror
 from mpo_core.mirror.mirror_objective import MirrorObjective
+from mpo_core.mirror.monotone_network import UNIT_FRAME, Frame
 from mpo_core.names import shortened, unknown_name
 from mpo_core.objective import AbstractObjective
 
 FORMAT = "mpo-objective"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CARD_NAME, TENSOR_NAME = "objective.json", "objective.safetensors"
 CARD_SEAL = "card_sha256"
 BUNDLED = Path(__file__).parent / "bundled" / "discovered"
@@ -42,7 +43,7 @@ class _Card(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
     format: Literal["mpo-objective"]
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     init: str
     temporal: bool
     reference: bool | None = None
@@ -64,13 +65,16 @@ def canonical_text(text: str) -> str:
     return f"{id}:{','.join(shown)}" if shown else id
 
 
-def learned_start(init: str, temporal: bool, reference: bool | None = None) -> MirrorObjective:
+def learned_start(
+    init: str, temporal: bool, reference: bool | None = None, frame: Frame = UNIT_FRAME
+) -> MirrorObjective:
     """The learned member that a search starts from.
 
     Args:
         init: an objective as `id`, `id:name=value,...`, or a file that `save_objective` wrote.
         temporal: whether it sees training progress; a file of one that does not is widened to one that does.
         reference: whether the bracket has a reference policy; None: as `init` has it.
+        frame: where the units of the networks lie; a file keeps its own.
 
     Raises:
         ValueError: not a member of the class, or not a monotone one, or a file that does not fit.
@@ -89,7 +93,7 @@ def learned_start(init: str, temporal: bool, reference: bool | None = None) -> M
         objective = with_time(objective) if temporal and not card["temporal"] else objective
     else:
         id, settings = parse_objective_text(init)
-        objective = learned_mirror(as_mirror(id, **settings), temporal=temporal)
+        objective = learned_mirror(as_mirror(id, **settings), temporal=temporal, frame=frame)
     return with_reference(objective, reference)
 
 
@@ -101,8 +105,8 @@ def save_objective(folder: Path, objective: MirrorObjective, *, init: str, tempo
             policy only where that is not as this text has it.
         provenance: where it comes from: task, data, seeds, versions.
     """
-    tensors = _tensors(split_learned(objective)[0])
-    content = safetensors.numpy.save({name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()})
+    tensors = _tensors(split_start(objective)[0])
+    content = safetensors.numpy.save({name: np.array(value, np.float32, order="C") for name, value in tensors.items()})
     id, settings = parse_objective_text(init)
     chosen = {} if objective.reference == as_mirror(id, **settings).reference else {"reference": objective.reference}
     card = {
@@ -241,7 +245,7 @@ def _filled(template: MirrorObjective, path: Path, card: dict[str, Any]) -> Mirr
         found = safetensors.numpy.load(content)
     except Exception:  # of its own kind where the header is wrong, KeyError or TypeError where a type is foreign
         raise ValueError(f"objective file {path}: is not a safetensors file") from None
-    learned, common = split_learned(template)
+    learned, common = split_start(template)
     wanted = _tensors(learned)
     fits = found.keys() == wanted.keys() and all(
         found[name].shape == value.shape and found[name].dtype == np.float32 for name, value in wanted.items()

@@ -20,11 +20,11 @@ class StrategySettings:
 
     __pydantic_config__ = {"extra": "forbid"}
 
-    name: str = "openes"
+    name: str = "cma_es"
     population: int = 24
-    sigma: float = 0.2
+    sigma: float = 1.0
     sigma_decay: float = 0.5
-    learning_rate: float = 0.05
+    learning_rate: float = 0.5
     learning_rate_decay: float = 0.2
 
     def __post_init__(self):
@@ -56,10 +56,10 @@ class SearchSettings:
     maps: str = ",".join(MAPS)
     """Which of the three maps are learned, joined by commas; the others stay as the search's start has them."""
     networks: bool = True
-    """Whether their networks are learned, or only how strong the start's closed forms are over training: 3 numbers a
-    map and knots of time instead of 85 in all."""
-    scale: float = 1.0
-    """Factor on the start's psi and g. The gradient's norm is clipped: only under a small scale do amplitudes that
+    """Whether their networks are learned, or only how strong the start's closed forms are over training: 9 numbers
+    instead of 54."""
+    scale: float = 0.02
+    """Factor on psi and g. The gradient's norm is clipped: only under a small scale do amplitudes that
     change over training change the optimiser's steps."""
 
     @property
@@ -79,8 +79,6 @@ class SearchSettings:
             check_most(f"search: {name}", getattr(self, name), LARGEST[name])
         if not positive(self.scale):
             raise ValueError(f"search: scale must be positive and finite, not {self.scale}")
-        if self.scale != 1 and self.networks:
-            raise ValueError("search: scale is of the closed forms alone, and needs networks=false")
         for name in ("bank_refresh", "members_at_once"):
             if getattr(self, name) < 0:
                 raise ValueError(f"search: {name} must be at least 0, not {getattr(self, name)}")

@@ -3,10 +3,10 @@
 from mpo_core.names import unknown_name
 
 _CLASSES = {
-    "openes": ("Open_ES", "OpenAI evolution strategy, antithetic, Adam (default with networks)"),
+    "openes": ("Open_ES", "OpenAI evolution strategy, antithetic, Adam"),
     "pgpe": ("PGPE", "policy gradients with parameter-based exploration"),
     "ars": ("ARS", "augmented random search"),
-    "cma_es": ("CMA_ES", "covariance matrix adaptation (default of temporal searches)"),
+    "cma_es": ("CMA_ES", "covariance matrix adaptation (default)"),
     "sep_cma_es": ("Sep_CMA_ES", "CMA-ES with a diagonal covariance"),
     "snes": ("SNES", "separable natural evolution strategy"),
     "xnes": ("xNES", "exponential natural evolution strategy"),

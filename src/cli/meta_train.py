@@ -31,7 +31,7 @@ def meta_train(
     ] = None,
     reference: Annotated[
         bool | None,
-        typer.Option("--reference/--no-reference", help="Whether it has a reference policy; else as --init has it."),
+        typer.Option("--reference/--no-reference", help="Whether it has a reference policy (the default)."),
     ] = None,
     search: Annotated[
         str | None, typer.Option(help="Which maps are learned, of phi,psi,g; the others stay as --init has them.")

@@ -11,7 +11,14 @@ from jaxtyping import Array, Float, PyTree
 
 from mpo_core.mirror.maps import AbstractMap
 from mpo_core.mirror.mirror_objective import MirrorObjective
-from mpo_core.mirror.monotone_network import Domain, MonotoneNetwork, amplitude, monotone_network
+from mpo_core.mirror.monotone_network import (
+    UNIT_FRAME,
+    Domain,
+    Frame,
+    MonotoneNetwork,
+    amplitude,
+    monotone_network,
+)
 from mpo_core.objective import Scalar
 from mpo_core.settings import MAPS
 
@@ -37,12 +44,14 @@ class LearnedMap(AbstractMap):
         return self.start.monotone
 
 
-def learned_mirror(start: MirrorObjective, *, temporal: bool) -> MirrorObjective:
+def learned_mirror(start: MirrorObjective, *, temporal: bool, frame: Frame = UNIT_FRAME) -> MirrorObjective:
     """The learned member that equals `start` as long as nothing is learned.
 
     Args:
         start: a member of the class whose maps are increasing.
         temporal: whether the learned parts see training progress.
+        frame: where the units of phi_inv and g lie on the axis of mean token log-probs; those of psi lie where phi_inv
+            of the start takes it. Maps of whole trajectories, whose log-probs are longer, ignore it.
 
     Raises:
         ValueError: if a map of `start` is not increasing.
@@ -51,18 +60,29 @@ def learned_mirror(start: MirrorObjective, *, temporal: bool) -> MirrorObjective
         raise ValueError("a search starts only from members whose psi, phi_inv and g are increasing")
     knots = TEMPORAL_KNOTS if temporal else 1
 
-    def learned(closed: AbstractMap, domain: Domain) -> LearnedMap:
-        return LearnedMap(closed, jnp.zeros(knots), monotone_network(domain, knots))
+    def learned(closed: AbstractMap, domain: Domain, frame: Frame) -> LearnedMap:
+        return LearnedMap(closed, jnp.zeros(knots), monotone_network(domain, knots, frame))
 
+    of_pair = frame if start.bracket == "mean" else UNIT_FRAME
+    of_chosen = frame if start.imitation == "mean" else UNIT_FRAME
     return eqx.tree_at(
         lambda m: (m.phi_inv, m.psi, m.g),
         start,
         (
-            learned(start.phi_inv, Domain.LOG_PROB),
-            learned(start.psi, Domain.BRACKET),
-            learned(start.g, Domain.LOG_PROB),
+            learned(start.phi_inv, Domain.LOG_PROB, of_pair),
+            learned(start.psi, Domain.BRACKET, _bracket_frame(start, of_pair)),
+            learned(start.g, Domain.LOG_PROB, of_chosen),
         ),
     )
+
+
+def _bracket_frame(start: MirrorObjective, frame: Frame) -> Frame:
+    """The width of a frame as the start's phi_inv sees it."""
+    if frame == UNIT_FRAME:
+        return UNIT_FRAME
+    ends = jnp.array([frame.centre, frame.centre - frame.width])
+    high, low = start.phi_inv(ends, 0.0)
+    return Frame(0.0, float(high - low))
 
 
 def split_learned(
@@ -77,12 +97,11 @@ def split_learned(
     """
 
     def is_learned(node: PyTree) -> PyTree:
-        if isinstance(node, LearnedMap):
-            everything = jax.tree.map(lambda _: True, node)
-            spec = eqx.tree_at(lambda m: m.start, everything, jax.tree.map(lambda _: False, node.start))
-            still = jax.tree.map(lambda _: networks, node.network)
-            return eqx.tree_at(lambda m: m.network, spec, still)
-        return jax.tree.map(lambda _: False, node)
+        nothing = jax.tree.map(lambda _: False, node)
+        if not isinstance(node, LearnedMap):
+            return nothing
+        spec = eqx.tree_at(lambda m: m.log_amplitude, nothing, True)
+        return eqx.tree_at(lambda m: _learned_of(m.network), spec, (networks,) * 3)
 
     spec = jax.tree.map(is_learned, objective, is_leaf=lambda node: isinstance(node, LearnedMap))
     for name, field in MAPS.items():
@@ -92,15 +111,34 @@ def split_learned(
     return eqx.partition(objective, spec)
 
 
+def split_start(objective: MirrorObjective) -> tuple[PyTree, PyTree]:
+    """Separates all numbers of the learned maps, those that no search varies too, from the closed forms they start
+    from; `eqx.combine` puts them together."""
+
+    def is_own(node: PyTree) -> PyTree:
+        own = jax.tree.map(lambda _: isinstance(node, LearnedMap), node)
+        return eqx.tree_at(lambda m: m.start, own, jax.tree.map(lambda _: False, node.start)) if own else own
+
+    return eqx.partition(objective, jax.tree.map(is_own, objective, is_leaf=lambda node: isinstance(node, LearnedMap)))
+
+
+def _learned_of(network: MonotoneNetwork) -> tuple:
+    """The parts of a network that a search varies."""
+    return network.weight, network.log_slope, network.offset
+
+
 def with_scale(objective: MirrorObjective, scale: float) -> MirrorObjective:
-    """The learned member with the amplitudes of psi and g times a factor, at every progress.
+    """The learned member with psi and g times a factor, at every progress and with whatever is learned of them.
 
     Adam is blind to the scale of a loss, the clip of the gradient's norm before it is not: under a large scale it
-    hides what a search varies of the amplitudes. Networks stay as they are.
+    hides what a search varies of the amplitudes.
     """
     step = math.log(scale)
-    return eqx.tree_at(
+    grown = eqx.tree_at(
         lambda m: (m.psi.log_amplitude, m.g.log_amplitude), objective, replace_fn=lambda amplitude: amplitude + step
+    )
+    return eqx.tree_at(
+        lambda m: (m.psi.network.scale, m.g.network.scale), grown, replace_fn=lambda factor: scale * factor
     )
 
 

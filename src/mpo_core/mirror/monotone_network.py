@@ -1,5 +1,6 @@
 """Increasing functions with learned parameters: monotone for every parameter vector, zero at the start, yet alive."""
 
+import dataclasses
 import enum
 
 import equinox as eqx
@@ -9,7 +10,6 @@ from jaxtyping import Array, Float
 
 from mpo_core.mirror.maps import AbstractMap
 from mpo_core.objective import Scalar
-from mpo_core.pair_log_probs import MAX_LOG_PROB
 
 MAX_EXPONENT = 3.0
 """Features that grow exponentially go on as straight lines beyond this exponent: tame on sums over a trajectory too."""
@@ -24,20 +24,10 @@ class Domain(enum.Enum):
     """A difference of phi_inv, on the whole line: the input of psi."""
 
 
-def _log_odds(x: Array) -> Array:
-    clamped = jnp.minimum(x, MAX_LOG_PROB)
-    return x - jnp.log(-jnp.expm1(clamped))
-
-
 def tame_exp(x: Array) -> Array:
     """e^x, a straight line beyond `MAX_EXPONENT`."""
     below = jnp.minimum(x, MAX_EXPONENT)
     return jnp.exp(below) * (1 + (x - below))
-
-
-def _tsallis(x: Array) -> Array:
-    """-(e^(-x/4) - 1) * 4: the map of AlphaPO at alpha 1/4, a straight line where it grows steep."""
-    return -4 * (tame_exp(-x / 4) - 1)
 
 
 def _identity(x: Array) -> Array:
@@ -51,22 +41,17 @@ def _falling_softplus(x: Array) -> Array:
 # (feature, slope and offset of its argument at the start) of each hidden unit
 _LOG_PROB_UNITS = (
     (_identity, 1.0, 0.0),
-    (_log_odds, 1.0, 0.0),
-    (_tsallis, 1.0, 0.0),
-    (jnp.exp, 1.0, 0.0),
-    (jnp.tanh, 0.5, 1.5),
-    (_falling_softplus, 1.0, 4.0),
+    (tame_exp, 8.0, 0.0),
+    (_falling_softplus, 4.0, 1.0),
 )
 _BRACKET_UNITS = (
-    (_identity, 1.0, 0.0),
-    (jnp.tanh, 0.5, 0.0),
-    (jnp.tanh, 2.0, 0.0),
-    (jax.nn.softplus, 1.0, 0.0),
-    (_falling_softplus, 1.0, 0.0),
-    (_falling_softplus, 3.0, -1.0),
-    (_falling_softplus, 3.0, 3.0),
+    (_falling_softplus, 4.0, 0.0),
+    (jnp.tanh, 4.0, -4.0),
+    (jax.nn.softplus, 4.0, -4.0),
 )
 _UNITS = {Domain.LOG_PROB: _LOG_PROB_UNITS, Domain.BRACKET: _BRACKET_UNITS}
+MAX_LOG_SLOPE = 3.0
+"""Learned slopes stay within this factor, as a logarithm, of where they start."""
 
 
 def hats(progress: Scalar, knots: int) -> Float[Array, " knot"]:
@@ -82,25 +67,49 @@ def amplitude(log_knots: Float[Array, " knot"], progress: Scalar) -> Float[Array
     return jnp.exp(jnp.clip(log_knots @ hats(progress, log_knots.shape[0]), -8.0, 8.0))
 
 
-class MonotoneNetwork(AbstractMap):
-    """sum_j relu(w_j(t)) f_j(e^(s_j) a_j x + b_j), every f_j increasing: increasing in x whatever the parameters.
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """Where the units of a network lie on its input's axis, and on what scale; not learned.
 
-    All learned parameters (w, s) are zero at the start, and so is the function. Unlike theta^2 or |theta|, relu
-    makes the members at +eps and -eps of a weight differ, so that an antithetic search sees a gradient (our
-    reconstruction; the paper's networks are not available).
+    For mean token log-probs under the policy that is to be improved: those of its own tokens lie at the centre, those
+    of what it is to become a width below (our reconstruction).
+    """
+
+    centre: float = 0.0
+    width: float = 1.0
+
+
+UNIT_FRAME = Frame()
+
+
+class MonotoneNetwork(AbstractMap):
+    """scale sum_j relu(w_j(t)) f_j(k_j z + o_j + b_j) width / k_j; z = (x - centre) / width, k_j = e^(s_j) a_j.
+
+    Every f_j increases, and so does the sum, whatever the parameters. The learned ones (w, s, b) are zero at the
+    start, and so is the function. Unlike theta^2 or |theta|, relu makes the members at +eps and -eps of a weight
+    differ, so that an antithetic search sees a gradient. A unit's weight is its steepest slope (of e^x: its slope at
+    the centre), hence comparable to that of a closed form (our reconstruction; the paper's networks are not available).
     """
 
     weight: Float[Array, "unit knot"]
     """Output weights before relu, at each knot of training progress."""
     log_slope: Float[Array, " unit"]
+    offset: Float[Array, " unit"]
+    centre: Float[Array, ""]
+    """As in `Frame`; not learned, like the width."""
+    width: Float[Array, ""]
+    scale: Float[Array, ""]
+    """Factor on all of it; not learned."""
     domain: Domain = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, "*any"], progress: Scalar) -> Float[Array, "*any"]:
-        weight = jax.nn.relu(self.weight @ hats(progress, self.weight.shape[1]))
+        """The network, applied to each element."""
+        weight = self.scale * jax.nn.relu(self.weight @ hats(progress, self.weight.shape[1]))
         total = jnp.zeros_like(x)
         for unit, (feature, slope, offset) in enumerate(_UNITS[self.domain]):
-            learned_slope = jnp.exp(jnp.clip(self.log_slope[unit], -3.0, 3.0))
-            total = total + weight[unit] * feature(learned_slope * slope * x + offset)
+            steepness = slope * jnp.exp(jnp.clip(self.log_slope[unit], -MAX_LOG_SLOPE, MAX_LOG_SLOPE))
+            at = steepness * (x - self.centre) / self.width + offset + self.offset[unit]
+            total = total + weight[unit] * self.width / steepness * feature(at)
         return total
 
     @property
@@ -109,12 +118,15 @@ class MonotoneNetwork(AbstractMap):
         return True
 
 
-def monotone_network(domain: Domain, knots: int) -> MonotoneNetwork:
+def monotone_network(domain: Domain, knots: int, frame: Frame = UNIT_FRAME) -> MonotoneNetwork:
     """The network at the start of a search: zero everywhere.
 
     Args:
         domain: what its input is.
         knots: resolution over training progress; 1 is a network that does not see it.
+        frame: where its units lie.
     """
-    units = len(_UNITS[domain])
-    return MonotoneNetwork(jnp.zeros((units, knots)), jnp.zeros(units), domain)
+    units = jnp.zeros(len(_UNITS[domain]))
+    weight = jnp.zeros((len(units), knots))
+    centre, width = jnp.asarray(frame.centre, float), jnp.asarray(frame.width, float)
+    return MonotoneNetwork(weight, units, units, centre, width, jnp.ones(()), domain)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from mpo_core.mirror.closed_form import FEATURES, TIME_SHAPES, Term
 from mpo_core.mirror.learned import LearnedMap
 from mpo_core.mirror.maps import AbstractMap, FadeIn, FadeOut, Log, Logit, LogSigmoid, MinZero, Tsallis
-from mpo_core.mirror.monotone_network import Domain
+from mpo_core.mirror.monotone_network import MAX_LOG_SLOPE, Domain, MonotoneNetwork
 
 TimeShape = tuple[str, tuple[float, ...]]
 CONSTANT: TimeShape = ("constant", ())
@@ -23,15 +23,9 @@ TIME_GRID: tuple[TimeShape, ...] = (
     ("fall", (0.5, 1.0)), ("peak", (0.0, 0.5, 1.0)), ("rise", (0.25, 0.75)), ("fall", (0.25, 0.75)),
 )  # fmt: skip
 NETWORK_UNITS: dict[Domain, tuple[tuple[str, float, float], ...]] = {
-    Domain.LOG_PROB: (
-        ("identity", 1.0, 0.0), ("log_odds", 1.0, 0.0), ("tsallis", 0.25, 0.0), ("exp", 1.0, 0.0), ("tanh", 0.5, 1.5),
-        ("log_sigmoid", 1.0, 4.0),
-    ),
-    Domain.BRACKET: (
-        ("identity", 1.0, 0.0), ("tanh", 0.5, 0.0), ("tanh", 2.0, 0.0), ("softplus", 1.0, 0.0),
-        ("log_sigmoid", 1.0, 0.0), ("log_sigmoid", 3.0, -1.0), ("log_sigmoid", 3.0, 3.0),
-    ),
-}  # fmt: skip
+    Domain.LOG_PROB: (("identity", 1.0, 0.0), ("exp", 8.0, 0.0), ("log_sigmoid", 4.0, 1.0)),
+    Domain.BRACKET: (("log_sigmoid", 4.0, 0.0), ("tanh", 4.0, -4.0), ("softplus", 4.0, -4.0)),
+}
 """The units of `MonotoneNetwork` as features, with the slope and offset that they start from."""
 SLOPES = (0.5, 1.0, 2.0)
 CENTRES = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0)
@@ -125,15 +119,24 @@ def _scale(x: np.ndarray) -> float:
 def _own_features(map_: AbstractMap, domain: Domain) -> list[tuple[str, float, float]]:
     """The forms in a map, with its own numbers to three digits."""
     if isinstance(map_, LearnedMap):
-        slopes = np.exp(np.clip(np.asarray(map_.network.log_slope), -3.0, 3.0))
-        units = [
-            (feature, 1.0 if feature == "identity" else _rounded(slope * float(learned)), offset)
-            for (feature, slope, offset), learned in zip(NETWORK_UNITS[domain], slopes, strict=True)
-        ]
-        return [*_own_features(map_.start, domain), *units]
+        return [*_own_features(map_.start, domain), *_units_of(map_.network, domain)]
     if isinstance(map_, FadeIn | FadeOut):
         return _own_features(map_.inner, domain)
     return [(name, _rounded(slope, 6), _rounded(offset, 6)) for name, slope, offset in _form_of(map_)]
+
+
+def _units_of(network: MonotoneNetwork, domain: Domain) -> list[tuple[str, float, float]]:
+    """The units of a network where it has moved them."""
+    learned = np.exp(np.clip(np.asarray(network.log_slope, float), -MAX_LOG_SLOPE, MAX_LOG_SLOPE))
+    moved, centre, width = np.asarray(network.offset, float), float(network.centre), float(network.width)
+    found = []
+    for (feature, slope, offset), factor, further in zip(NETWORK_UNITS[domain], learned, moved, strict=True):
+        if feature == "identity":
+            found.append((feature, 1.0, 0.0))
+        else:
+            steep = _rounded(slope * factor / width, 4)
+            found.append((feature, steep, _rounded(offset + further - steep * centre, 6)))
+    return found
 
 
 def _form_of(map_: Any) -> list[tuple[str, float, float]]:
