@@ -21,7 +21,7 @@ from adapters.distill.closed_card import SCHEMA_VERSION as CLOSED_VERSION, Close
 from adapters.files import read_bytes, read_json, write_whole
 from adapters.sealed import check_version, first_fault, unsealed, write_sealed
 from mpo_core.catalogue import catalogue_entry, make_objective, objective_ids, parse_objective_text
-from mpo_core.mirror.learned import learned_mirror, split_start, with_reference, with_time
+from mpo_core.mirror.learned import learned_mirror, split_start, with_frame, with_reference, with_time
 from mpo_core.mirror.members import as_mirror
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.mirror.monotone_network import UNIT_FRAME, Frame
@@ -121,6 +121,28 @@ def save_objective(folder: Path, objective: MirrorObjective, *, init: str, tempo
     }
     write_whole(folder / TENSOR_NAME, content)
     write_sealed(folder / CARD_NAME, card, seal=CARD_SEAL)
+
+
+def save_reframed(text: str, frame: Frame, folder: Path) -> None:
+    """Writes a learned objective with its networks in another frame.
+
+    Raises:
+        ValueError: no learned objective, or none with networks, or the folder holds an objective.
+    """
+    if not is_path(text):
+        raise ValueError(f"{text!r} is no learned objective: name a run folder, an objective file, or discovered/NAME")
+    card, objective = read_objective(located(text))
+    if is_closed(card):
+        raise ValueError(f"objective file {text}: is a distilled form, which has no networks to move")
+    if (folder / CARD_NAME).exists():
+        raise ValueError(f"--out {folder}: holds an objective, which would be lost: name another folder")
+    try:
+        moved = with_frame(objective, frame)
+    except ValueError as error:
+        raise ValueError(f"objective file {text}: {error}") from None
+    told = {"source": text, "sha256": card["sha256"], "centre": frame.centre, "width": frame.width}
+    provenance = card["provenance"] | {"reframed": told}
+    save_objective(folder, moved, init=card["init"], temporal=card["temporal"], provenance=provenance)
 
 
 def save_closed(folder: Path, objective: MirrorObjective, provenance: dict[str, Any]) -> ClosedCard:

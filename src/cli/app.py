@@ -19,6 +19,7 @@ from cli import (
     listing,
     meta_train,
     profile,
+    reframe,
     render,
     report,
     show,
@@ -72,6 +73,7 @@ app.command("transfer")(transfer.transfer)
 app.command("discover")(discover.discover)
 app.command("compare")(compare.compare)
 app.command("distill")(distill.distill)
+app.command("reframe")(reframe.reframe)
 app.command("export")(export.export)
 app.command("render")(render.render)
 app.command("show")(show.show)

@@ -60,20 +60,45 @@ def learned_mirror(start: MirrorObjective, *, temporal: bool, frame: Frame = UNI
         raise ValueError("a search starts only from members whose psi, phi_inv and g are increasing")
     knots = TEMPORAL_KNOTS if temporal else 1
 
-    def learned(closed: AbstractMap, domain: Domain, frame: Frame) -> LearnedMap:
-        return LearnedMap(closed, jnp.zeros(knots), monotone_network(domain, knots, frame))
+    frames = _frames(start, frame)
 
+    def learned(name: str) -> LearnedMap:
+        domain = Domain.BRACKET if name == "psi" else Domain.LOG_PROB
+        return LearnedMap(getattr(start, name), jnp.zeros(knots), monotone_network(domain, knots, frames[name]))
+
+    return _with_maps(start, {name: learned(name) for name in MAPS.values()})
+
+
+def with_frame(objective: MirrorObjective, frame: Frame) -> MirrorObjective:
+    """The learned member with the units of its networks where another task, or a language model, has its log-probs.
+
+    Parameters stay as they are: a unit keeps its slope and its place between the frame's two ends.
+
+    Raises:
+        ValueError: nothing in it lies in a frame: it has no networks, or they see whole trajectories.
+    """
+    maps = {name: getattr(objective, name) for name in MAPS.values()}
+    closed = _with_maps(objective, {name: map_.start for name, map_ in maps.items()})
+    frames = _frames(closed, frame)
+    if not any(maps[name].network.weight.any() and frames[name] != UNIT_FRAME for name in maps):
+        raise ValueError("nothing in it lies in a frame: it has no networks, or they see whole trajectories")
+
+    def moved(name: str) -> LearnedMap:
+        centre, width = (jnp.asarray(value, float) for value in (frames[name].centre, frames[name].width))
+        return eqx.tree_at(lambda m: (m.network.centre, m.network.width), maps[name], (centre, width))
+
+    return _with_maps(objective, {name: moved(name) for name in maps})
+
+
+def _with_maps(objective: MirrorObjective, maps: dict[str, AbstractMap]) -> MirrorObjective:
+    return dataclasses.replace(objective, **maps)  # pyright: ignore[reportArgumentType]
+
+
+def _frames(start: MirrorObjective, frame: Frame) -> dict[str, Frame]:
+    """The frame of each map; whole trajectories have none."""
     of_pair = frame if start.bracket == "mean" else UNIT_FRAME
     of_chosen = frame if start.imitation == "mean" else UNIT_FRAME
-    return eqx.tree_at(
-        lambda m: (m.phi_inv, m.psi, m.g),
-        start,
-        (
-            learned(start.phi_inv, Domain.LOG_PROB, of_pair),
-            learned(start.psi, Domain.BRACKET, _bracket_frame(start, of_pair)),
-            learned(start.g, Domain.LOG_PROB, of_chosen),
-        ),
-    )
+    return {"phi_inv": of_pair, "psi": _bracket_frame(start, of_pair), "g": of_chosen}
 
 
 def _bracket_frame(start: MirrorObjective, frame: Frame) -> Frame:
