@@ -136,10 +136,11 @@ def test_a_search_starts_from_the_best_tuned_member_that_it_can_start_from():
         "ipo": Choice({}, 10, 1, 0.8),  # a member that is not monotone
         "tempo": Choice({"beta": 0.5, "lam": 1.4}, 0, 16, 0.7),
         "orpo": Choice({"lam": 0.25}, 0, 16, 0.6),
-        "sft": Choice({}, 0, 1, 0.5),
+        "sft": Choice({}, 0, 1, 0.65),  # a member, of sums
     }
     assert best_start(choices, "temporal") == "tempo:beta=0.5,lam=1.4"
     assert best_start(choices, "static") == "orpo:lam=0.25"
+    assert best_start({"sft": choices["sft"], "kto": choices["kto"]}, "static") == "sft"
     with pytest.raises(UnusableSetting, match="no static search can start from tempo: add one"):
         best_start({"tempo": choices["tempo"]}, "static")
 

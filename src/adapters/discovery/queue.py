@@ -113,16 +113,20 @@ def search_in(path: Path, config: RunConfig, watch: Watch) -> None:
 def best_start(choices: dict[str, Choice], form: str) -> str:
     """The tuned hand-written objective with the highest tuning score that a search of this form can start from.
 
+    One on mean token log-probs where there is such a one: the networks of maps of whole trajectories have no frame.
+
     Raises:
         UnusableSetting: there is none.
     """
     allowed = [id for id in choices if id in member_ids() and (form == "temporal" or id not in TIMED)]
-    monotone = [id for id in allowed if as_mirror(id, **choices[id].settings).monotone]
+    members = {id: as_mirror(id, **choices[id].settings) for id in allowed}
+    monotone = [id for id, member in members.items() if member.monotone]
+    on_means = [id for id in monotone if {members[id].bracket, members[id].imitation} == {"mean"}]
     if not monotone:
         raise UnusableSetting(
             f"no {form} search can start from {', '.join(choices)}: "
             "add one of the class whose maps increase, such as orpo"
         )
-    best = max(monotone, key=lambda id: choices[id].score)
+    best = max(on_means or monotone, key=lambda id: choices[id].score)
     settings = ",".join(f"{name}={value:g}" for name, value in choices[best].settings.items())
     return f"{best}:{settings}" if settings else best
