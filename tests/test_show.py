@@ -21,6 +21,7 @@ from adapters.run_folder import RunFolder
 from adapters.show.curves import return_curves
 from adapters.show.html import HtmlTable, Section, page
 from adapters.show.inputs import RANGE_TOKENS, range_inputs
+from adapters.show.kinds import kinds_met, kinds_sentence, shares_over_training
 from adapters.show.pull import depends_on_time, pulls_over_training, row_pulls
 from adapters.show.run import write_run_report
 from adapters.show.subject import Shown, find_subject, references
@@ -157,6 +158,22 @@ def test_weights_begin_with_those_of_sft(met):
     np.testing.assert_allclose(pulls[1:, :, 0], -pulls[1:, :, 1], rtol=1e-3)
 
 
+def test_the_pull_is_shared_among_kinds_of_pairs(met):
+    (tempo, _), unit = met
+    source = np.asarray(unit.rows.source)
+    held = kinds_met(tempo.source)
+    assert sum(rows.sum() for rows in held.values()) == len(source)
+    assert (held[1, 0] == ((source[:, 0] == 1) & (source[:, 1] == 0))).all()
+    shares = shares_over_training(shown("tempo"), tempo)
+    np.testing.assert_allclose(np.sum(list(shares.values()), axis=0), 1.0, rtol=1e-5)
+    only = dataclasses.replace(tempo, source=np.tile([0, 0], (len(source), 1)))
+    np.testing.assert_allclose(shares_over_training(shown("tempo"), only)[0, 0], 1.0, rtol=1e-5)
+    even = shares_over_training(shown("sft"), tempo)  # pulls at every row alike
+    for kind, rows in held.items():
+        np.testing.assert_allclose(even[kind], rows.mean(), rtol=0.25)
+    assert "of all rows" in kinds_sentence(shown("tempo"), tempo)
+
+
 # -- objectives beside it ----------------------------------------------------------------------------------------------
 
 
@@ -222,7 +239,7 @@ def test_a_run_is_shown_in_its_folder(smoke_run, tmp_path):
     (folder / "figures" / "maps.png").unlink()  # of the brief report: functions.png says more
     text = assert_whole(folder)
     assert {path.stem for path in (folder / "figures").iterdir()} == {
-        "fitness", "functions", "field", "weights", "returns",
+        "fitness", "functions", "field", "weights", "kinds", "returns",
     }  # fmt: skip
     for word in ("discovered minus start", "After the last epoch", "learned from", "bin width", "tempo (tuned)"):
         assert word in text

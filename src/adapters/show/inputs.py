@@ -4,11 +4,12 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from adapters.show.style import LAST, TIMES, within
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.pair_log_probs import PairLogProbs
+from mpo_core.trajectories import PreferenceRows
 
 RANGE_TOKENS, RANGE_POINTS = 100, 24
 """Length of a trajectory, and points along either axis, where only a range is given. Published coefficients of sums are
@@ -35,6 +36,8 @@ class Inputs:
     """The first so many moments belong to the SFT phase, and the objective does not see them."""
     trained: bool
     """Whether moments follow each other in a training."""
+    source: Int[np.ndarray, "row side"] | None = None
+    """Who made each trajectory, 0 the original agent, 1 the target; None where there is no data."""
 
     @property
     def means(self) -> Float[np.ndarray, "moment row side"]:
@@ -67,8 +70,7 @@ class Inputs:
 def epoch_inputs(
     by_epoch: Float[np.ndarray, "epoch row side"],
     original: Float[np.ndarray, "row side"],
-    tokens: Float[np.ndarray, "row side"],
-    margin: Float[np.ndarray, " row"],
+    rows: PreferenceRows,
     sft_epochs: int,
 ) -> Inputs:
     """What an objective met in a training, from the rows' log-probs after every epoch.
@@ -81,7 +83,8 @@ def epoch_inputs(
     moments, epochs = len(log_prob), len(by_epoch)
     reference = np.where((np.arange(moments) >= sft_epochs)[:, None, None], log_prob[sft_epochs], original)
     progress = np.minimum(np.arange(moments) / epochs, LAST)
-    return Inputs(log_prob, reference, np.maximum(tokens, 1.0), margin, progress, sft_epochs, True)
+    tokens, margin, source = (np.asarray(leaf) for leaf in (rows.tokens, rows.margin, rows.source))
+    return Inputs(log_prob, reference, np.maximum(tokens, 1.0), margin, progress, sft_epochs, True, source)
 
 
 def range_inputs(low: float) -> Inputs:

@@ -11,6 +11,7 @@ from adapters.show.field import draw_field, field_sentence, field_table
 from adapters.show.functions import draw_functions, functions_sentence, functions_table
 from adapters.show.html import HtmlTable, Section, page
 from adapters.show.inputs import MOST_ROWS, RANGE_TOKENS, Inputs, range_inputs
+from adapters.show.kinds import draw_kinds, kinds_sentence, kinds_table
 from adapters.show.plan import ShowPlan
 from adapters.show.returns import Curves, draw_returns, returns_sentence
 from adapters.show.run import CLASS_FORMULA, CLASS_TEXT, FIGURES, REPORT_NAME, provenance_section, run_sections
@@ -48,15 +49,15 @@ def write_report(plan: ShowPlan, watch: Watch) -> Path:
 
 
 def figure_sections(shown: list[Shown], inputs: list[Inputs], figures: Path, watch: Watch) -> list[Section]:
-    """Draws maps, gradient field and, where there was a training, weights.
+    """Draws maps, gradient field and, where there was a training, weights and the kinds of pairs they fall on.
 
     Args:
         shown: the objective in question first.
         inputs: what each of them met.
         figures: the folder for the PNGs.
     """
-    watch.stage("Figures", 2 + inputs[0].trained, "figure")
-    maps, plane, weights = (figures / f"{name}.png" for name in ("functions", "field", "weights"))
+    watch.stage("Figures", 4 if inputs[0].trained else 2, "figure")
+    maps, plane = figures / "functions.png", figures / "field.png"
     draw_functions(maps, shown, inputs)
     texts, table = _maps_texts(shown[0], inputs[0]), functions_table(shown, inputs)
     sections = [Section("The three functions", texts, figure=maps, table=table)]
@@ -65,12 +66,27 @@ def figure_sections(shown: list[Shown], inputs: list[Inputs], figures: Path, wat
     texts, table = (field_sentence(shown, inputs), _field_text(inputs[0])), field_table(shown, inputs)
     sections.append(Section("The gradient field", texts, figure=plane, table=table))
     watch.advance(1)
-    if inputs[0].trained:
-        draw_weights(weights, shown, inputs)
-        texts, table = (weights_sentence(shown[0], inputs[0]), WEIGHTS_TEXT), weights_table(shown, inputs)
-        sections.append(Section("Weight of chosen and rejected", texts, figure=weights, table=table))
-        watch.advance(1)
+    return [*sections, *_training_sections(shown, inputs, figures, watch)] if inputs[0].trained else sections
+
+
+def _training_sections(shown: list[Shown], inputs: list[Inputs], figures: Path, watch: Watch) -> list[Section]:
+    weights, kinds = figures / "weights.png", figures / "kinds.png"
+    draw_weights(weights, shown, inputs)
+    texts, table = (weights_sentence(shown[0], inputs[0]), WEIGHTS_TEXT), weights_table(shown, inputs)
+    sections = [Section("Weight of chosen and rejected", texts, figure=weights, table=table)]
+    watch.advance(1)
+    draw_kinds(kinds, shown, inputs)
+    texts, table = (kinds_sentence(shown[0], inputs[0]), KINDS_TEXT), kinds_table(shown, inputs)
+    sections.append(Section("Which pairs it trains on", texts, figure=kinds, table=table))
+    watch.advance(1)
     return sections
+
+
+KINDS_TEXT = (
+    "Share of the pull, |on the chosen| + |on the rejected| summed over rows, that falls on the pairs of each kind at "
+    "the end of every epoch; dashed lines are the kinds' shares of the rows. Who made a trajectory is known here, not "
+    "to the objective."
+)
 
 
 WEIGHTS_TEXT = (

@@ -58,8 +58,7 @@ def trained_inputs(
         places = [place for place, one in enumerate(shown) if one.sft_epochs == sft_epochs]
         train = _program([shown[place] for place in places], agents, settings, sft_epochs)
         for place, by_epoch in zip(places, np.asarray(train(unit)), strict=True):
-            original, tokens, margin = (np.asarray(x) for x in (unit.reference, unit.rows.tokens, unit.rows.margin))
-            found[place] = epoch_inputs(by_epoch, original, tokens, margin, sft_epochs)
+            found[place] = epoch_inputs(by_epoch, np.asarray(unit.reference), unit.rows, sft_epochs)
         watch.advance(len(places))
     return [found[place] for place in range(len(shown))]
 
