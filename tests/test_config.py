@@ -79,7 +79,7 @@ def test_unknown_settings_are_told_the_nearest(layer, says):
         ({"search": {"generations": "many"}}, "'search.generations': input should be a valid integer"),
         ({"search": 3}, "'search': "),
         ({"search": {"generations": 0}}, "generations must be at least 1, not 0"),
-        ({"search": {"networks": False, "scale": 0.0}}, "scale must be positive and finite, not 0"),
+        ({"search": {"networks": False, "scale": 0.0}}, "scale must be from 0.001 to 1000, not 0"),
         ({"seed": -1}, "'seed': input should be greater than or equal to 0"),
         ({"temporal": "perhaps"}, "'temporal': input should be a valid boolean"),
         ({"inner": {"sft_epochs": 13}}, "0 <= sft_epochs <= 12, not 13"),

@@ -86,8 +86,8 @@ class RunConfig(_Model):
     preset: str = "quick"
     init: str = "orpo"
     temporal: bool = True
-    reference: bool | None = True
-    """Whether the objective has a reference policy; None: as `init` has it."""
+    reference: bool | None = None
+    """Whether the objective has a reference policy; None: it has, but a file as `init` keeps its own."""
     seed: int = pydantic.Field(default=0, ge=0, lt=2**31)
     rows: RowSettings = RowSettings()
     inner: InnerLoopSettings = InnerLoopSettings()

@@ -11,6 +11,11 @@ LEAST_WIDTH = 0.05
 """Of a frame, in nats a token: of agents that act alike."""
 
 
+def knows_tokens(task: str) -> bool:
+    """Whether the card of a task's agents knows the log-probs of their tokens; older ones do not."""
+    return load_card(task).token_log_probs is not None
+
+
 def frame_of(tasks: Sequence[str]) -> Frame:
     """From the original agent's mean log-prob of its own tokens down to that of the target's, the mean over tasks.
 

@@ -276,6 +276,8 @@ def _filled(template: MirrorObjective, path: Path, card: dict[str, Any]) -> Mirr
         raise ValueError(f"objective file {path}: its tensors do not fit an objective learned from {card['init']!r}")
     if not all(np.isfinite(value).all() for value in found.values()):
         raise ValueError(f"objective file {path}: some of its numbers are not finite")
+    if not all(value > 0 for name, value in found.items() if name.endswith((".width", ".scale"))):
+        raise ValueError(f"objective file {path}: the width or scale of a network is not positive")
     leaves = [jnp.asarray(found[name], value.dtype) for name, value in wanted.items()]  # float64 where JAX has it on
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(learned), leaves), common)
 

@@ -9,6 +9,7 @@ import pydantic
 
 from adapters.config import RunConfig
 from adapters.files import read_json
+from adapters.objective_files import is_path
 from adapters.sealed import read_model, write_sealed
 from adapters.tuned import TunedCell
 from mpo_core.race import RaceReturns
@@ -248,7 +249,8 @@ def make_report(
 
 def _note(name: str, config: RunConfig, cell: TunedCell | None) -> str:
     if name == "start":
-        return f"{config.init}, where the search began"
+        with_reference = "" if is_path(config.init) or config.reference is False else " with a reference"
+        return f"{config.init}{with_reference}, where the search began"
     if name == "discovered":
         return "the search mean"
     if cell is None or name not in cell.objectives:

@@ -7,7 +7,7 @@ from jaxtyping import PyTree
 from adapters.cells import Cell
 from adapters.config import RunConfig
 from adapters.frames import frame_of
-from adapters.objective_files import learned_start
+from adapters.objective_files import is_path, learned_start
 from adapters.search import SearchProgram
 from adapters.strategies import Strategy
 from mpo_core.devices import world_mesh
@@ -15,10 +15,15 @@ from mpo_core.mirror.learned import split_learned, with_scale
 
 
 def learned_parts(config: RunConfig) -> tuple[PyTree, PyTree]:
-    """Where a search starts: what it varies, and what all its members have in common."""
+    """Where a search starts: what it varies, and what all its members have in common.
+
+    A file keeps its own frame and scale, and its reference policy unless told otherwise; else there is one.
+    """
     search, frame = config.search, frame_of(config.tasks)
-    start = learned_start(config.init, config.temporal, config.reference, frame)
-    start = start if search.scale == 1 else with_scale(start, search.scale)
+    own = is_path(config.init)
+    reference = config.reference if own or config.reference is not None else True
+    start = learned_start(config.init, config.temporal, reference, frame)
+    start = start if own or search.scale == 1 else with_scale(start, search.scale)
     return split_learned(start, search.learned, networks=search.networks)
 
 

@@ -9,6 +9,9 @@ from mpo_core.settings import MAPS, check_most, positive
 LARGEST = {"generations": 10**6, "datasets": 10**4, "bank_pairs": 10**7, "episodes": 10**5, "horizon": 10**6}
 """Sizes that no machine would finish a search of."""
 
+LEAST_SCALE = 1e-3
+"""Of the start's psi and g: a factor further from 1 would leave an amplitude no room to learn."""
+
 
 @dataclasses.dataclass(frozen=True)
 class StrategySettings:
@@ -20,7 +23,7 @@ class StrategySettings:
 
     __pydantic_config__ = {"extra": "forbid"}
 
-    name: str = "cma_es"
+    name: str = "snes"
     population: int = 24
     sigma: float = 1.0
     sigma_decay: float = 0.5
@@ -59,8 +62,8 @@ class SearchSettings:
     """Whether their networks are learned, or only how strong the start's closed forms are over training: 9 numbers
     instead of 54."""
     scale: float = 0.02
-    """Factor on psi and g. The gradient's norm is clipped: only under a small scale do amplitudes that
-    change over training change the optimiser's steps."""
+    """Factor on psi and g of the start, if that is no file. The gradient's norm is clipped: only under a small scale do
+    amplitudes that change over training change the optimiser's steps."""
 
     @property
     def learned(self) -> list[str]:
@@ -77,8 +80,8 @@ class SearchSettings:
             if getattr(self, name) < 1:
                 raise ValueError(f"search: {name} must be at least 1, not {getattr(self, name)}")
             check_most(f"search: {name}", getattr(self, name), LARGEST[name])
-        if not positive(self.scale):
-            raise ValueError(f"search: scale must be positive and finite, not {self.scale}")
+        if not LEAST_SCALE <= self.scale <= 1 / LEAST_SCALE:
+            raise ValueError(f"search: scale must be from {LEAST_SCALE:g} to {1 / LEAST_SCALE:g}, not {self.scale}")
         for name in ("bank_refresh", "members_at_once"):
             if getattr(self, name) < 0:
                 raise ValueError(f"search: {name} must be at least 0, not {getattr(self, name)}")

@@ -31,7 +31,10 @@ def meta_train(
     ] = None,
     reference: Annotated[
         bool | None,
-        typer.Option("--reference/--no-reference", help="Whether it has a reference policy (the default)."),
+        typer.Option(
+            "--reference/--no-reference",
+            help="Whether it has a reference policy; a file keeps its own, else it has.",
+        ),
     ] = None,
     search: Annotated[
         str | None, typer.Option(help="Which maps are learned, of phi,psi,g; the others stay as --init has them.")

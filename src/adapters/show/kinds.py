@@ -55,7 +55,8 @@ def kinds_sentence(one: Shown, met: Inputs) -> str:
     """What the figure says of an objective: where its pull goes most out of proportion."""
     assert met.source is not None
     shares, rows = shares_over_training(one, met), kinds_met(met.source)
-    halves = [np.array_split(np.array(met.seen()), 2)[half] for half in (0, 1)]
+    seen = np.array(met.seen())
+    halves = seen[: (len(seen) + 1) // 2], seen[len(seen) // 2 :]
     kind = max(shares, key=lambda kind: abs(shares[kind][halves[1]].mean() - rows[kind].mean()))
     early, late = (shares[kind][half].mean() for half in halves)
     return (

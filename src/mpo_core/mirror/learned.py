@@ -72,20 +72,23 @@ def learned_mirror(start: MirrorObjective, *, temporal: bool, frame: Frame = UNI
 def with_frame(objective: MirrorObjective, frame: Frame) -> MirrorObjective:
     """The learned member with the units of its networks where another task, or a language model, has its log-probs.
 
-    Parameters stay as they are: a unit keeps its slope and its place between the frame's two ends.
+    Parameters stay as they are: a unit keeps its slope and its place between the frame's two ends. The bracket's width
+    changes by the same factor as the frame's.
 
     Raises:
         ValueError: nothing in it lies in a frame: it has no networks, or they see whole trajectories.
     """
-    maps = {name: getattr(objective, name) for name in MAPS.values()}
-    closed = _with_maps(objective, {name: map_.start for name, map_ in maps.items()})
-    frames = _frames(closed, frame)
-    if not any(maps[name].network.weight.any() and frames[name] != UNIT_FRAME for name in maps):
+    on_means = {"phi_inv": objective.bracket, "psi": objective.bracket, "g": objective.imitation}
+    maps = {name: getattr(objective, name) for name, of in on_means.items() if of == "mean"}
+    if not any(bool(map_.network.weight.any()) for map_ in maps.values()):
         raise ValueError("nothing in it lies in a frame: it has no networks, or they see whole trajectories")
 
     def moved(name: str) -> LearnedMap:
-        centre, width = (jnp.asarray(value, float) for value in (frames[name].centre, frames[name].width))
-        return eqx.tree_at(lambda m: (m.network.centre, m.network.width), maps[name], (centre, width))
+        of = maps["phi_inv" if name == "psi" else name].network
+        bracket = Frame(0.0, float(maps[name].network.width * frame.width / of.width))
+        centre, width = dataclasses.astuple(bracket if name == "psi" else frame)
+        ends = (jnp.asarray(centre, float), jnp.asarray(width, float))
+        return eqx.tree_at(lambda m: (m.network.centre, m.network.width), maps[name], ends)
 
     return _with_maps(objective, {name: moved(name) for name in maps})
 

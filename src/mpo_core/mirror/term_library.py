@@ -117,7 +117,7 @@ def _scale(x: np.ndarray) -> float:
 
 
 def _own_features(map_: AbstractMap, domain: Domain) -> list[tuple[str, float, float]]:
-    """The forms in a map, with its own numbers to three digits."""
+    """The forms in a map, with its own numbers to a few digits."""
     if isinstance(map_, LearnedMap):
         return [*_own_features(map_.start, domain), *_units_of(map_.network, domain)]
     if isinstance(map_, FadeIn | FadeOut):
