@@ -92,6 +92,20 @@ def check_file(option: str, path: Path) -> None:
     check_folder(option, path.parent)
 
 
+def check_objective_file(text: str) -> None:
+    """Refuses an objective file that is not there, before anything large is imported.
+
+    Raises:
+        ValueError: it is named like a file and cannot be read.
+    """
+    from adapters.files import read_bytes
+
+    path = Path(text)
+    named = "/" in text or path.suffix in (".json", ".safetensors")
+    if named and not text.startswith("discovered/") and not path.is_dir():
+        read_bytes(path.with_suffix(".json"), "objective file")
+
+
 def check_objectives(text: str) -> tuple[str, ...]:
     """Ids, objective files and run folders, joined by commas.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door, check_folder
+from cli.door import at_the_door, check_folder, check_objective_file
 
 
 def reframe(
@@ -22,6 +22,7 @@ def reframe(
     """Move what a search learned to where another policy has its log-probs: the same parameters in another frame."""
     with at_the_door():
         _check_ends(task, own, wanted)
+        check_objective_file(objective)
         from adapters.frames import frame_of, knows_tokens
         from adapters.objective_files import save_reframed
         from mpo_core.mirror.monotone_network import Frame
@@ -37,12 +38,12 @@ def reframe(
 
 
 def _check_ends(task: str | None, own: float | None, wanted: float | None) -> None:
-    from adapters.frames import LEAST_WIDTH
-
     if (task is None) == (own is None and wanted is None):
         raise ValueError("a frame is that of --task, or --own with --wanted: give one of the two")
     if task is not None:
         return
+    from adapters.frames import LEAST_WIDTH
+
     if own is None or wanted is None or not (math.isfinite(wanted) and own - wanted >= LEAST_WIDTH):
         raise ValueError(
             "--own and --wanted are the two ends of a frame: "

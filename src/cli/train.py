@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.door import MOST_UNITS, at_the_door, check_file, interruptible
+from cli.door import MOST_UNITS, at_the_door, check_file, check_objective_file, interruptible
 
 
 def train(
@@ -23,10 +23,12 @@ def train(
 ) -> None:
     """Train a policy with one objective on fresh preference data: what it is worth, and how it works over time."""
     with at_the_door():
-        from adapters.agents import load_agents
         from adapters.config import build_config
 
+        check_objective_file(objective)
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
+        from adapters.agents import load_agents
+
         load_agents(task)
         for option, path in (("--figure", figure), ("--out", out)):
             if path is not None:
