@@ -249,8 +249,8 @@ def make_report(
 
 def _note(name: str, config: RunConfig, cell: TunedCell | None) -> str:
     if name == "start":
-        with_reference = "" if is_path(config.init) or config.reference is False else " with a reference"
-        return f"{config.init}{with_reference}, where the search began"
+        own = is_path(config.init) or config.reference is False
+        return f"{config.init}, where the search began" if own else f"{config.init} with a reference"
     if name == "discovered":
         return "the search mean"
     if cell is None or name not in cell.objectives:
