@@ -43,7 +43,9 @@ class Told(AbstractObjective):
         return jnp.where(pair.margin > TELLS, self.inner(pair, progress), 0.0)
 
 
-def hand_made(frame: Frame, *, early: bool = True, steep: bool = True, step: bool = True, reference: bool = True):
+def hand_made(
+    frame: Frame, *, early: bool = True, steep: bool = True, step: bool = True, reference: bool = True
+) -> MirrorObjective:
     """A member that filters: early imitation of unlikely trajectories, later of likely ones; psi a step at a width."""
     centre, sharp = frame.centre, 11 / frame.width
     bend = 0.1 * frame.width - centre

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from adapters.agents import AgentRecord, AgentsCard, Measured, load_agent, load_agents, save_agent, save_agents
 from adapters.files import write_whole
 from adapters.tasks import PPOSettings, task_spec
+from mpo_core.generate_pairs import stack_agents
 from mpo_core.policy import GaussianPolicy
 from mpo_core.rollout_program import RolloutProgram
 from mpo_core.seeds import Purpose, Stream, stream_key
@@ -155,7 +156,7 @@ def measure(
 ) -> list[dict[str, Measured]]:
     """Each agent's return with sampled and with mode actions, all from the same start states."""
     program = RolloutProgram(task, lanes=MEASURED_LANES, chunk=MEASURED_CHUNK)
-    policies = jax.tree.map(lambda *leaves: jnp.stack(leaves), *agents)
+    policies = stack_agents(*agents)
     reset, act = (
         jax.random.split(stream_key(MEASUREMENT_SEED, Stream.AGENT_CARD, purpose), episodes)
         for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
@@ -168,8 +169,7 @@ def measure(
 
 def token_log_probs(task: Task, agents: tuple[GaussianPolicy, GaussianPolicy]) -> tuple[float, float]:
     """Mean token log-prob, under the original agent, of its own actions and of the target's, over alive steps."""
-    program = RolloutProgram(task, lanes=MEASURED_LANES, chunk=MEASURED_CHUNK)
-    policies = jax.tree.map(lambda *leaves: jnp.stack(leaves), *agents)
+    program, policies = RolloutProgram(task, lanes=MEASURED_LANES, chunk=MEASURED_CHUNK), stack_agents(*agents)
     reset, act = (
         jax.random.split(stream_key(MEASUREMENT_SEED, Stream.AGENT_CARD, TOKEN_STEPS, purpose), TOKEN_EPISODES)
         for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
@@ -177,10 +177,8 @@ def token_log_probs(task: Task, agents: tuple[GaussianPolicy, GaussianPolicy]) -
     index, episode = (place.reshape(-1) for place in np.indices((2, TOKEN_EPISODES)))
     blocks = list(program.blocks(policies, index, (reset[episode], act[episode]), horizon=TOKEN_STEPS))
     whole = jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
-    steps = (
-        np.asarray(eqx.filter_jit(GaussianPolicy.step_log_prob)(agents[0], whole.observation, whole.action))
-        * whole.alive
-    )
+    log_prob = eqx.filter_jit(GaussianPolicy.step_log_prob)(agents[0], whole.observation, whole.action)
+    steps = np.asarray(log_prob) * whole.alive
     total, tokens = (leaf.reshape(2, -1).sum(1) for leaf in (steps, whole.tokens))
     own, target = (round(float(mean), 4) for mean in total / tokens)
     return own, target

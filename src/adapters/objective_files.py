@@ -19,6 +19,7 @@ import safetensors.numpy
 
 from adapters.distill.closed_card import SCHEMA_VERSION as CLOSED_VERSION, ClosedCard, closed_card, closed_objective
 from adapters.files import read_bytes, read_json, write_whole
+from adapters.objective_paths import CARD_NAME, PREFIX, TENSOR_NAME, card_path, names_file
 from adapters.sealed import check_version, first_fault, unsealed, write_sealed
 from mpo_core.catalogue import catalogue_entry, make_objective, objective_ids, parse_objective_text
 from mpo_core.mirror.learned import learned_mirror, split_start, with_frame, with_reference, with_time
@@ -30,11 +31,8 @@ from mpo_core.objective import AbstractObjective
 
 FORMAT = "mpo-objective"
 SCHEMA_VERSION = 2
-CARD_NAME, TENSOR_NAME = "objective.json", "objective.safetensors"
 CARD_SEAL = "card_sha256"
 BUNDLED = Path(__file__).parent / "bundled" / "discovered"
-PREFIX = "discovered/"
-"""Of the ids of objectives that come with mpo: `discovered/<name>` lies in the folder `<name>` of those."""
 
 
 class _Card(pydantic.BaseModel):
@@ -187,7 +185,7 @@ def bundled_names() -> list[str]:
 
 def is_path(text: str) -> bool:
     """Whether an objective is given as a file or folder, or as a bundled one, rather than by the id of a loss."""
-    if "/" in text or text.endswith((".json", ".safetensors")):
+    if names_file(text):
         return True
     return text.partition(":")[0].strip() not in ("", *objective_ids()) and Path(text).is_dir()
 
@@ -210,11 +208,11 @@ def read_objective(path: Path) -> tuple[dict[str, Any], MirrorObjective]:
     Raises:
         ValueError: missing, foreign, damaged, or of another schema version.
     """
-    card_path = path / CARD_NAME if path.is_dir() else path.with_suffix(".json")
-    card = _read_card(card_path)
+    where = card_path(path)
+    card = _read_card(where)
     if is_closed(card):
         return card, closed_objective(ClosedCard.model_validate(card))
-    return card, _filled(_template(card, card_path), card_path.with_suffix(".safetensors"), card)
+    return card, _filled(_template(card, where), where.with_suffix(".safetensors"), card)
 
 
 def sft_epochs_of(text: str, total: int) -> int:

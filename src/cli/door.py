@@ -99,11 +99,11 @@ def check_objective_file(text: str) -> None:
         ValueError: it is named like a file and cannot be read.
     """
     from adapters.files import read_bytes
+    from adapters.objective_paths import PREFIX, card_path, names_file
 
     path = Path(text)
-    named = "/" in text or path.suffix in (".json", ".safetensors")
-    if named and not text.startswith("discovered/") and not path.is_dir():
-        read_bytes(path.with_suffix(".json"), "objective file")
+    if names_file(text) and not text.startswith(PREFIX) and not path.is_dir():
+        read_bytes(card_path(path), "objective file")
 
 
 def check_objectives(text: str) -> tuple[str, ...]:

@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from adapters.figures import LEARNED, MARKS, MUTED, save_figure
+from adapters.figures import LEARNED, MARKS, MUTED
 from adapters.show.html import HtmlTable
 from adapters.show.inputs import Inputs
 from adapters.show.pull import pulls_over_training
-from adapters.show.style import tidy
+from adapters.show.style import epoch_panels
 from adapters.show.subject import Shown
 
 KINDS: dict[tuple[int, int], tuple[str, str]] = {
@@ -40,15 +39,12 @@ def shares_over_training(one: Shown, met: Inputs) -> dict[tuple[int, int], Float
 
 def draw_kinds(path: Path, shown: list[Shown], inputs: list[Inputs]) -> None:
     """A panel an objective; dashed lines are the kinds' shares of the rows."""
-    figure = Figure(figsize=(0.5 + 2.35 * len(shown), 2.9), dpi=150, layout="constrained")
-    panels = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
-    for axes, one, met in zip(panels, shown, inputs, strict=True):
-        _draw(axes, one, met)
-        tidy(axes, one.name, "epochs done", "share of the pull" if axes is panels[0] else "")
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8
-    )
-    save_figure(figure, path)
+
+    def draw(axes: Axes, place: int) -> None:
+        _draw(axes, shown[place], inputs[place])
+
+    names = [one.name for one in shown]
+    epoch_panels(path, names, draw, y="share of the pull", columns=4, sharey=True)
 
 
 def kinds_sentence(one: Shown, met: Inputs) -> str:

@@ -1,10 +1,14 @@
 """What the figures of `mpo show` have in common."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
 
-from adapters.figures import INK, TIME
+from adapters.figures import INK, TIME, save_figure
 
 TIMES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of training at which functions are drawn."""
@@ -30,6 +34,26 @@ def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e5e7eb", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def epoch_panels(
+    path: Path, names: Sequence[str], draw: Callable[[Axes, int], None], *, y: str, columns: int, sharey: bool = False
+) -> None:
+    """A panel an objective, over the epochs of its training, one legend under all.
+
+    Args:
+        draw: fills the panel of the objective at a place.
+        columns: of the legend.
+    """
+    figure = Figure(figsize=(0.5 + 2.35 * len(names), 2.9), dpi=150, layout="constrained")
+    panels = figure.subplots(1, len(names), squeeze=False, sharey=sharey)[0]
+    for place, (axes, name) in enumerate(zip(panels, names, strict=True)):
+        draw(axes, place)
+        tidy(axes, name, "epochs done", y if place == 0 else "")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
+    )
+    save_figure(figure, path)
 
 
 def within(progress: float) -> float:

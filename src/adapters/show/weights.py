@@ -5,28 +5,24 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from adapters.figures import INK, LEARNED, MARKS, save_figure
+from adapters.figures import INK, LEARNED, MARKS
 from adapters.show.html import HtmlTable
 from adapters.show.inputs import Inputs
 from adapters.show.pull import pulls_over_training
-from adapters.show.style import tidy
+from adapters.show.style import epoch_panels
 from adapters.show.subject import Shown
 
 
 def draw_weights(path: Path, shown: list[Shown], inputs: list[Inputs]) -> None:
     """A panel an objective: mean over rows at the end of every epoch; bands hold the middle 80 % of rows."""
-    figure = Figure(figsize=(0.5 + 2.35 * len(shown), 2.9), dpi=150, layout="constrained")
-    panels = figure.subplots(1, len(shown), squeeze=False)[0]
-    for axes, one, met in zip(panels, shown, inputs, strict=True):
-        _draw(axes, pulls_over_training(one.objective, met), met.sft)
-        tidy(axes, one.name, "epochs done", "pull on the mean token log-prob" if axes is panels[0] else "")
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8
-    )
-    save_figure(figure, path)
+
+    def draw(axes: Axes, place: int) -> None:
+        _draw(axes, pulls_over_training(shown[place].objective, inputs[place]), inputs[place].sft)
+
+    names = [one.name for one in shown]
+    epoch_panels(path, names, draw, y="pull on the mean token log-prob", columns=3)
 
 
 def weights_sentence(one: Shown, met: Inputs) -> str:

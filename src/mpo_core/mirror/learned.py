@@ -84,10 +84,9 @@ def with_frame(objective: MirrorObjective, frame: Frame) -> MirrorObjective:
         raise ValueError("nothing in it lies in a frame: it has no networks, or they see whole trajectories")
 
     def moved(name: str) -> LearnedMap:
-        of = maps["phi_inv" if name == "psi" else name].network
-        bracket = Frame(0.0, float(maps[name].network.width * frame.width / of.width))
-        centre, width = dataclasses.astuple(bracket if name == "psi" else frame)
-        ends = (jnp.asarray(centre, float), jnp.asarray(width, float))
+        own, ends = maps[name].network, (jnp.asarray(frame.centre, float), jnp.asarray(frame.width, float))
+        if name == "psi":  # its input is a difference: around 0 in every frame
+            ends = own.centre, own.width * frame.width / maps["phi_inv"].network.width
         return eqx.tree_at(lambda m: (m.network.centre, m.network.width), maps[name], ends)
 
     return _with_maps(objective, {name: moved(name) for name in maps})
@@ -144,8 +143,12 @@ def split_start(objective: MirrorObjective) -> tuple[PyTree, PyTree]:
     from; `eqx.combine` puts them together."""
 
     def is_own(node: PyTree) -> PyTree:
-        own = jax.tree.map(lambda _: isinstance(node, LearnedMap), node)
-        return eqx.tree_at(lambda m: m.start, own, jax.tree.map(lambda _: False, node.start)) if own else own
+        nothing = jax.tree.map(lambda _: False, node)
+        if not isinstance(node, LearnedMap):
+            return nothing
+        return eqx.tree_at(
+            lambda m: (m.log_amplitude, m.network), nothing, (True, jax.tree.map(lambda _: True, node.network))
+        )
 
     return eqx.partition(objective, jax.tree.map(is_own, objective, is_leaf=lambda node: isinstance(node, LearnedMap)))
 
