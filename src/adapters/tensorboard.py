@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,24 @@ from adapters.files import naming
 
 
 def load_tensorboard() -> None:
-    """Imports tensorboardX, a second or two where torch is installed: for a time when something else is waited for."""
-    import tensorboardX.event_file_writer  # noqa: F401
+    """Imports tensorboardX without torch, which it loads where it is there (two seconds), for tensors it never sees."""
+    with _absent("torch"):
+        import tensorboardX.event_file_writer  # noqa: F401
+
+
+@contextlib.contextmanager
+def _absent(name: str) -> Iterator[None]:
+    """As if a package were not installed, unless it is imported already."""
+    modules: dict[str, Any] = sys.modules
+    if name in modules:
+        yield
+        return
+    modules[name] = None
+    try:
+        yield
+    finally:
+        if modules.get(name) is None:
+            modules.pop(name, None)
 
 
 class ScalarLog:
@@ -25,6 +43,7 @@ class ScalarLog:
     """
 
     def __init__(self, folder: Path, first: int):
+        load_tensorboard()
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -26,7 +26,8 @@ def prepare() -> None:
     flags += "".join(f" {name}={_PATIENT}" for name in _PATIENCE if name not in flags)
     os.environ["XLA_FLAGS"] = flags.strip()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax" / _machine()))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    # the small ones too: a start has forty of them, each of which takes longer to compile than to find
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
