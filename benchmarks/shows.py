@@ -174,7 +174,9 @@ def starts() -> Iterator[Shown]:
     yield Shown(4, "cold start to generation 0 (s)", cold, 90.0, at_most=True)
     yield Shown(4, "second start to generation 0 (s)", second, 20.0, at_most=True)
     yield Shown(4, "mpo --help (s)", command_seconds("--help"), 1.0, at_most=True)
-    yield Shown(4, "a refusal (s)", command_seconds("meta-train", "--task", "hoper"), 1.0, at_most=True)
+    yield Shown(4, "a refusal of a task (s)", command_seconds("meta-train", "--task", "hoper"), 1.0, at_most=True)
+    objective = command_seconds("train", "--task", TASK, "--objective", "simp")
+    yield Shown(4, "a refusal of an objective (s)", objective, 1.0, at_most=True)
 
 
 def overhead() -> Iterator[Shown]:

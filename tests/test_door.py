@@ -15,6 +15,8 @@ from adapters.report import Report, Row
 from adapters.run_folder import RunFolder
 from adapters.sealed import SEAL, seal_of, write_sealed
 from cli.app import app
+from mpo_core import catalogue
+from mpo_core.objectives.ids import OWN_IDS
 
 TASK = ("--task", "halfcheetah")
 OBJECTIVE = (*TASK, "--objective", "dpo")
@@ -48,6 +50,33 @@ def unfinished(tmp_path):
     folder = RunFolder.create(tmp_path / "runs", build_config({"task": "halfcheetah", "preset": "smoke"}))
     folder.write_config(build_config({"task": "halfcheetah", "preset": "smoke"}))
     return folder.path
+
+
+def test_the_ids_known_without_jax_are_those_of_the_catalogue():
+    assert tuple(entry.id for family in catalogue._FAMILIES for entry in family.ENTRIES) == OWN_IDS
+
+
+def test_an_unknown_objective_is_refused_without_jax(tmp_path):
+    commands = [
+        ["train", *TASK, "--objective", "simp:beta=2"],
+        ["meta-train", *TASK, "--init", "simp"],
+        ["benchmark", *TASK, "--objectives", "dpo, simp"],
+        ["compare", *TASK, "--variant", "all:", "--init", "simp", "--out", str(tmp_path / "out")],
+        *([name, "simp"] for name in ("show", "export", "distill")),
+        ["reframe", "simp", "--task", "ant", "--out", str(tmp_path / "out")],
+    ]
+    code = (
+        "import json, sys\n"
+        "from typer.testing import CliRunner\n"
+        "from cli.app import app\n"
+        f"for arguments in json.loads({json.dumps(json.dumps(commands))}):\n"
+        "    found = CliRunner().invoke(app, arguments)\n"
+        "    assert found.exit_code == 2, (arguments, found.output)\n"
+        "    assert \"unknown objective 'simp': did you mean 'simpo'\" in found.output, (arguments, found.output)\n"
+        "    assert 'jax' not in sys.modules, arguments\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
 
 
 def test_refusals_come_before_the_physics(tmp_path, unfinished):

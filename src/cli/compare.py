@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.benchmark import plan_cells
-from cli.door import LAST_SEED, MOST_UNITS, at_the_door, check_folder, check_objectives, interruptible
+from cli.door import LAST_SEED, MOST_UNITS, at_the_door, check_folder, check_objective, check_objectives, interruptible
 from cli.meta_train import resolved_init
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def _plan(
     where: tuple[str, str], variants: list[str], ids: tuple[str, str], repeats: int, preset: str, units: int,
     tuned_from: Path | None, seeds: tuple[int, int], given: list[str] | None,
 ) -> "VariantSettings":  # fmt: skip
+    check_objective(ids[0])
     from adapters.benchmark.cell import BenchmarkSettings
     from adapters.discovery.variants import VariantSettings, parse_variant
 

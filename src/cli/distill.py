@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.door import MOST_UNITS, at_the_door, check_folder, check_objective_file, interruptible
+from cli.door import MOST_UNITS, at_the_door, check_folder, check_objective, interruptible
 
 STREAMS = ("reporting", "selection")
 
@@ -37,7 +37,7 @@ def distill(
             raise unknown_name("stream", stream, STREAMS)
         if low is not None and (task or data or preset):
             raise ValueError("--range samples no task: leave --task, --data and --preset out, or --range")
-        check_objective_file(objective)
+        check_objective(objective)
         from adapters.distill.folder import check_no_learned, default_folder
         from adapters.distill.run import Learned, read_learned
         from adapters.distill.samples import conditions

@@ -92,18 +92,30 @@ def check_file(option: str, path: Path) -> None:
     check_folder(option, path.parent)
 
 
-def check_objective_file(text: str) -> None:
-    """Refuses an objective file that is not there, before anything large is imported.
+def check_objective(text: str) -> None:
+    """Refuses an objective that is not there, before anything large is imported; its settings are checked later.
 
     Raises:
-        ValueError: it is named like a file and cannot be read.
+        ValueError: it is named like a file and cannot be read, or is no objective's id.
     """
     from adapters.files import read_bytes
     from adapters.objective_paths import PREFIX, card_path, names_file
+    from mpo_core.objectives.ids import unknown_objective
 
-    path = Path(text)
-    if names_file(text) and not text.startswith(PREFIX) and not path.is_dir():
-        read_bytes(card_path(path), "objective file")
+    path, id, known = Path(text), text.partition(":")[0].strip(), _known_ids()
+    if names_file(text):
+        if not text.startswith(PREFIX) and not path.is_dir():
+            read_bytes(card_path(path), "objective file")
+    elif id not in known and not path.is_dir():
+        raise unknown_objective(id, known)
+
+
+def _known_ids() -> tuple[str, ...]:
+    """Of hand-written objectives: those of this package, unless a plug-in has had the catalogue imported."""
+    from mpo_core.objectives.ids import OWN_IDS
+
+    catalogue = sys.modules.get("mpo_core.catalogue")
+    return OWN_IDS if catalogue is None else catalogue.objective_ids()
 
 
 def check_objectives(text: str) -> tuple[str, ...]:
@@ -112,6 +124,8 @@ def check_objectives(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: there is no such objective, or one is named twice.
     """
+    for part in text.split(","):
+        check_objective(part.strip())
     from adapters.objective_files import is_path
     from mpo_core.catalogue import catalogue_entry
 

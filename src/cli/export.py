@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door, check_file, check_objective_file, interruptible
+from cli.door import at_the_door, check_file, check_objective, interruptible
 
 
 def export(
@@ -17,7 +17,7 @@ def export(
     with at_the_door():
         if out is not None:
             check_file("--out", out)
-        check_objective_file(objective)
+        check_objective(objective)
         from adapters.objective_export import export as exported
 
         text = exported(objective, form)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.door import REFUSED, at_the_door, check_folder, interruptible
+from cli.door import REFUSED, at_the_door, check_folder, check_objective, interruptible
 from cli.team import follow, follows, tell_followers, together
 
 _PROCESS_START = time.monotonic()
@@ -76,6 +76,7 @@ def meta_train(
             file_layer = read_config_file(config) if config is not None else {}
             overrides = [parse_override(text) for text in set_ or []]
             settings = build_config(file_layer, _present(given), *overrides, several=True)
+            check_objective(settings.init)
     with together(team):
         if settings is not None:
             with at_the_door():

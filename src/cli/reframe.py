@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door, check_folder, check_objective_file
+from cli.door import at_the_door, check_folder, check_objective
 
 
 def reframe(
@@ -22,7 +22,7 @@ def reframe(
     """Move what a search learned to where another policy has its log-probs: the same parameters in another frame."""
     with at_the_door():
         _check_ends(task, own, wanted)
-        check_objective_file(objective)
+        check_objective(objective)
         from adapters.frames import frame_of, knows_tokens
         from adapters.objective_files import save_reframed
         from mpo_core.mirror.monotone_network import Frame

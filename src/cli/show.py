@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import MOST_UNITS, at_the_door, check_folder, check_objective_file, interruptible
+from cli.door import MOST_UNITS, at_the_door, check_folder, check_objective, interruptible
 
 
 def show(
@@ -24,7 +24,7 @@ def show(
 ) -> None:
     """Show an objective beside TeMPO, DPO, ORPO and SimPO: its functions, gradient field, weights, one HTML report."""
     with at_the_door():
-        check_objective_file(what)
+        check_objective(what)
         from adapters.show.plan import ShowRequest, make_plan
 
         plan = make_plan(ShowRequest(what, task, data, preset, low, units if train else None, seed, out))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.door import MOST_UNITS, at_the_door, check_file, check_objective_file, interruptible
+from cli.door import MOST_UNITS, at_the_door, check_file, check_objective, interruptible
 
 
 def train(
@@ -25,7 +25,7 @@ def train(
     with at_the_door():
         from adapters.config import build_config
 
-        check_objective_file(objective)
+        check_objective(objective)
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
         from adapters.agents import load_agents
 

@@ -33,6 +33,7 @@ from mpo_core.objectives import (
     unequal,
 )
 from mpo_core.objectives.entry import CatalogueEntry, TuningRange
+from mpo_core.objectives.ids import unknown_objective
 from mpo_core.objectives.not_built import NOT_BUILT
 
 __all__ = [
@@ -145,11 +146,7 @@ def catalogue_entry(id: str, /) -> CatalogueEntry:
     if "/" in id and id in saved_ids():
         return _SAVED[id]
     if id not in _BY_ID:
-        where = "mpo list discovered" if "/" in id else "mpo list objectives"
-        error = unknown_name("objective", id, saved_ids() if "/" in id else _BY_ID, where=where)
-        if id in NOT_BUILT:
-            raise ValueError(f"{error}; the published loss of that name is not built: {NOT_BUILT[id]}")
-        raise error
+        raise unknown_objective(id, saved_ids() if "/" in id else _BY_ID)
     return _BY_ID[id]
 
 

@@ -9,7 +9,6 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import nnls
 
 SCREENED = 8
 """Columns tried in full at a step."""
@@ -128,7 +127,7 @@ class _Problem:
 
     def backward(self, most: int) -> dict[int, SparseFit]:
         try:
-            weights, _ = nnls(self._columns, self._target)
+            weights, _ = _non_negative(self._columns, self._target)
         except RuntimeError:  # it does not settle where columns are all but the same
             return {}
         places = tuple(int(place) for place in np.flatnonzero(weights))
@@ -142,10 +141,17 @@ class _Problem:
         return path
 
 
+def _non_negative(columns: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
+    """Non-negative least squares: weights and the norm of what they leave."""
+    from scipy.optimize import nnls  # a third of a second, which all that read objective files would pay
+
+    return nnls(columns, target)
+
+
 def _refit(columns: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
     """Non-negative weights and the norm of what they leave."""
     try:
-        return nnls(columns, target)
+        return _non_negative(columns, target)
     except RuntimeError:  # its active set goes in circles where columns are all but dependent: not a choice to make
         return np.zeros(columns.shape[1]), float(np.linalg.norm(target))
 
