@@ -24,19 +24,17 @@ from adapters.run_folder import RunFolder
 from adapters.strategies import Strategy
 from adapters.tensorboard import ScalarLog
 from adapters.text_table import TextTable
-from benchmarks.micro_matmul import micro_flops, micro_update
+from benchmarks.inner_loop_rates import inner_loop_rates
 from benchmarks.rollouts import pinned_rollouts, plain_rollout, sharded_rollout
-from benchmarks.sizes import TASK, TINY, Bench, quick_bench, random_policy, random_rows
+from benchmarks.sizes import TASK, TINY, Bench, quick_bench
 from benchmarks.starts import command_seconds, start_seconds
 from benchmarks.timing import alternating, seconds_of
 from benchmarks.usual_way import usual_generation, usual_training
-from mpo_core.catalogue import make_objective
-from mpo_core.inner_loop import row_log_probs, train
+from mpo_core.inner_loop import train
 from mpo_core.meta_objective import Jobs, Units, make_units
 from mpo_core.seeds import stream_key
-from mpo_core.settings import EvaluationSettings, InnerLoopSettings
+from mpo_core.settings import EvaluationSettings
 
-LENGTH, ROWS, EPOCHS = (20, 4, 1) if TINY else (1000, 32, 4)
 LANES, HORIZON = (8, 10) if TINY else (128, 200)
 PINNED_ROUNDS = 2 if TINY else 9
 POPULATIONS = (4, 8) if TINY else (16, 64, 256)
@@ -61,39 +59,18 @@ class Shown:
 
 
 def inner_loop() -> Iterator[Shown]:
-    """1: near what the same products reach without scan, data and optimiser, and near the machine's rate."""
-    matmul = matmul_gflops()
+    """1: near what the same products reach without scan, data and optimiser, and near the machine's rate.
+
+    As a search runs it: an inner loop on every device. What one reaches that has all threads to itself, which no
+    search does, stands beside it. Products: the faster of one a device and one on all threads.
+    """
+    matmul, devices = matmul_gflops(), jax.local_device_count()
     for width, share in ((256, 0.7), (64, 0.5)):
-        found = inner_loop_rates(width)
-        ratio, detail = found["inner loop"] / found["products"], f"{found['inner loop']:.0f} GFLOP/s"
-        yield Shown(1, f"inner loop / bare products, width {width}", ratio, 0.9, detail=detail)
-        yield Shown(
-            1, f"inner loop / float32 matmul, width {width}", found["inner loop"] / matmul, share,
-            detail=f"matmul {matmul:.0f} GFLOP/s",
-        )  # fmt: skip
-
-
-def inner_loop_rates(width: int, activation: str = "relu") -> dict[str, float]:
-    """GFLOP/s of an inner loop with the paper's minibatch and of its bare products, in turn."""
-    policy, settings = random_policy(width, activation=activation), InnerLoopSettings(epochs=EPOCHS)
-    rows = random_rows(ROWS, LENGTH, 17, 6)
-    reference = row_log_probs(policy, rows)
-    loop = jax.jit(
-        lambda rows: train(make_objective("dpo"), policy, rows, settings, key=jax.random.key(0), reference=reference)
-    )
-    _, trace = loop(rows)
-    assert np.asarray(trace.finite).all()
-    sizes = (17, width, width, 6)
-    steps = 2 * settings.minibatch * LENGTH
-    micro, kernels, inputs = micro_update(sizes, steps)
-    updates = EPOCHS * (ROWS // settings.minibatch)
-
-    def products() -> None:
-        for _ in range(updates):
-            jax.block_until_ready(micro(kernels, inputs))
-
-    seconds = alternating({"inner loop": lambda: loop(rows), "products": products})
-    return {name: updates * micro_flops(sizes, steps) / taken / 1e9 for name, taken in seconds.items()}
+        found, alone = inner_loop_rates(width, devices), inner_loop_rates(width, 1)
+        rate, products = found["inner loop"], max(found["products"], alone["products"])
+        for other, yardstick, wanted in (("bare products", products, 0.9), ("float32 matmul", matmul, share)):
+            detail = f"{rate:.0f} and {yardstick:.0f} GFLOP/s; one loop alone {alone['inner loop'] / yardstick:.2f}"
+            yield Shown(1, f"inner loop / {other}, width {width}", rate / yardstick, wanted, detail=detail)
 
 
 def evaluation() -> Iterator[Shown]:
@@ -224,13 +201,15 @@ def overhead_seconds(bench, state) -> float:
 
 
 def job_seconds() -> dict[int, float]:
-    """Seconds a job (inner loop and evaluation; mean and start are jobs too) by population, timed in turn."""
+    """Seconds a job (inner loop and evaluation; mean and start are jobs too) by population, timed in turn.
+
+    Sizes of the quick preset, but one dataset for all members and a quarter of the epochs.
+    """
     calls: dict[int, Callable[[], Any]] = {}
     jobs = {}
     for population in POPULATIONS:
-        small = {"episodes": 2, "horizon": 100, "datasets": 1, "bank_pairs": 32, "spread": False}
-        rows = {"rows": {"count": 32, "length": 200}, "inner": {"epochs": 4}}
-        bench = quick_bench(search=small, strategy={"population": population}, **rows)
+        sizes = {"datasets": 1, "bank_pairs": 128, "spread": False}
+        bench = quick_bench(search=sizes, strategy={"population": population}, inner={"epochs": 3})
         if TINY:
             bench = quick_bench(strategy={"population": population})
         search = bench.search
