@@ -1,17 +1,22 @@
 """`mpo discover` and saved objectives as ids, on the worked example's task."""
 
 import json
+import shutil
 
 import equinox as eqx
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from adapters import tasks
-from adapters.benchmark.cell import Choice
-from adapters.discovery.queue import best_start
+from adapters.agents import load_card
+from adapters.benchmark.cell import BenchmarkSettings, CellKey, Choice
+from adapters.discovery.queue import Discovery, DiscoverySettings, best_start
+from adapters.discovery.transfer import Found, Transfer
 from adapters.objective_export import export as exported
-from adapters.objective_files import bundled_names, load_objective, read_objective, sft_epochs_of
+from adapters.objective_files import bundled_names, load_objective, located, read_objective, sft_epochs_of
 from adapters.sealed import seal_of
+from adapters.watch import Silent
 from cli.app import app
 from mpo_core import make_objective
 from mpo_core.catalogue import catalogue_entry, saved_ids
@@ -90,6 +95,52 @@ def test_a_finished_cell_is_not_run_again(queue):
     before = cell_of(out)
     assert invoke(*QUEUE[:4], "base", *QUEUE[5:], "--tuned-from", out / "zoo", "--out", out / "queue").exit_code == 0
     assert cell_of(out) == before
+
+
+def test_what_was_found_in_a_cell_is_used_in_the_others(queue, tmp_path):
+    _, out = queue
+    shutil.copytree(out / "queue", tmp_path / "queue")
+    both = (*QUEUE, "--tuned-from", out / "zoo2", "--out", tmp_path / "queue", "--transfer")
+    tuned = invoke(*ZOO[:-1], "base,noisy:0.5", "--out", out / "zoo2")
+    assert tuned.exit_code == 0, tuned.output
+    found = invoke(*both)
+    assert found.exit_code == 0, found.output
+    assert max(map(len, found.stdout.split("Written to")[0].splitlines())) <= 80
+    assert "In other cells than their own" in found.stdout
+    told = json.loads((tmp_path / "queue" / "transfer.json").read_text())["found"]
+    assert [(one["found_in"], one["form"]) for one in told] == [
+        (f"reach, {data}", form) for data in ("base", "noisy:0.5") for form in ("static", "temporal")
+    ]
+    cells = {
+        data: json.loads((tmp_path / "queue" / "transfer" / "cells" / f"reach-{data}-w0.1.json").read_text())
+        for data in ("base", "noisy0.5")
+    }
+    home = json.loads((tmp_path / "queue" / "cells" / "reach-noisy0.5-w0.1.json").read_text())
+    at_home = {entry["id"]: entry for entry in home["objectives"]}
+    best, *foreign = cells["noisy0.5"]["objectives"]
+    assert best["sampled"] == at_home[best["id"]]["sampled"]  # the same units, the same settings
+    assert [entry["id"].rpartition("/")[2] for entry in foreign] == ["reach-base-static", "reach-base-temporal"]
+    minus = np.mean(np.subtract(foreign[1]["sampled"], best["sampled"]))
+    assert told[1]["minus_best_tuned"]["reach, noisy:0.5"]["estimate"] == pytest.approx(minus)
+    before = (tmp_path / "queue" / "transfer" / "cells" / "reach-base-w0.1.json").read_bytes()
+    assert invoke(*both).exit_code == 0
+    assert (tmp_path / "queue" / "transfer" / "cells" / "reach-base-w0.1.json").read_bytes() == before
+    assert "Minus the best tuned" in (tmp_path / "queue" / "transfer.md").read_text()
+
+
+def test_on_another_task_an_objective_lies_where_that_task_has_its_log_probs(tmp_path):
+    key = CellKey("halfcheetah", "mixed:0.75")
+    settings = DiscoverySettings(("static",), BenchmarkSettings(), search_seed=0)
+    transfer = Transfer(Discovery(tmp_path, settings, Silent()))
+    source = located("discovered/halfcheetah-mixed75-static")
+    own = shutil.copytree(source, transfer.queue.run_path(key, "static"))
+    at_home, away = (transfer._ready(Found(key, "static"), CellKey(task, "base")) for task in ("halfcheetah", "ant"))
+    assert at_home == str(own)
+    assert away == str(tmp_path / "transfer" / "moved" / "halfcheetah-mixed0.75-static-to-ant")
+    network = load_objective(away).phi_inv.network
+    target = load_card("ant").token_log_probs
+    np.testing.assert_allclose([network.centre, network.centre - network.width], target, rtol=1e-5)
+    assert transfer._ready(Found(key, "static"), CellKey("ant", "noisy:0.2")) == away  # as it was
 
 
 def test_an_objective_file_runs_in_a_benchmark_and_a_changed_one_is_refused(queue, tmp_path):

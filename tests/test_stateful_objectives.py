@@ -304,6 +304,11 @@ def test_a_race_mixes_both_kinds(toy_program, toy_agents):
         np.testing.assert_allclose(alone.sampled[0], together.sampled[place], rtol=1e-4)
 
 
+def carried(scan):
+    """Arrays in the carry of a scan, by its parameters; jax 0.12 has trees of constants, carry and inputs."""
+    return scan["num_carry"] if "num_carry" in scan else len(scan["ft_in"].unpack()[1])
+
+
 def program_of(objective, policy, rows):
     """The primitives of the training program, and the size of the carry of its loop over updates."""
     closed = jax.make_jaxpr(lambda o, k: train(o, policy, rows, SETTINGS, key=k, reference=jnp.zeros((8, 2))))(
@@ -315,7 +320,7 @@ def program_of(objective, policy, rows):
         for equation in jaxpr.eqns:
             names.append(equation.primitive.name)
             if equation.primitive.name == "scan":
-                carries.append(equation.params["num_carry"])
+                carries.append(carried(equation.params))
             for inner in jaxprs_in_params(equation.params):
                 walk(inner)
 

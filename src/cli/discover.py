@@ -11,8 +11,9 @@ from cli.door import MOST_UNITS, at_the_door, check_folder, interruptible
 from mpo_core.names import unknown_name
 
 if TYPE_CHECKING:
-    from adapters.benchmark.cell import CellKey
-    from adapters.discovery.queue import DiscoverySettings
+    from adapters.benchmark.cell import Cell, CellKey
+    from adapters.discovery.queue import Discovery, DiscoverySettings
+    from adapters.text_table import TextTable
 
 
 def discover(
@@ -33,6 +34,9 @@ def discover(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the searches: --set search.generations=60.")
     ] = None,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="Then use what was found in each finished cell in all the others.")
+    ] = False,
     only_tables: Annotated[
         bool, typer.Option("--only-tables", help="Run nothing: tables of the cells there are.")
     ] = False,
@@ -53,7 +57,7 @@ def discover(
             held.enter_context(BenchmarkFolder(out).locked())
             queue = Discovery(out, settings, Silent())
             cells = {key: cell for key in keys if (cell := queue.finished(key)) is not None}
-        command = _command(task, data, settings, out)
+        command = _command(task, data, settings, out) + (" --transfer" if transfer else "")
         paths: list[Path] = []
         for key in keys:
             if key not in cells and not only_tables:
@@ -62,9 +66,30 @@ def discover(
                     cells[key] = queue.cell(key)
             with interruptible(again):
                 paths = write_discovery(out, keys, cells, settings.forms, command)
-    screen.print(rich_table(discovery_table(keys, cells, settings.forms)))
+        screen.print(rich_table(discovery_table(keys, cells, settings.forms)))
+        if transfer:
+            finished = {key: cells[key] for key in keys if key in cells}
+            with interruptible(again), Display(screen) as display:
+                queue.watch = display
+                table, more = _carried_over(queue, finished, command, only_tables)
+            screen.print(rich_table(table))
+            paths = [*paths, *more]
     for path in paths:
         screen.print(f"Written to {path}", soft_wrap=True, markup=False)
+
+
+def _carried_over(
+    queue: "Discovery", finished: "dict[CellKey, Cell]", command: str, only_tables: bool
+) -> "tuple[TextTable, list[Path]]":
+    """What was found in each cell, in all others: a short table, and the files with the long one."""
+    from adapters.discovery.transfer import Transfer
+    from adapters.discovery.transfer_report import carried, counts_table, write_carried
+
+    transfer = Transfer(queue)
+    found = {key: transfer.there(key) if only_tables else transfer.cell(key, finished) for key in finished}
+    cells = {key: cell for key, cell in found.items() if cell is not None}
+    what = carried(transfer, finished, cells)
+    return counts_table(what), write_carried(queue.path, what, list(cells.values()), command)
 
 
 def _plan(

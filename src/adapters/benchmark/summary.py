@@ -61,6 +61,18 @@ def best_tuned(cell: Cell) -> Entry | None:
     return max(known, key=lambda entry: entry.tuning_score, default=None)
 
 
+def required_best(cell: Cell) -> Entry:
+    """`best_tuned` of a cell that must have one.
+
+    Raises:
+        ValueError: it holds no hand-written objective.
+    """
+    best = best_tuned(cell)
+    if best is None:
+        raise ValueError(f"benchmark cell {cell.key}: holds no hand-written objective")
+    return best
+
+
 def differences(cell: Cell) -> list[Difference]:
     """Every saved objective minus every hand-written one, that which tuning found best the first."""
     best = best_tuned(cell)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from adapters.benchmark.cell import Cell, CellKey, Entry
-from adapters.benchmark.summary import best_tuned, difference, standings
+from adapters.benchmark.summary import difference, required_best, standings
 from adapters.benchmark.tables import (
     BOOTSTRAP,
     NOT_RUN,
@@ -66,10 +66,7 @@ def found_entry(cell: Cell, form: str) -> Entry:
 
 
 def _row(cell: Cell, forms: tuple[str, ...]) -> list[str]:
-    best = best_tuned(cell)
-    if best is None:
-        raise ValueError(f"benchmark cell {cell.key}: holds no hand-written objective")
-    found = [found_entry(cell, form) for form in forms]
+    best, found = required_best(cell), [found_entry(cell, form) for form in forms]
     pairs = [(interval_text(_score(one)), interval_text(difference(one, best).sampled)) for one in found]
     return [best.id, interval_text(_score(best)), *(text for pair in pairs for text in pair)]
 
@@ -80,9 +77,9 @@ def _score(entry: Entry) -> Interval:
 
 def _summary(key: CellKey, cell: Cell | None, forms: tuple[str, ...]) -> dict[str, Any]:
     where: dict[str, Any] = dataclasses.asdict(key)
-    best = best_tuned(cell) if cell else None
-    if cell is None or best is None:
+    if cell is None:
         return where | {"run": False}
+    best = required_best(cell)
     found = {
         form: {
             "score": dataclasses.asdict(_score(found_entry(cell, form))),

@@ -78,10 +78,9 @@ def with_frame(objective: MirrorObjective, frame: Frame) -> MirrorObjective:
     Raises:
         ValueError: nothing in it lies in a frame: it has no networks, or they see whole trajectories.
     """
-    on_means = {"phi_inv": objective.bracket, "psi": objective.bracket, "g": objective.imitation}
-    maps = {name: getattr(objective, name) for name, of in on_means.items() if of == "mean"}
-    if not any(bool(map_.network.weight.any()) for map_ in maps.values()):
+    if not has_frame(objective):
         raise ValueError("nothing in it lies in a frame: it has no networks, or they see whole trajectories")
+    maps = _on_means(objective)
 
     def moved(name: str) -> LearnedMap:
         own, ends = maps[name].network, (jnp.asarray(frame.centre, float), jnp.asarray(frame.width, float))
@@ -90,6 +89,18 @@ def with_frame(objective: MirrorObjective, frame: Frame) -> MirrorObjective:
         return eqx.tree_at(lambda m: (m.network.centre, m.network.width), maps[name], ends)
 
     return _with_maps(objective, {name: moved(name) for name in maps})
+
+
+def has_frame(objective: MirrorObjective) -> bool:
+    """Whether a member has networks that see mean token log-probs, which are what lies in a frame."""
+    learned = [map_ for map_ in _on_means(objective).values() if isinstance(map_, LearnedMap)]
+    return any(bool(map_.network.weight.any()) for map_ in learned)
+
+
+def _on_means(objective: MirrorObjective) -> dict[str, LearnedMap]:
+    """The maps that see mean token log-probs rather than those of whole trajectories."""
+    sees = {"phi_inv": objective.bracket, "psi": objective.bracket, "g": objective.imitation}
+    return {name: getattr(objective, name) for name, of in sees.items() if of == "mean"}
 
 
 def _with_maps(objective: MirrorObjective, maps: dict[str, AbstractMap]) -> MirrorObjective:
