@@ -78,7 +78,7 @@ def test_a_cell_holds_the_zoo_as_it_was_tuned_and_what_both_searches_found(queue
 
 
 def test_the_table_says_what_was_run_and_what_was_not(queue):
-    found, out = queue
+    _, out = queue
     again = invoke(*QUEUE, "--out", out / "queue", "--only-tables")
     assert again.exit_code == 0, again.output
     written = (out / "queue" / "results.md").read_text()
@@ -87,7 +87,12 @@ def test_the_table_says_what_was_run_and_what_was_not(queue):
     cells = json.loads((out / "queue" / "summary.json").read_text())["cells"]
     assert [cell["run"] for cell in cells] == [True, False]
     assert cells[0]["temporal"]["minus_best_tuned"]["units"] == 3
-    assert max(map(len, found.stdout.split("Written to")[0].splitlines())) <= 80
+    shown = again.stdout.split("Written to")[0]
+    assert max(map(len, shown.splitlines())) <= 80
+    best = max(cell_of(out)["objectives"], key=lambda one: one["tuning_score"] if one["sha256"] is None else -1e9)["id"]
+    assert "reach, base" in shown  # the name of the cell is whole
+    assert best in shown
+    assert f"{cells[0]['temporal']['minus_best_tuned']['estimate']:.2f} [" in shown
 
 
 def test_a_finished_cell_is_not_run_again(queue):

@@ -47,7 +47,7 @@ def discover(
         check_folder("--out", out)
     from adapters.benchmark.folder import BenchmarkFolder
     from adapters.discovery.queue import Discovery
-    from adapters.discovery.report import discovery_table, write_discovery
+    from adapters.discovery.report import short_discovery_table, write_discovery
     from adapters.watch import Silent
     from cli.display import Display, console, rich_table
 
@@ -66,7 +66,7 @@ def discover(
                     cells[key] = queue.cell(key)
             with interruptible(again):
                 paths = write_discovery(out, keys, cells, settings.forms, command)
-        screen.print(rich_table(discovery_table(keys, cells, settings.forms)))
+        screen.print(rich_table(short_discovery_table(keys, cells, settings.forms)))
         if transfer:
             finished = {key: cells[key] for key in keys if key in cells}
             with interruptible(again), Display(screen) as display:

@@ -44,6 +44,20 @@ def discovery_table(keys: list[CellKey], cells: dict[CellKey, Cell], forms: tupl
     )
 
 
+def short_discovery_table(keys: list[CellKey], cells: dict[CellKey, Cell], forms: tuple[str, ...]) -> TextTable:
+    """What fits a terminal: the differences, beside the score that they are to."""
+    rows = [
+        (str(key), *(_short_row(cells[key], forms) if key in cells else [NOT_RUN] * (1 + len(forms)))) for key in keys
+    ]
+    return TextTable(
+        title="Discovered against the tuned zoo",
+        columns=("cell", "best tuned", *(f"{form} - best" for form in forms)),
+        rows=tuple(rows),
+        caption="Normalised score (original 0, target 1), sampled actions: inter-quartile mean of the best tuned; "
+        "differences are means paired by unit with 95 % t interval.",
+    )
+
+
 def write_discovery(
     folder: Path, keys: list[CellKey], cells: dict[CellKey, Cell], forms: tuple[str, ...], command: str
 ) -> list[Path]:
@@ -69,6 +83,12 @@ def _row(cell: Cell, forms: tuple[str, ...]) -> list[str]:
     best, found = required_best(cell), [found_entry(cell, form) for form in forms]
     pairs = [(interval_text(_score(one)), interval_text(difference(one, best).sampled)) for one in found]
     return [best.id, interval_text(_score(best)), *(text for pair in pairs for text in pair)]
+
+
+def _short_row(cell: Cell, forms: tuple[str, ...]) -> list[str]:
+    best = required_best(cell)
+    gains = [difference(found_entry(cell, form), best).sampled for form in forms]
+    return [f"{best.id} {_score(best).estimate:.2f}", *map(interval_text, gains)]
 
 
 def _score(entry: Entry) -> Interval:
