@@ -32,7 +32,7 @@ from benchmarks.timing import alternating, seconds_of
 from benchmarks.usual_way import usual_generation, usual_training
 from mpo_core.inner_loop import train
 from mpo_core.meta_objective import Jobs, Units, make_units
-from mpo_core.seeds import stream_key
+from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import EvaluationSettings
 
 LANES, HORIZON = (8, 10) if TINY else (128, 200)
@@ -182,7 +182,7 @@ def overhead_seconds(bench, state) -> float:
         population, own = strategy.ask(own, key=key)
         return strategy.tell(own, population, fitness, key=key)
 
-    begun, key = strategy.init(0), stream_key(0, 0)
+    begun, key = strategy.init(0), stream_key(0, Stream.STRATEGY)
     moved = alternating({"strategy": lambda: ask_and_tell(begun, key)}, rounds=20)["strategy"]
     with tempfile.TemporaryDirectory() as out:
         folder = RunFolder.create(Path(out), config)

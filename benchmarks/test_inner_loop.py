@@ -90,7 +90,7 @@ def test_pytorch(benchmark, width):
     benchmark.extra_info |= {"torch threads": torch.get_num_threads()}
 
 
-@pytest.mark.parametrize("population", [1, 16, 64])
+@pytest.mark.parametrize("population", [1, 16, 64, 256])
 def test_population(benchmark, population):
     """Inner loops of a population over all devices, beside as many one after another on one device."""
     population = min(population, 2) if TINY else population
