@@ -163,6 +163,7 @@ def test_an_objective_file_runs_in_a_benchmark_and_a_changed_one_is_refused(queu
     found = invoke(*arguments)
     assert found.exit_code == 0, found.output
     assert "mine" in found.stdout
+    assert max(map(len, found.stdout.split("One cell again")[0].splitlines())) <= 80
     put("static")
     refused = invoke(*arguments)
     assert refused.exit_code == 2

@@ -93,13 +93,13 @@ def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings") -> None:
 
 def _show(screen: "Console", cells: "list[Cell]", paths: list[Path]) -> None:
     from adapters.benchmark.summary import standings
-    from adapters.benchmark.tables import differences_table, overall_table, short_table
+    from adapters.benchmark.tables import overall_table, short_differences_table, short_table
     from cli.display import rich_table
 
     tables = [overall_table(cells)] if len(cells) > 1 else []
     if len(cells) <= CELLS_SHOWN:
         for cell in cells:
-            tables += [short_table(cell, standings([cell])), differences_table(cell)]
+            tables += [short_table(cell, standings([cell])), short_differences_table(cell)]
     for table in filter(None, tables):
         screen.print(rich_table(table))
         screen.print()

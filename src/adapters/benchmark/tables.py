@@ -64,6 +64,24 @@ def differences_table(cell: Cell) -> TextTable | None:
     )
 
 
+def short_differences_table(cell: Cell) -> TextTable | None:
+    """`differences_table` within 80 columns: sampled actions alone, a saved objective named once."""
+    best, found = best_tuned(cell), differences(cell)
+    if best is None or not found:
+        return None
+    rows, last = [], ""
+    for one in found:
+        name, last = "" if one.id == last else short_id(one.id), one.id
+        rows.append((name, f"{one.against} *" if one.against == best.id else one.against, interval_text(one.sampled)))
+    return TextTable(
+        f"{cell.key}: saved minus hand-written",
+        ("saved objective", "against", "sampled actions"),
+        tuple(rows),
+        f"Paired differences over {cell.units} units, mean with 95 % t interval. *: the highest score on the tuning "
+        "units, before the reporting units were looked at.",
+    )
+
+
 def short_table(cell: Cell, ranked: list[Standing]) -> TextTable:
     """One cell within 80 columns."""
     return _short(f"{cell.key}: {cell.units} units", ranked, BOOTSTRAP)
