@@ -279,6 +279,7 @@ def test_tuned_settings_that_would_fail_later_are_refused(here, tmp_path, monkey
 
     monkeypatch.setenv("MPO_TUNED_DIR", str(tmp_path))
     good = json.loads((TUNED / "halfcheetah" / "mixed0.75.json").read_text())
+    good.pop(SEAL)
     path = tmp_path / "halfcheetah" / "mixed0.75.json"
     path.parent.mkdir()
     path.write_text(json.dumps(good | change))
