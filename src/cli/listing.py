@@ -139,7 +139,7 @@ def discovered(as_json: AsJson = False) -> None:
                 "started_from": card.get("init"), "provenance": where,
             }
         )  # fmt: skip
-    _show(found, as_json, ("name", "searched_on", "form", "started_from"))
+    _show(found, as_json, ("name", "searched_on", "form"))
 
 
 def _form(card: dict[str, Any]) -> str:
