@@ -93,10 +93,10 @@ def check_file(option: str, path: Path) -> None:
 
 
 def check_objective(text: str) -> None:
-    """Refuses an objective that is not there, before anything large is imported; its settings are checked later.
+    """Refuses an objective that is not there before anything large is imported, and settings that it does not have.
 
     Raises:
-        ValueError: it is named like a file and cannot be read, or is no objective's id.
+        ValueError: it is named like a file and cannot be read, or is no objective's id, or not with such settings.
     """
     from adapters.files import read_bytes
     from adapters.objective_paths import PREFIX, card_path, names_file
@@ -108,6 +108,10 @@ def check_objective(text: str) -> None:
             read_bytes(card_path(path), "objective file")
     elif id not in known and not path.is_dir():
         raise unknown_objective(id, known)
+    elif id in known and ":" in text:
+        from mpo_core.catalogue import parse_objective_text
+
+        parse_objective_text(text)
 
 
 def _known_ids() -> tuple[str, ...]:
@@ -124,13 +128,14 @@ def check_objectives(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: there is no such objective, or one is named twice.
     """
-    for part in text.split(","):
-        check_objective(part.strip())
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        check_objective(part)
     from adapters.objective_files import is_path
     from mpo_core.catalogue import catalogue_entry
 
     ids: list[str] = []
-    for part in map(str.strip, text.split(",")):
+    for part in parts:
         if is_path(part):
             from adapters.discovery.saved import register_file
 
