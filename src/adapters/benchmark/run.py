@@ -22,14 +22,15 @@ def run_benchmark(
         if found is None:
             began = time.monotonic()
             watch.note(f"cell {place + 1} of {len(keys)}: {key}{_left(took, len(keys) - place)}")
-            arena = arenas.setdefault((key.task, key.bin_width), _arena(key, settings))
+            arena = arenas.setdefault((key.task, key.bin_width), cell_arena(key, settings))
             found = _run_cell(arena, key, settings, folder, watch)
             took.append(time.monotonic() - began)
         cells.append(found)
     return cells
 
 
-def _arena(key: CellKey, settings: BenchmarkSettings) -> Arena:
+def cell_arena(key: CellKey, settings: BenchmarkSettings) -> Arena:
+    """Where the objectives of a cell are trained and judged."""
     return Arena(key.task, bin_width=key.bin_width, chunk=min(50, settings.config(key).rows.length))
 
 

@@ -7,10 +7,10 @@ best tuned hand-written objective on the cell's own reporting units, which no se
 import dataclasses
 from pathlib import Path
 
-from adapters.arena import Arena
 from adapters.benchmark.cell import Cell, CellKey, Entry
 from adapters.benchmark.folder import BenchmarkFolder
 from adapters.benchmark.measure import cell_choices, report_cell, tune_cell, tuned_choices
+from adapters.benchmark.run import cell_arena
 from adapters.benchmark.summary import required_best
 from adapters.discovery.queue import Discovery
 from adapters.discovery.saved import objective_hash, register_file
@@ -80,7 +80,7 @@ class Transfer:
 
     def _run(self, key: CellKey, ids: tuple[str, ...], cell: Cell) -> Cell:
         settings = dataclasses.replace(self.queue.settings.zoo, objectives=ids, tuned_from=None)
-        arena, watch = Arena(key.task, chunk=min(50, settings.config(key).rows.length)), self.queue.watch
+        arena, watch = cell_arena(key, settings), self.queue.watch
         watch.note(f"{key}: what was found in the other cells, {len(ids)} objectives")
         saved = tuple(id for id in ids if objective_hash(id) is not None)
         choices = cell_choices(cell)

@@ -52,9 +52,9 @@ def carried(transfer: Transfer, finished: dict[CellKey, Cell], cells: dict[CellK
         if key in cells:
             ids = {one.id for one in cells[key].objectives}
             best = required_best(cells[key])
-            for other in every:
+            for other in transfer.foreign(key, finished):
                 id = str(transfer.place(other, key))
-                if other.key != key and id in ids:
+                if id in ids:
                     found[other, key] = difference(entry_of(cells[key], id), best)
     return Carried(every, list(finished), found)
 
