@@ -33,7 +33,7 @@ class Bench:
     @cached_property
     def arena(self) -> Arena:
         """Its task."""
-        return Arena(self.config.task, chunk=min(50, self.config.rows.length))
+        return Arena(self.config.task, length=self.config.rows.length)
 
     @cached_property
     def cell(self) -> Cell:

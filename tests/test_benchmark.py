@@ -94,6 +94,7 @@ def test_tables_of_the_cells_there_are(whole):
         (("--task", "hoper"), "hopper"),
         (("--data", "mixd:0.5"), "mixed"),
         (("--objectives", "sft,drpo_"), "unknown objective"),
+        (("--objectives", "sft,dpo:beta=1"), "only the id can stand here"),
         (("--objectives", "sft,sft"), "twice"),
         (("--bin-width", "0"), "--bin-width"),
         (("--preset", "quik"), "quick"),

@@ -24,6 +24,8 @@ from mpo_core.settings import FAILED_SCORE, EvaluationSettings, UnusableSetting
 
 CONSTANT_EPISODES = 256
 """Episodes an agent behind the search's constants where the card has none for its horizon."""
+LONGEST_CHUNK = 50
+"""Steps of a rollout in one call."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Arena:
     name: str
     bin_width: float | None = None
     """Width of a token in action units, where it is not that of the agents' card."""
-    chunk: int = 50
+    length: int = LONGEST_CHUNK
+    """Steps of a trajectory of its preference data."""
     _constants: dict[tuple[int, bool], tuple[float, float]] = dataclasses.field(default_factory=dict, compare=False)
 
     @cached_property
@@ -73,6 +76,11 @@ class Arena:
     def original(self) -> GaussianPolicy:
         """The policy that is to be improved."""
         return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), self.agents)
+
+    @property
+    def chunk(self) -> int:
+        """Steps of a rollout in one call: no more than a trajectory of the data has."""
+        return min(LONGEST_CHUNK, self.length)
 
     @cached_property
     def program(self) -> RolloutProgram:

@@ -46,7 +46,7 @@ class MetaTraining:
         self.folder, self.watch = folder, watch
         self.config = config if config.several else config.cells()[0]
         own = self.config.cells()
-        arenas = {one.task: Arena(one.task, chunk=min(50, one.rows.length)) for one in own}
+        arenas = {one.task: Arena(one.task, length=one.rows.length) for one in own}
         self.cells = [Cell(one, arenas[one.task]) for one in own]
         self.learned, self.common = learned_parts(config)
         self.start = eqx.combine(self.learned, self.common)

@@ -71,7 +71,7 @@ def profile(config: RunConfig, say: Callable[[str], None], trace: Path | None = 
         say: told what is under way.
         trace: folder for a JAX profiler trace of one generation.
     """
-    arena = Arena(config.task, chunk=min(50, config.rows.length))
+    arena = Arena(config.task, length=config.rows.length)
     say("compiling the physics")
     physics = _physics_seconds(arena)
     say("rolling out pairs")

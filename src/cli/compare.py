@@ -48,7 +48,13 @@ def compare(
         )
         check_folder("--out", out)
     from adapters.benchmark.folder import BenchmarkFolder
-    from adapters.discovery.variants import VariantComparison, beside, short_table, variants_table, write_variants
+    from adapters.discovery.variants import (
+        VariantComparison,
+        beside,
+        short_variants_table,
+        variants_table,
+        write_variants,
+    )
     from adapters.watch import Silent
     from cli.display import Display, console, rich_table
 
@@ -61,10 +67,11 @@ def compare(
         with interruptible(again), Display(screen) as display:
             comparison.watch = display
             cell, found = comparison.run()
-        table = variants_table(found, beside(cell, settings))
+        others = beside(cell, settings)
+        table = variants_table(found, others)
         with interruptible(again):
             paths = write_variants(out, cell, found, table, _command(settings, out))
-    screen.print(rich_table(short_table(table)))
+    screen.print(rich_table(short_variants_table(found, others)))
     for path in paths:
         screen.print(f"Written to {path}", soft_wrap=True, markup=False)
 

@@ -76,7 +76,7 @@ def describe_cost(keys: list[CellKey], settings: BenchmarkSettings) -> list[str]
     lines, minutes, memory = [], 0.0, 0.0
     for task in dict.fromkeys(key.task for key in keys):
         of_task = [key for key in keys if key.task == task]
-        arena = Arena(task_spec(task).name, chunk=min(50, settings.config(of_task[0]).rows.length))
+        arena = Arena(task_spec(task).name, length=settings.config(of_task[0]).rows.length)
         rates = measure_rates(arena, of_task[0], settings)
         lines.append(f"{task}: {rates.updates:,.0f} updates/s, {rates.steps:,.0f} environment steps/s, measured here")
         for key in of_task:

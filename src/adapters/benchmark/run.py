@@ -31,7 +31,7 @@ def run_benchmark(
 
 def cell_arena(key: CellKey, settings: BenchmarkSettings) -> Arena:
     """Where the objectives of a cell are trained and judged."""
-    return Arena(key.task, bin_width=key.bin_width, chunk=min(50, settings.config(key).rows.length))
+    return Arena(key.task, bin_width=key.bin_width, length=settings.config(key).rows.length)
 
 
 def _run_cell(arena: Arena, key: CellKey, settings: BenchmarkSettings, folder: BenchmarkFolder, watch: Watch) -> Cell:

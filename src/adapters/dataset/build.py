@@ -138,7 +138,7 @@ def rollouts_of(recipe: DatasetRecipe) -> Rollouts:
     """The task's agents and rollout program; imports the simulator."""
     from adapters.arena import Arena
 
-    arena = Arena(recipe.task, chunk=min(50, recipe.length))
+    arena = Arena(recipe.task, length=recipe.length)
     return Rollouts(arena.program, arena.agents, arena.original)
 
 

@@ -184,43 +184,32 @@ def jobs_of(config: RunConfig) -> int:
 
 def variants_table(found: list[VariantScores], others: list[Entry]) -> TextTable:
     """A line a variant, then one a hand-written objective."""
-    first = found[0]
     rows = [
         (
             one.variant.name, interval_text(one.by_search), " ".join(f"{score:.2f}" for score in one.scores.mean(1)),
-            interval_text(one.by_unit), "-" if one is first else _minus(one, first), str(one.jobs),
+            interval_text(one.by_unit), _minus(one, found[0]), str(one.jobs),
         )
         for one in found
     ]  # fmt: skip
     for entry in others:
-        scores = np.asarray(entry.sampled, float)
-        rows.append(
-            (entry.id, f"{scores.mean():.2f}", "-", interval_text(stratified_bootstrap(scores[None])), "-", "-")
-        )
-    columns = (
-        "variant",
-        "mean of searches",
-        "each search",
-        "IQM of units",
-        f"minus {first.variant.name}",
-        "inner loops",
-    )
-    repeats, units = first.scores.shape
+        by_unit = stratified_bootstrap(np.asarray(entry.sampled, float)[None])
+        rows.append((entry.id, _mean(entry), "-", interval_text(by_unit), "-", "-"))
+    columns = ("variant", "mean of searches", "each search", "IQM of units", _against(found), "inner loops")
     caption = (
-        f"Normalised score (original 0, target 1), sampled actions, {units} units. Mean of searches: 95 % t interval "
-        f"over {repeats} searches; IQM of units: these searches as strata, 95 % bootstrap over units; differences "
-        "paired by search seed."
+        f"{_caption(found)}. Mean of searches: 95 % t interval over {len(found[0].scores)} searches; IQM of units: "
+        "these searches as strata, 95 % bootstrap over units; differences paired by search seed."
     )
     return TextTable("Searches compared", columns, tuple(rows), caption)
 
 
-def short_table(table: TextTable) -> TextTable:
-    """What fits a terminal: the mean over searches, the difference and the cost."""
-    keep = (0, 1, 4, 5)
-    rows = tuple(tuple(row[place] for place in keep) for row in table.rows)
-    columns = ("variant", "score", table.columns[4], "loops")
-    repeats = table.caption.split(";")[0].replace("Mean of searches:", "Mean and")
-    return TextTable(table.title, columns, rows, f"{repeats}; loops: inner loops a search.")
+def short_variants_table(found: list[VariantScores], others: list[Entry]) -> TextTable:
+    """`variants_table` within 80 columns: the mean over searches, the difference and the cost."""
+    rows = [(one.variant.name, interval_text(one.by_search), _minus(one, found[0]), str(one.jobs)) for one in found]
+    rows += [(entry.id, _mean(entry), "-", "-") for entry in others]
+    caption = (
+        f"{_caption(found)}. Mean and 95 % t interval over {len(found[0].scores)} searches; loops: those of a search."
+    )
+    return TextTable("Searches compared", ("variant", "score", _against(found), "loops"), tuple(rows), caption)
 
 
 def write_variants(folder: Path, cell: Cell, found: list[VariantScores], table: TextTable, command: str) -> list[Path]:
@@ -239,7 +228,21 @@ def beside(cell: Cell, settings: VariantSettings) -> list[Entry]:
     return [entry for entry in cell.objectives if entry.id in settings.benchmark.objectives]
 
 
+def _mean(entry: Entry) -> str:
+    return f"{np.mean(entry.sampled):.2f}"
+
+
+def _against(found: list[VariantScores]) -> str:
+    return f"minus {found[0].variant.name}"
+
+
+def _caption(found: list[VariantScores]) -> str:
+    return f"Normalised score (original 0, target 1), sampled actions, {found[0].scores.shape[1]} units"
+
+
 def _minus(one: VariantScores, first: VariantScores) -> str:
+    if one is first:
+        return "-"
     return interval_text(paired_difference(one.scores.mean(1), first.scores.mean(1)))
 
 

@@ -32,7 +32,7 @@ def train_shown(plan: ShowPlan, config: RunConfig, watch: Watch) -> tuple[list[I
         UnusableSetting: only the training could tell that a setting is unusable.
         OSError: a curve cannot be kept.
     """
-    arena = Arena(config.task, chunk=min(50, config.rows.length))
+    arena = Arena(config.task, length=config.rows.length)
     race = race_settings(config, Stream.SELECTION, plan.request.units or 1)
     inputs = trained_inputs(arena.program, arena.agents, plan.shown, race, watch)
     return inputs, return_curves(arena, plan.shown, race, watch, plan.out) if plan.request.units else None
