@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from adapters.config import PRESETS, TASK_PRESETS, RunConfig, build_config, parse_override, read_config_file
+from adapters.config import RunConfig, build_config, read_config_file
+from adapters.nested_settings import parse_override
+from adapters.presets import PRESETS, TASK_PRESETS
 from adapters.tasks import task_names
 
 

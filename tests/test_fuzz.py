@@ -17,8 +17,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 from typer.testing import CliRunner
 
-from adapters.config import PRESETS, RunConfig, build_config
+from adapters.config import RunConfig, build_config
 from adapters.objective_files import CARD_NAME, CARD_SEAL, TENSOR_NAME, canonical_text, learned_start, save_objective
+from adapters.presets import PRESETS
 from adapters.run_folder import RunFolder
 from adapters.sealed import write_sealed
 from adapters.strategy_names import strategy_names

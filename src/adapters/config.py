@@ -10,6 +10,8 @@ import pydantic
 import yaml
 
 from adapters.files import parse_json, read_text
+from adapters.nested_settings import leaves, merged
+from adapters.presets import PRESETS, preset_settings
 from adapters.sealed import SEAL, check_version, first_fault, unsealed
 from adapters.search_settings import SearchSettings, StrategySettings
 from adapters.tasks import task_spec
@@ -18,48 +20,8 @@ from mpo_core.names import shortened, unknown_name
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
 
 SCHEMA_VERSION = 1
-DEEPEST = 8
-"""Dots in a setting's name, at most."""
 LARGEST_UNITS = 10_000
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {
-        "rows": {"count": 8, "length": 50},
-        "inner": {"epochs": 2},
-        "search": {"generations": 2, "bank_pairs": 16, "episodes": 1, "horizon": 50},
-        "strategy": {"population": 4},
-        "report": {"units": 2, "evaluation": {"episodes": 1, "horizon": 50}},
-    },
-    "quick": {
-        "rows": {"count": 128, "length": 200},
-        "search": {
-            "generations": 24,
-            "datasets": 4,
-            "spread": True,
-            "bank_pairs": 512,
-            "episodes": 4,
-            "horizon": 250,
-        },
-        "strategy": {"population": 32},
-        "report": {"units": 12},
-    },
-    "paper": {
-        "rows": {"count": 1280, "length": 1000},
-        "search": {"generations": 256, "bank_pairs": 1280, "bank_refresh": 1, "episodes": 4, "horizon": 1000},
-        "strategy": {"population": 256},
-        "report": {"units": 20},
-    },
-}
-TASK_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
-    # the original hopper falls after some 230 steps: shorter data would show no difference between the agents
-    ("smoke", "hopper"): {
-        "rows": {"length": 300},
-        "search": {"horizon": 350},
-        "report": {"evaluation": {"horizon": 350}},
-    },
-    ("quick", "hopper"): {"rows": {"length": 400}, "search": {"horizon": 500}},
-}
-"""What a preset changes for a task."""
 PER_TASK = ("rows", "inner", "search.bank_pairs", "search.episodes", "search.horizon", "report.evaluation")
 """What may differ between the tasks of one search; a name stands for all that is in it."""
 
@@ -135,7 +97,7 @@ class RunConfig(_Model):
             return [self]
         base = self.model_dump(exclude={"per_task", "provenance"})
         return [
-            RunConfig.model_validate(_merged(base, self.per_task.get(task, {})) | {"task": task, "data": data})
+            RunConfig.model_validate(merged(base, self.per_task.get(task, {})) | {"task": task, "data": data})
             for task in self.tasks
             for data in self.kinds
         ]
@@ -145,7 +107,7 @@ class RunConfig(_Model):
         for task, changes in self.per_task.items():
             if task not in self.tasks:
                 raise unknown_name("task in 'per_task'", task, self.tasks)
-            for name in _leaves(changes):
+            for name in leaves(changes):
                 if not any(f"{name}.".startswith(f"{allowed}.") for allowed in PER_TASK):
                     raise unknown_name("setting in 'per_task'", name, PER_TASK)
         if self.several or self.per_task:
@@ -182,14 +144,14 @@ def build_config(*layers: dict[str, Any], several: bool = False) -> RunConfig:
     Raises:
         ValueError: one sentence: what, where, what is allowed.
     """
-    merged: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for layer in layers:
-        merged = _merged(merged, layer)
-    preset = merged.get("preset", "quick")
+        settings = merged(settings, layer)
+    preset = settings.get("preset", "quick")
     if not isinstance(preset, str) or preset not in PRESETS:
         raise unknown_name("preset", preset if isinstance(preset, str) else type(preset).__name__, PRESETS)
     try:
-        config = RunConfig.model_validate(_merged(_defaults(preset, merged), merged))
+        config = RunConfig.model_validate(merged(preset_settings(preset, settings), settings))
     except pydantic.ValidationError as error:
         raise ValueError(one_sentence(error)) from None
     if config.several and not several:
@@ -198,19 +160,6 @@ def build_config(*layers: dict[str, Any], several: bool = False) -> RunConfig:
             "here it is one task and one kind of data"
         )
     return config
-
-
-def _defaults(preset: str, given: dict[str, Any]) -> dict[str, Any]:
-    """What a preset says, with what it changes for the tasks that are given."""
-    task = given.get("task")
-    names = [name.strip() for name in task.split(",")] if isinstance(task, str) else []
-    changes = {name: TASK_PRESETS[preset, name] for name in names if (preset, name) in TASK_PRESETS}
-    base = PRESETS[preset]
-    if len(names) == 1:
-        return _merged(base, changes.get(names[0], {}))
-    per_task = {name: _without(change, given) for name, change in changes.items()}
-    kept = {name: change for name, change in per_task.items() if change}
-    return base | ({"per_task": kept} if kept else {})
 
 
 def split_data(text: str) -> list[str]:
@@ -281,27 +230,6 @@ def _read(path: Path) -> dict[str, Any]:
     return unsealed(value, where, advice=f"if you changed it on purpose, remove its line {SEAL!r}")
 
 
-def parse_override(text: str) -> dict[str, Any]:
-    """`search.generations=80` as nested settings; the value is read as YAML.
-
-    Raises:
-        ValueError: no '=' in it, or not readable.
-    """
-    name, equals, value = text.partition("=")
-    parts, shown = name.split("."), shortened(text)
-    if not equals or not all(parts):
-        raise ValueError(f"--set {shown!r}: write it as NAME=VALUE, such as search.generations=80")
-    if parts[0] == "provenance" or len(parts) > DEEPEST:
-        raise ValueError(f"--set {shown!r}: {shortened(name)!r} is no setting")
-    try:
-        nested: Any = yaml.safe_load(value)
-    except (ValueError, RecursionError, TypeError, yaml.YAMLError):
-        raise ValueError(f"--set {shown!r}: the value cannot be read") from None
-    for part in reversed(parts):
-        nested = {part: nested}
-    return nested
-
-
 def one_sentence(error: pydantic.ValidationError) -> str:
     """The first complaint of a validation error: where and why."""
     first = error.errors(include_url=False, include_input=False)[0]
@@ -320,34 +248,3 @@ def _settings_of(group: list[str]) -> list[str]:
     for part in group:
         kind = typing.get_type_hints(kind)[part]
     return list(kind.model_fields) if issubclass(kind, _Model) else [field.name for field in dataclasses.fields(kind)]
-
-
-def _leaves(settings: dict[Any, Any], prefix: str = "") -> list[str]:
-    """The names of all settings in nested groups, such as "rows.length"; an empty group by its own name."""
-    found: list[str] = []
-    for name, value in settings.items():
-        path = f"{prefix}{name}"
-        found += _leaves(value, f"{path}.") if isinstance(value, dict) and value else [path]
-    return found
-
-
-def _without(settings: dict[Any, Any], given: dict[Any, Any]) -> dict[Any, Any]:
-    """Settings less those that are given, group by group."""
-    kept: dict[Any, Any] = {}
-    for name, value in settings.items():
-        if name not in given:
-            kept[name] = value
-        elif isinstance(value, dict) and isinstance(given[name], dict):
-            rest = _without(value, given[name])
-            if rest:
-                kept[name] = rest
-    return kept
-
-
-def _merged(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
-    """One over the other, group by group; names may be anything that YAML has, and are checked with the values."""
-    merged = dict(base)
-    for name, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
-        merged[name] = _merged(merged[name], value) if both else value
-    return merged

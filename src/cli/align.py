@@ -160,7 +160,7 @@ def evaluate(
 def _settings(present: dict[str, Any], overrides: list[str]) -> Any:
     """Settings of a new run, files and folders by their full path so that it can be resumed from anywhere."""
     from adapters.align.settings import build_settings
-    from adapters.config import parse_override
+    from adapters.nested_settings import parse_override
     from adapters.objective_files import is_path
 
     settings = build_settings(present, *map(parse_override, overrides))

@@ -65,7 +65,8 @@ def meta_train(
     }  # fmt: skip
     settings = None
     with at_the_door():
-        from adapters.config import build_config, parse_override, read_config_file
+        from adapters.config import build_config, read_config_file
+        from adapters.nested_settings import parse_override
         from adapters.team import team_of
 
         team = team_of(distributed, coordinator, processes, process)

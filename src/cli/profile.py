@@ -22,7 +22,8 @@ def profile(
     """Time a generation of a search and its parts, beside the machine's rate of float32 matrix products."""
     with at_the_door():
         from adapters.agents import load_card
-        from adapters.config import build_config, parse_override
+        from adapters.config import build_config
+        from adapters.nested_settings import parse_override
 
         overrides = [parse_override(text) for text in settings or []]
         config = build_config({"task": task, "preset": preset, "data": data}, *overrides)

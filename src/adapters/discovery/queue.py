@@ -12,10 +12,11 @@ from adapters.benchmark.cell import BenchmarkSettings, Cell, CellKey, Choice
 from adapters.benchmark.folder import BenchmarkFolder
 from adapters.benchmark.measure import cell_choices
 from adapters.benchmark.run import run_benchmark
-from adapters.config import RunConfig, build_config, parse_override
+from adapters.config import RunConfig, build_config
 from adapters.discovery.saved import register_file
 from adapters.files import slug
 from adapters.meta_train import MetaTraining
+from adapters.nested_settings import parse_override
 from adapters.objective_files import CARD_NAME
 from adapters.run_folder import RunFolder
 from adapters.watch import Watch

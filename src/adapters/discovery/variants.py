@@ -14,10 +14,11 @@ from adapters.benchmark.cell import BenchmarkSettings, Cell, CellKey, Entry
 from adapters.benchmark.folder import BenchmarkFolder
 from adapters.benchmark.run import run_benchmark
 from adapters.benchmark.tables import interval_text, scores_table
-from adapters.config import RunConfig, build_config, parse_override, read_run_config
+from adapters.config import RunConfig, build_config, read_run_config
 from adapters.discovery.queue import search_in
 from adapters.discovery.saved import register_file
 from adapters.files import write_json, write_whole
+from adapters.nested_settings import parse_override
 from adapters.objective_files import CARD_NAME, learned_start
 from adapters.text_table import TextTable
 from adapters.watch import Watch

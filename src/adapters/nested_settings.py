@@ -1,0 +1,62 @@
+"""Settings in groups, as a nested dictionary: one over another, less another, by their dotted names."""
+
+from typing import Any
+
+import yaml
+
+from mpo_core.names import shortened
+
+DEEPEST = 8
+"""Dots in a setting's name, at most."""
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """`search.generations=80` as nested settings; the value is read as YAML.
+
+    Raises:
+        ValueError: no '=' in it, or not readable.
+    """
+    name, equals, value = text.partition("=")
+    parts, shown = name.split("."), shortened(text)
+    if not equals or not all(parts):
+        raise ValueError(f"--set {shown!r}: write it as NAME=VALUE, such as search.generations=80")
+    if parts[0] == "provenance" or len(parts) > DEEPEST:
+        raise ValueError(f"--set {shown!r}: {shortened(name)!r} is no setting")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except (ValueError, RecursionError, TypeError, yaml.YAMLError):
+        raise ValueError(f"--set {shown!r}: the value cannot be read") from None
+    for part in reversed(parts):
+        nested = {part: nested}
+    return nested
+
+
+def leaves(settings: dict[Any, Any], prefix: str = "") -> list[str]:
+    """The names of all settings in nested groups, such as "rows.length"; an empty group by its own name."""
+    found: list[str] = []
+    for name, value in settings.items():
+        path = f"{prefix}{name}"
+        found += leaves(value, f"{path}.") if isinstance(value, dict) and value else [path]
+    return found
+
+
+def without(settings: dict[Any, Any], given: dict[Any, Any]) -> dict[Any, Any]:
+    """Settings less those that are given, group by group."""
+    kept: dict[Any, Any] = {}
+    for name, value in settings.items():
+        if name not in given:
+            kept[name] = value
+        elif isinstance(value, dict) and isinstance(given[name], dict):
+            rest = without(value, given[name])
+            if rest:
+                kept[name] = rest
+    return kept
+
+
+def merged(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
+    """One over the other, group by group; names may be anything that YAML has, and are checked with the values."""
+    found = dict(base)
+    for name, value in over.items():
+        both = isinstance(value, dict) and isinstance(found.get(name), dict)
+        found[name] = merged(found[name], value) if both else value
+    return found
