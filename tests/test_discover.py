@@ -102,6 +102,37 @@ def test_a_finished_cell_is_not_run_again(queue):
     assert cell_of(out) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--units", "4"), "its cell of reach, base was made with other settings"),
+        (("--seed", "6"), "its cell of reach, base was made with other settings"),
+        (("--search-seed", "7"), "reach-base-static: was made with other settings"),
+        (("--set", "search.generations=3"), "reach-base-static: was made with other settings"),
+    ],
+)
+@pytest.mark.parametrize("only", [(), ("--only-tables",)])
+def test_a_table_of_other_settings_is_refused(queue, arguments, says, only):
+    _, out = queue
+    written = (out / "queue" / "results.md").read_bytes()
+    found = invoke(*QUEUE[:4], "base", *QUEUE[5:], *arguments, "--out", out / "queue", *only)
+    assert found.exit_code == 2, found.output
+    assert says in found.stderr
+    assert (out / "queue" / "results.md").read_bytes() == written
+
+
+def test_a_cell_without_what_a_search_found_is_refused(queue, tmp_path):
+    _, out = queue
+    copy = shutil.copytree(out / "queue", tmp_path / "queue")
+    assert invoke(*QUEUE, "--out", copy, "--only-tables").exit_code == 0
+    static, temporal = (copy / "runs" / f"reach-base-{form}" for form in ("static", "temporal"))
+    for name in ("objective.json", "objective.safetensors"):
+        shutil.copy(static / name, temporal / name)
+    refused = invoke(*QUEUE, "--out", copy, "--only-tables")
+    assert refused.exit_code == 2, refused.output
+    assert f"made without {temporal}, or with another" in refused.stderr
+
+
 def test_what_was_found_in_a_cell_is_used_in_the_others(queue, tmp_path):
     _, out = queue
     shutil.copytree(out / "queue", tmp_path / "queue")

@@ -23,6 +23,7 @@ from adapters.folder_lock import take_lock
 from adapters.sealed import write_sealed
 from adapters.signals import signals_held
 
+CONFIG_NAME = "config.json"
 KEPT_CHECKPOINTS = 3
 """The last few, so that a damaged one loses little; the best one, by the score of its search mean, is kept as well."""
 
@@ -59,11 +60,11 @@ class RunFolder:
         Raises:
             ValueError: not a run folder, or its config.json is damaged.
         """
-        if not (path / "config.json").is_file():
+        if not (path / CONFIG_NAME).is_file():
             raise ValueError(
                 f"run folder {path}: has no config.json; a run folder is what `mpo meta-train` prints at its end"
             )
-        return cls(path), read_run_config(path / "config.json")
+        return cls(path), read_run_config(path / CONFIG_NAME)
 
     def lock(self) -> None:
         """Takes the folder for this process; it is free again when the process ends, however it ends.
@@ -110,7 +111,7 @@ class RunFolder:
     def write_config(self, config: RunConfig) -> None:
         """config.json: all settings and the provenance."""
         self.check()
-        write_sealed(self.path / "config.json", config.model_dump(mode="json"))
+        write_sealed(self.path / CONFIG_NAME, config.model_dump(mode="json"))
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         """A line in metrics.jsonl, on disk when this returns."""

@@ -8,22 +8,24 @@ on disk as soon as it is done, so that the queue can be left and gone on with.
 import dataclasses
 from pathlib import Path
 
-from adapters.benchmark.cell import BenchmarkSettings, Cell, CellKey, Choice
+from adapters.benchmark.cell import BenchmarkSettings, Cell, CellKey, Choice, cell_config
 from adapters.benchmark.folder import BenchmarkFolder
 from adapters.benchmark.measure import cell_choices
 from adapters.benchmark.run import run_benchmark
-from adapters.config import RunConfig, build_config
-from adapters.discovery.saved import register_file
+from adapters.config import RunConfig, build_config, read_run_config
+from adapters.discovery.saved import objective_hash, register_file
 from adapters.files import slug
 from adapters.meta_train import MetaTraining
 from adapters.nested_settings import parse_override
 from adapters.objective_files import CARD_NAME
-from adapters.run_folder import RunFolder
+from adapters.provenance import agents_hash
+from adapters.run_folder import CONFIG_NAME, RunFolder
 from adapters.watch import Watch
 from mpo_core.mirror.members import as_mirror, member_ids
 from mpo_core.settings import UnusableSetting
 
 FORMS = ("static", "temporal")
+ELSE = "choose another --out or remove it"
 TIMED = ("tempo",)
 """Closed forms that see training progress themselves: no static search starts from them."""
 
@@ -75,14 +77,37 @@ class Discovery:
         """A cell that is done; None if it is not.
 
         Raises:
-            ValueError: it, or one of its objectives, is damaged.
+            ValueError: it, or one of its searches, is damaged, or was made with other settings.
         """
         paths = [self.run_path(key, form) for form in self.settings.forms]
-        if not all((path / CARD_NAME).is_file() for path in paths):
+        for form, path in zip(self.settings.forms, paths, strict=True):
+            if (path / CONFIG_NAME).is_file():
+                start = read_run_config(path / CONFIG_NAME).init
+                check_search(path, self.settings.config(key, form, start))
+        cell = BenchmarkFolder(self.path).any_cell(key)
+        if cell is None or not all((path / CARD_NAME).is_file() for path in paths):
             return None
         for path in paths:
             register_file(str(path))
-        return BenchmarkFolder(self.path).any_cell(key)
+        self._check_cell(cell)
+        return cell
+
+    def _check_cell(self, cell: Cell) -> None:
+        """Whether a cell is of these settings (its folder, and that of the tuned zoo, may lie elsewhere now)."""
+        ids = tuple(entry.id for entry in cell.objectives)
+        wanted = dataclasses.replace(self.settings.zoo, objectives=ids, tuned_from=None)
+        same = (
+            cell.command.partition(" --tuned-from ")[0] == wanted.command(cell.key)
+            and cell.config == cell_config(wanted.config(cell.key))
+            and cell.provenance.get("agents") == agents_hash(cell.task)
+        )
+        if not same:
+            raise ValueError(f"{self.path}: its cell of {cell.key} was made with other settings or agents; {ELSE}")
+        by_form = {entry.id.rpartition("-")[2]: entry.sha256 for entry in cell.objectives if entry.sha256 is not None}
+        for form in self.settings.forms:
+            own = str(self.run_path(cell.key, form))
+            if by_form.get(form) != objective_hash(own):
+                raise ValueError(f"{self.path}: its cell of {cell.key} was made without {own}, or with another; {ELSE}")
 
     def _tuned_zoo(self, key: CellKey) -> BenchmarkSettings:
         """The hand-written objectives are tuned here, unless they were before."""
@@ -102,13 +127,26 @@ def search_in(path: Path, config: RunConfig, watch: Watch) -> None:
     """A search in a run folder of its own, from where it was left; a folder that has a configuration keeps it."""
     folder = RunFolder(path)
     path.mkdir(parents=True, exist_ok=True)
-    if (path / "config.json").is_file():
+    if (path / CONFIG_NAME).is_file():
         folder, config = RunFolder.open(path)
     folder.lock()
     try:
         MetaTraining(folder, config, watch).run()
     finally:
         folder.unlock()
+
+
+def check_search(path: Path, config: RunConfig) -> None:
+    """Refuses a run folder with a search of other settings; one that is not there yet is fine.
+
+    Raises:
+        ValueError: its configuration is damaged, or another.
+    """
+    if not (path / CONFIG_NAME).is_file():
+        return
+    before = read_run_config(path / CONFIG_NAME).model_copy(update={"provenance": {}})
+    if before != config.cells()[0]:
+        raise ValueError(f"run {path}: was made with other settings; {ELSE}")
 
 
 def best_start(choices: dict[str, Choice], form: str) -> str:

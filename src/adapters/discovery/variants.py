@@ -14,8 +14,8 @@ from adapters.benchmark.cell import BenchmarkSettings, Cell, CellKey, Entry
 from adapters.benchmark.folder import BenchmarkFolder
 from adapters.benchmark.run import run_benchmark
 from adapters.benchmark.tables import interval_text, scores_table
-from adapters.config import RunConfig, build_config, read_run_config
-from adapters.discovery.queue import search_in
+from adapters.config import RunConfig, build_config
+from adapters.discovery.queue import check_search, search_in
 from adapters.discovery.saved import register_file
 from adapters.files import write_json, write_whole
 from adapters.nested_settings import parse_override
@@ -136,12 +136,7 @@ class VariantComparison:
             config = self.settings.config(variant, 0)
             learned_start(config.init, config.temporal, config.reference)
             for repeat in range(self.settings.repeats):
-                path = self.run_path(variant, repeat)
-                if not (path / "config.json").is_file():
-                    continue
-                before = read_run_config(path / "config.json").model_copy(update={"provenance": {}})
-                if before != self.settings.config(variant, repeat).cells()[0]:
-                    raise ValueError(f"run {path}: was made with other settings; choose another --out or remove it")
+                check_search(self.run_path(variant, repeat), self.settings.config(variant, repeat))
 
     def run_path(self, variant: Variant, repeat: int) -> Path:
         """The run folder of a search."""
