@@ -20,11 +20,13 @@ import torch
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from adapters.align.trl_trainer import ObjectiveTrainer
+from benchmarks.sizes import TINY
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from toy_language import toy_arguments, toy_model, toy_pairs, toy_tokenizer
 
-STEPS, VOCABULARY, WIDTH, PAIRS, WORDS = 300, 32_768, 64, 2, 24
+STEPS, VOCABULARY = (4, 64) if TINY else (300, 32_768)
+WIDTH, PAIRS, WORDS = 64, 2, 24
 MOST = 1.02
 """A step of ours may cost so many of TRL's."""
 
@@ -75,7 +77,7 @@ def test_a_step_costs_what_trls_costs(tmp_path, capsys):
     with capsys.disabled():
         print(f"\na step of ours {ours * 1e3:.1f} ms, of TRL's {theirs * 1e3:.1f} ms")
         print(f"median ratio of {STEPS} pairs of steps {ratio:.4f} (quartiles {low:.3f} to {high:.3f})")
-    assert ratio <= MOST
+    assert ratio <= MOST or TINY
 
 
 def _both(pair, first):
