@@ -58,14 +58,15 @@ def discover(
             queue = Discovery(out, settings, Silent())
             cells = {key: cell for key in keys if (cell := queue.finished(key)) is not None}
         command = _command(task, data, settings, out) + (" --transfer" if transfer else "")
-        paths: list[Path] = []
         for key in keys:
-            if key not in cells and not only_tables:
-                with interruptible(again), Display(screen) as display:
-                    queue.watch = display
-                    cells[key] = queue.cell(key)
-            with interruptible(again):
-                paths = write_discovery(out, keys, cells, settings.forms, command)
+            if key in cells or only_tables:
+                continue
+            with interruptible(again), Display(screen) as display:
+                queue.watch = display
+                cells[key] = queue.cell(key)
+                write_discovery(out, keys, cells, settings.forms, command)
+        with interruptible(again):
+            paths = write_discovery(out, keys, cells, settings.forms, command)
         screen.print(rich_table(short_discovery_table(keys, cells, settings.forms)))
         if transfer:
             finished = {key: cells[key] for key in keys if key in cells}
