@@ -131,6 +131,12 @@ def test_a_cell_without_what_a_search_found_is_refused(queue, tmp_path):
     refused = invoke(*QUEUE, "--out", copy, "--only-tables")
     assert refused.exit_code == 2, refused.output
     assert f"made without {temporal}, or with another" in refused.stderr
+    shutil.rmtree(temporal)  # as in a folder that was made with the static form alone
+    refused = invoke(*QUEUE, "--out", copy)
+    assert refused.exit_code == 2, refused.output
+    assert f"made without {temporal}, or with another" in refused.stderr
+    assert not temporal.exists()
+    assert invoke(*QUEUE, "--forms", "static", "--out", copy, "--only-tables").exit_code == 0
 
 
 def test_what_was_found_in_a_cell_is_used_in_the_others(queue, tmp_path):

@@ -79,21 +79,18 @@ class Discovery:
         Raises:
             ValueError: it, or one of its searches, is damaged, or was made with other settings.
         """
-        paths = [self.run_path(key, form) for form in self.settings.forms]
-        for form, path in zip(self.settings.forms, paths, strict=True):
+        for form in self.settings.forms:
+            path = self.run_path(key, form)
             if (path / CONFIG_NAME).is_file():
                 start = read_run_config(path / CONFIG_NAME).init
                 check_search(path, self.settings.config(key, form, start))
         cell = BenchmarkFolder(self.path).any_cell(key)
-        if cell is None or not all((path / CARD_NAME).is_file() for path in paths):
-            return None
-        for path in paths:
-            register_file(str(path))
-        self._check_cell(cell)
+        if cell is not None:
+            self._check_cell(cell)
         return cell
 
     def _check_cell(self, cell: Cell) -> None:
-        """Whether a cell is of these settings (its folder, and that of the tuned zoo, may lie elsewhere now)."""
+        """Refuses a cell of other settings or searches; its folder, and that of the tuned zoo, may have moved."""
         ids = tuple(entry.id for entry in cell.objectives)
         wanted = dataclasses.replace(self.settings.zoo, objectives=ids, tuned_from=None)
         same = (
@@ -105,8 +102,9 @@ class Discovery:
             raise ValueError(f"{self.path}: its cell of {cell.key} was made with other settings or agents; {ELSE}")
         by_form = {entry.id.rpartition("-")[2]: entry.sha256 for entry in cell.objectives if entry.sha256 is not None}
         for form in self.settings.forms:
-            own = str(self.run_path(cell.key, form))
-            if by_form.get(form) != objective_hash(own):
+            own = self.run_path(cell.key, form)
+            there = (own / CARD_NAME).is_file()
+            if not there or by_form.get(form) != objective_hash(register_file(str(own))):
                 raise ValueError(f"{self.path}: its cell of {cell.key} was made without {own}, or with another; {ELSE}")
 
     def _tuned_zoo(self, key: CellKey) -> BenchmarkSettings:
