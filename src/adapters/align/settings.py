@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import pydantic
 
+from adapters.nested_settings import merged
 from adapters.objective_files import is_path
 from mpo_core.catalogue import make_objective, parse_objective_text
 from mpo_core.names import unknown_name
@@ -107,14 +108,14 @@ def build_settings(*layers: dict[str, Any]) -> AlignSettings:
     Raises:
         ValueError: one sentence: what, where, what is allowed.
     """
-    merged: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for layer in layers:
-        merged = _merged(merged, layer)
-    preset = str(merged.get("preset", "default"))
+        settings = merged(settings, layer)
+    preset = str(settings.get("preset", "default"))
     if preset not in PRESETS:
         raise unknown_name("preset", preset, PRESETS)
     try:
-        return AlignSettings.model_validate(_merged(PRESETS[preset], merged))
+        return AlignSettings.model_validate(merged(PRESETS[preset], settings))
     except pydantic.ValidationError as error:
         raise ValueError(_sentence(error)) from None
 
@@ -131,11 +132,3 @@ def _sentence(error: pydantic.ValidationError) -> str:
         return first["msg"].removeprefix("Value error, ")
     said = first["msg"]
     return f"setting {'.'.join([*group, name])}: {said[:1].lower()}{said[1:]}"
-
-
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for name, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
-        merged[name] = _merged(merged[name], value) if both else value
-    return merged

@@ -13,6 +13,7 @@ from adapters.sealed import read_model, write_sealed
 from adapters.tuned import TunedCell, read_tuned
 
 AGAIN = "remove it to have it run again"
+ELSE = "choose another --out or remove it"
 
 
 class BenchmarkFolder:
@@ -48,14 +49,10 @@ class BenchmarkFolder:
             names, (found.command, found.config, found.provenance.get("agents")), wanted, strict=True
         ):
             if have != want:
-                raise ValueError(
-                    f"benchmark cell {path}: was made with another {name}; choose another --out or remove it"
-                )
+                raise ValueError(f"benchmark cell {path}: was made with another {name}; {ELSE}")
         for entry in found.objectives:
             if entry.sha256 is not None and entry.sha256 != objective_hash(entry.id):
-                raise ValueError(
-                    f"benchmark cell {path}: was made with another {entry.id}; choose another --out or remove it"
-                )
+                raise ValueError(f"benchmark cell {path}: was made with another {entry.id}; {ELSE}")
         return found
 
     def any_cell(self, key: CellKey) -> Cell | None:

@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 
 from adapters.benchmark.cell import BenchmarkSettings, Cell, CellKey, Choice, cell_config
-from adapters.benchmark.folder import BenchmarkFolder
+from adapters.benchmark.folder import ELSE, BenchmarkFolder
 from adapters.benchmark.measure import cell_choices
 from adapters.benchmark.run import run_benchmark
 from adapters.config import RunConfig, build_config, read_run_config
@@ -25,7 +25,6 @@ from mpo_core.mirror.members import as_mirror, member_ids
 from mpo_core.settings import UnusableSetting
 
 FORMS = ("static", "temporal")
-ELSE = "choose another --out or remove it"
 TIMED = ("tempo",)
 """Closed forms that see training progress themselves: no static search starts from them."""
 
