@@ -12,20 +12,20 @@ import argparse
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from adapters.arena import Arena, race_settings
-from adapters.config import build_config
-from adapters.frames import frame_of
-from adapters.text_table import TextTable
 from cli.display import Display, console, rich_table
-from mpo_core.catalogue import make_objective
+from mpo_core.evaluation.comparison import Candidate
+from mpo_core.evaluation.statistics import mean_interval, paired_difference
+from mpo_core.losses.catalogue import make_objective
 from mpo_core.mirror.closed_form import SumOfTerms, Term
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.mirror.monotone_network import Frame
-from mpo_core.objective import AbstractObjective, Scalar
-from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.race import Entrant
+from mpo_core.objective.interface import AbstractObjective, Scalar
+from mpo_core.objective.pair_log_probs import PairLogProbs
 from mpo_core.seeds import Stream
-from mpo_core.statistics import mean_interval, paired_difference
+from mpo_experiments.objectives.frames import frame_of
+from mpo_experiments.settings.run_config import build_config
+from mpo_experiments.testbed import Testbed, comparison_settings
+from mpo_experiments.text_table import TextTable
 
 TELLS = 0.6
 """Margin, in standard deviations of the dataset, above which an oracle takes a row to have a target trajectory."""
@@ -56,7 +56,7 @@ def hand_made(
     return MirrorObjective(phi_inv, SumOfTerms(tuple(psi)), SumOfTerms(tuple(g)), "mean", "mean", reference)
 
 
-def entrants(frame: Frame) -> dict[str, AbstractObjective]:
+def candidates(frame: Frame) -> dict[str, AbstractObjective]:
     """What is compared, tuned TeMPO first."""
     return {
         "tempo, tuned": make_objective("tempo", **TEMPO),
@@ -80,10 +80,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=603)
     given = parser.parse_args()
     config = build_config({"task": given.task, "data": given.data, "seed": given.seed})
-    settings = race_settings(config, Stream.SELECTION, given.units, mode_actions=False)
-    named, screen = entrants(frame_of([given.task])), console()
+    settings = comparison_settings(config, Stream.SELECTION, given.units, mode_actions=False)
+    named, screen = candidates(frame_of([given.task])), console()
     with Display(screen) as display:
-        scores = Arena(given.task).race([Entrant(one) for one in named.values()], settings, display).sampled
+        scores = Testbed(given.task).compare([Candidate(one) for one in named.values()], settings, display).sampled
     rows = tuple(
         (name, str(mean_interval(own)), str(paired_difference(own, scores[0])))
         for name, own in zip(named, scores, strict=True)

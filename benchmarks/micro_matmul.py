@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mpo_core.policy import ACTIVATIONS
+from mpo_core.policies.gaussian import ACTIVATIONS
 
 
 def micro_update(

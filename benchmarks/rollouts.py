@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
-from adapters.brax_tasks import BraxTask
+from adapters.brax.environments import BraxTask
 from mpo_core.devices import POPULATION, population_mesh, round_up
-from mpo_core.policy import GaussianPolicy
-from mpo_core.rollout import lane_returns, start_lanes
+from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.rollout.envs import env_returns, start_envs
 
 ROOT = Path(__file__).parent.parent
 EPISODES = 4
@@ -26,28 +26,28 @@ os.sched_setaffinity(0, {{{core}}})
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1"
 import benchmarks
 from benchmarks.rollouts import pinned_process
-pinned_process({task!r}, {lanes}, {horizon})
+pinned_process({task!r}, {envs}, {horizon})
 """
 
 
-def sharded_rollout(task: BraxTask, policy: GaussianPolicy, lanes: int, horizon: int) -> Callable[[], Array]:
+def sharded_rollout(task: BraxTask, policy: GaussianPolicy, envs: int, horizon: int) -> Callable[[], Array]:
     """Returns of so many episodes, split over the devices, four a policy: how the search judges its members."""
     mesh = population_mesh()
-    count = round_up(lanes // EPISODES, mesh)
+    count = round_up(envs // EPISODES, mesh)
     keys = jax.random.split(jax.random.key(5), count * EPISODES)
     policies = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), policy)
 
     def shard(policies: GaussianPolicy, keys: Array) -> Array:
-        return lane_returns(task, policies, start_lanes(task, keys, keys), jnp.ones(()), horizon)
+        return env_returns(task, policies, start_envs(task, keys, keys), jnp.ones(()), horizon)
 
     split = PartitionSpec(POPULATION)
     program = jax.jit(jax.shard_map(shard, mesh=mesh, in_specs=(split, split), out_specs=split, check_vma=False))
     return lambda: program(policies, keys)
 
 
-def plain_rollout(task: BraxTask, policy: GaussianPolicy, lanes: int, horizon: int) -> Callable[[], Array]:
+def plain_rollout(task: BraxTask, policy: GaussianPolicy, envs: int, horizon: int) -> Callable[[], Array]:
     """The same episodes by one vmapped environment on one device, with one policy for all."""
-    env, keys = task.env, jax.random.split(jax.random.key(5), lanes)
+    env, keys = task.env, jax.random.split(jax.random.key(5), envs)
 
     @jax.jit
     def program(keys: Array) -> Array:
@@ -58,21 +58,21 @@ def plain_rollout(task: BraxTask, policy: GaussianPolicy, lanes: int, horizon: i
             state = jax.vmap(env.step)(state, jnp.clip(action, -1, 1))
             return (state, alive * (1 - state.done), total + jnp.where(alive > 0, state.reward, 0.0)), None
 
-        start = (jax.vmap(env.reset)(keys), jnp.ones(lanes), jnp.zeros(lanes))
+        start = (jax.vmap(env.reset)(keys), jnp.ones(envs), jnp.zeros(envs))
         return jax.lax.scan(body, start, jnp.arange(horizon))[0][2]
 
     return lambda: program(keys)
 
 
 @contextlib.contextmanager
-def pinned_rollouts(task: str, lanes: int, horizon: int) -> Iterator[Callable[[], float]]:
+def pinned_rollouts(task: str, envs: int, horizon: int) -> Iterator[Callable[[], float]]:
     """Two processes with a plain rollout each, pinned to a core each; a call has both do one, side by side.
 
     Yields:
         A function that gives the steps a second that both made together.
     """
     cores = sorted(os.sched_getaffinity(0))[:2]
-    codes = [PINNED.format(core=core, task=task, lanes=lanes, horizon=horizon) for core in cores]
+    codes = [PINNED.format(core=core, task=task, envs=envs, horizon=horizon) for core in cores]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
     running = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes) for code in codes]
 
@@ -90,15 +90,15 @@ def pinned_rollouts(task: str, lanes: int, horizon: int) -> Iterator[Callable[[]
             process.communicate()  # the end of its input is the end of it
 
 
-def pinned_process(task: str, lanes: int, horizon: int) -> None:
+def pinned_process(task: str, envs: int, horizon: int) -> None:
     """One of them: compiles, and prints its rate whenever it is told to go."""
-    from adapters.agents import load_agents
-    from adapters.brax_tasks import load_task
     from benchmarks.timing import finished, seconds_of
+    from mpo_experiments.agents.lookup import load_agents
+    from mpo_experiments.tasks.load import load_task
 
     policy = jax.tree.map(jnp.asarray, load_agents(task)[0])
-    call = plain_rollout(load_task(task), policy, lanes, horizon)
+    call = plain_rollout(load_task(task), policy, envs, horizon)
     finished(call)
     print("ready", flush=True)
     for _ in sys.stdin:
-        print(lanes * horizon / seconds_of(call), flush=True)
+        print(envs * horizon / seconds_of(call), flush=True)

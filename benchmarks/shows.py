@@ -18,22 +18,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapters.profiling import matmul_gflops
-from adapters.provenance import devices, versions
-from adapters.run_folder import RunFolder
-from adapters.strategies import Strategy
-from adapters.tensorboard import ScalarLog
-from adapters.text_table import TextTable
+from adapters.evosax.strategy import Strategy
+from adapters.logging.tensorboard import ScalarLog
 from benchmarks.inner_loop_rates import inner_loop_rates
 from benchmarks.rollouts import pinned_rollouts, plain_rollout, sharded_rollout
 from benchmarks.sizes import TASK, TINY, Bench, quick_bench
 from benchmarks.starts import command_seconds, start_seconds
 from benchmarks.timing import alternating, seconds_of
 from benchmarks.usual_way import usual_generation, usual_training
-from mpo_core.inner_loop import train
-from mpo_core.meta_objective import Jobs, Units, make_units
+from mpo_core.evaluation.meta_objective import Jobs, Units, make_units
 from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import EvaluationSettings
+from mpo_core.training.inner_loop import train
+from mpo_experiments.profiling import matmul_gflops
+from mpo_experiments.provenance import devices, versions
+from mpo_experiments.runs.folder import create_run
+from mpo_experiments.text_table import TextTable
 
 LANES, HORIZON = (8, 10) if TINY else (128, 200)
 PINNED_ROUNDS = 2 if TINY else 9
@@ -76,7 +76,7 @@ def inner_loop() -> Iterator[Shown]:
 def evaluation() -> Iterator[Shown]:
     """2: all cores at work, against one vmapped rollout and against one pinned to each of two cores."""
     bench = quick_bench()
-    task, policy = bench.arena.task, bench.arena.original
+    task, policy = bench.testbed.task, bench.testbed.original
     ours, plain = (make(task, policy, LANES, HORIZON) for make in (sharded_rollout, plain_rollout))
     same = float(np.mean(ours())), float(np.mean(plain()))
     seconds = alternating({"ours": ours, "plain": plain})
@@ -108,7 +108,7 @@ def generation_seconds(rounds: int = 3) -> dict[str, float]:
     state, number, placed = search.start(), search.place(jnp.int32(0)), search.place((bench.bank,))
     jobs, units, keys = _usual_inputs(bench)
     judged = EvaluationSettings(config.search.episodes, config.search.horizon)
-    usual = usual_generation(bench.arena.task, bench.arena.original, config.inner, judged, bench.learned[1])
+    usual = usual_generation(bench.testbed.task, bench.testbed.original, config.inner, judged, bench.learned[1])
     seconds = alternating(
         {"ours": lambda: search.step(state, number, placed), "usual": lambda: usual(jobs, units, *keys)}, rounds
     )
@@ -117,7 +117,7 @@ def generation_seconds(rounds: int = 3) -> dict[str, float]:
 
 def training_difference(bench: Bench, jobs: Jobs, units: Units) -> float:
     """How far the parameters of the policies lie apart that both ways train in an epoch; later, rounding grows."""
-    one, original = jax.tree.map(lambda leaf: leaf[0], jobs), bench.arena.original
+    one, original = jax.tree.map(lambda leaf: leaf[0], jobs), bench.testbed.original
     unit = jax.tree.map(lambda leaf: leaf[one.unit], units)
     objective, short = eqx.combine(one.objective, bench.learned[1]), dataclasses.replace(bench.config.inner, epochs=1)
     own, _ = jax.jit(
@@ -133,7 +133,7 @@ def _usual_inputs(bench) -> tuple[Jobs, Units, tuple[Any, Any]]:
     config = bench.config
     keys = jax.random.split(jax.random.key(6), config.search.datasets)
     rows = jax.vmap(bench.rows)(keys)
-    units = make_units(bench.arena.original, rows, keys)
+    units = make_units(bench.testbed.original, rows, keys)
     count = bench.search.jobs
     noise = jax.random.split(jax.random.key(7), count)
     objective = jax.vmap(
@@ -185,7 +185,7 @@ def overhead_seconds(bench, state) -> float:
     begun, key = strategy.init(0), stream_key(0, Stream.STRATEGY)
     moved = alternating({"strategy": lambda: ask_and_tell(begun, key)}, rounds=20)["strategy"]
     with tempfile.TemporaryDirectory() as out:
-        folder = RunFolder.create(Path(out), config)
+        folder = create_run(Path(out), config)
         with ScalarLog(folder.path / "tensorboard", 0) as log:
             numbers = iter(range(10**6))
 

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from adapters.arena import Arena
-from adapters.cells import Cell
-from adapters.config import RunConfig, build_config
-from adapters.search import SearchProgram
-from adapters.search_build import build_search, learned_parts
-from adapters.watch import Silent
-from mpo_core.pair_bank import PairBank, draw_rows
-from mpo_core.policy import GaussianPolicy, Layer, raw_scale_of
-from mpo_core.trajectories import PreferenceRows
+from mpo_core.data.pair_bank import PairBank, draw_rows
+from mpo_core.data.rows import PreferenceRows
+from mpo_core.policies.gaussian import GaussianPolicy, Layer, raw_scale_of
+from mpo_experiments.progress import SilentReporter
+from mpo_experiments.search.build import build_search, learned_parts
+from mpo_experiments.search.cells import SearchCell
+from mpo_experiments.search.program import SearchProgram
+from mpo_experiments.settings.run_config import RunConfig, build_config
+from mpo_experiments.testbed import Testbed
 
 TASK = "halfcheetah"
 TINY = os.environ.get("MPO_BENCH") == "tiny"
@@ -31,19 +31,19 @@ class Bench:
     config: RunConfig
 
     @cached_property
-    def arena(self) -> Arena:
+    def testbed(self) -> Testbed:
         """Its task."""
-        return Arena(self.config.task, length=self.config.rows.length)
+        return Testbed(self.config.task, length=self.config.rows.length)
 
     @cached_property
-    def cell(self) -> Cell:
+    def cell(self) -> SearchCell:
         """The one that is searched on."""
-        return Cell(self.config, self.arena)
+        return SearchCell(self.config, self.testbed)
 
     @cached_property
     def bank(self) -> PairBank:
         """Pairs of trajectories."""
-        return self.cell.bank(0, Silent())
+        return self.cell.bank(0, SilentReporter())
 
     @cached_property
     def search(self) -> SearchProgram:

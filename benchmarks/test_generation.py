@@ -13,12 +13,12 @@ from benchmarks.shows import HORIZON, LANES, generation_seconds, overhead_second
 from benchmarks.sizes import TASK, TINY, quick_bench
 from benchmarks.starts import command_seconds, start_seconds
 from benchmarks.timing import compare
-from mpo_core import meta_objective
+from mpo_core.evaluation import meta_objective
 
 
 def test_evaluation(benchmark, bench):
-    """Lanes over all devices, a policy each, beside a plain vmapped brax rollout on one device."""
-    task, policy = bench.arena.task, bench.arena.original
+    """Envs over all devices, a policy each, beside a plain vmapped brax rollout on one device."""
+    task, policy = bench.testbed.task, bench.testbed.original
     plain = plain_rollout(task, policy, LANES, HORIZON)
     returns = compare(benchmark, sharded_rollout(task, policy, LANES, HORIZON), {"plain": plain})
     np.testing.assert_allclose(np.mean(returns), np.mean(plain()), rtol=0.2, atol=1.0)
@@ -26,17 +26,17 @@ def test_evaluation(benchmark, bench):
 
 
 def test_lanes_side_by_side(benchmark, monkeypatch):
-    """A generation of a large population that is all evaluation: as many lanes at a time as suit a core, or all."""
+    """A generation of a large population that is all evaluation: as many envs at a time as suit a core, or all."""
     sizes = {"rows": {"count": 4, "length": 50}, "inner": {"epochs": 1}, "strategy": {"population": 8 if TINY else 256}}
     small = {"episodes": 4, "horizon": 50 if TINY else 100, "datasets": 1, "bank_pairs": 8, "spread": False}
     bench = quick_bench(search=small, **sizes)
     search = bench.search
     given = (search.start(), search.place(jnp.int32(0)), search.place((bench.bank,)))
     in_chunks = search.step.lower(*given).compile()
-    monkeypatch.setattr(meta_objective, "CPU_LANES", 10**9)
+    monkeypatch.setattr(meta_objective, "CPU_ENVS", 10**9)
     jax.clear_caches()
     together = search.step.lower(*given).compile()
-    _, scores = compare(benchmark, lambda: in_chunks(*given), {"all lanes": lambda: together(*given)}, rounds=3)
+    _, scores = compare(benchmark, lambda: in_chunks(*given), {"all envs": lambda: together(*given)}, rounds=3)
     np.testing.assert_allclose(scores.members, together(*given)[1].members, rtol=0.05, atol=0.05)
 
 

@@ -8,11 +8,12 @@ import pytest
 from benchmarks.micro_matmul import micro_flops, micro_update
 from benchmarks.sizes import TINY, random_policy, random_rows
 from benchmarks.timing import compare
-from mpo_core.catalogue import make_objective, objective_ids
 from mpo_core.devices import population_mesh
-from mpo_core.inner_loop import row_log_probs, train
-from mpo_core.meta_objective import Jobs, make_units, train_jobs
+from mpo_core.evaluation.meta_objective import Jobs, make_units, train_jobs
+from mpo_core.losses.catalogue import make_objective, objective_ids
 from mpo_core.settings import InnerLoopSettings
+from mpo_core.training.inner_loop import train
+from mpo_core.training.prepared_rows import row_log_probs
 
 LENGTH, ROWS, EPOCHS = (20, 4, 1) if TINY else (1000, 16, 2)
 LEARNING_RATE = 1e-4

@@ -19,8 +19,8 @@ pytest.importorskip("trl")
 import torch
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from adapters.align.trl_trainer import ObjectiveTrainer
 from benchmarks.sizes import TINY
+from mpo_experiments.align.trainer import ObjectiveTrainer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from toy_language import toy_arguments, toy_model, toy_pairs, toy_tokenizer

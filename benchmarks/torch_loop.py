@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from mpo_core.policy import GaussianPolicy
+from mpo_core.data.rows import PreferenceRows
+from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.settings import InnerLoopSettings
-from mpo_core.trajectories import PreferenceRows
 
 BETA = 0.1
 

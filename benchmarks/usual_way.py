@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from adapters.brax_tasks import BraxTask
-from mpo_core.meta_objective import Jobs, Units
-from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.policy import GaussianPolicy
+from adapters.brax.environments import BraxTask
+from mpo_core.evaluation.meta_objective import Jobs, Units
+from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings
 
 

@@ -13,26 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mpo_core.data_spec import parse_data_spec
-from mpo_core.generate_pairs import generate_pairs, stack_agents
-from mpo_core.pair_bank import label_pairs
-from mpo_core.policy import GaussianPolicy, Layer, raw_scale_of
-from mpo_core.rollout_program import RolloutProgram
+from helpers.reach import reach as reach
+from helpers.toy_search import make_program as make_program
+from helpers.toy_task import TOY_HORIZON, ToyTask, toy_policy
+from mpo_core.data.generate_pairs import generate_pairs, stack_agents
+from mpo_core.data.pair_bank import label_pairs
+from mpo_core.data.specification import parse_data_spec
+from mpo_core.rollout.program import RolloutProgram
 from mpo_core.settings import RowSettings
-from toy_task import ToyTask
 
-TOY_HORIZON = 20
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background has it ignored
-
-
-def toy_policy(key, push: float) -> GaussianPolicy:
-    """A small network whose mean action is about `push` times the distance to the goal."""
-    first, second = jax.random.split(key)
-    layers = (
-        Layer(0.3 * jax.random.normal(first, (3, 8)), jnp.zeros(8)),
-        Layer(0.1 * jax.random.normal(second, (8, 2)), jnp.full(2, push)),
-    )
-    return GaussianPolicy(jnp.zeros(3), jnp.ones(3), layers, raw_scale_of(jnp.full(2, 0.4)))
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +54,7 @@ def toy_original(toy_agents):
 
 @pytest.fixture(scope="session")
 def toy_program(toy_task):
-    return RolloutProgram(toy_task, lanes=16, chunk=10)
+    return RolloutProgram(toy_task, envs=16, chunk=10)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import LAST_SEED, at_the_door, check_folder, interruptible
+from cli.validation import LAST_SEED, check_folder, interruptible, validating_input
 
 MOST_STEPS = 10**11
 app = typer.Typer(help="Reference agents of the tasks: train them, list them.", no_args_is_help=True)
@@ -21,17 +21,17 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for <task>/original, target and card.")] = Path("agents"),
 ) -> None:
     """Train a task's agents with PPO, measure them and write them with their card."""
-    with at_the_door():
-        from adapters.tasks import task_spec
+    with validating_input():
+        from mpo_experiments.tasks.registry import task_spec
 
         start = task_spec(task).recipe.start
         check_folder("--out", out / task)
         if start is not None:
-            from adapters.agents import load_agents
+            from mpo_experiments.agents.lookup import load_agents
 
             load_agents(start)
-    from adapters.agent_training import settings_for, train_agents
-    from adapters.agents import AGENTS_DIR_VARIABLE
+    from mpo_experiments.agents.lookup import AGENTS_DIR_VARIABLE
+    from mpo_experiments.agents.training import settings_for, train_agents
 
     with interruptible(
         "Run the same command again: a finished PPO run is not repeated, an unfinished one starts over."
@@ -47,8 +47,9 @@ def list_agents(
     """List the agents there are, with their returns (95% interval)."""
     import json
 
-    from adapters.agents import AgentsCard, load_card
-    from adapters.tasks import task_names
+    from adapters.storage.agent_files import AgentsCard
+    from mpo_experiments.agents.lookup import load_card
+    from mpo_experiments.tasks.registry import task_names
 
     def card_of(task: str) -> AgentsCard | None:
         try:

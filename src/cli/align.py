@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.door import LAST_SEED, at_the_door, check_file, check_folder, interruptible
+from cli.validation import LAST_SEED, check_file, check_folder, interruptible, validating_input
 
 if TYPE_CHECKING:
     from typer import Context
@@ -50,11 +50,11 @@ def align(
     }  # fmt: skip
     present = {name: value for name, value in given.items() if value is not None}
     if context.invoked_subcommand is not None:
-        with at_the_door():
+        with validating_input():
             if present or set_ or resume is not None:
                 raise ValueError(f"options of mpo align {context.invoked_subcommand} come after its name")
         return
-    with at_the_door():
+    with validating_input():
         if resume is not None and (present or set_):
             raise ValueError("--resume continues a run with its own settings: give no others beside it")
         missing = [f"--{name}" for name in ("model", "dataset") if name not in present]
@@ -65,7 +65,7 @@ def align(
         settings = _settings(present, set_ or []) if resume is None else None
         _check_extra("mpo align")
         _settle()
-        from adapters.align.training import finished, prepare, quiet, read_run, start_run, train
+        from mpo_experiments.align.training import finished, prepare, quiet, read_run, start_run, train
 
         quiet()
         settings = read_run(folder) if settings is None else settings
@@ -121,17 +121,17 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="File for all numbers, as JSON.")] = None,
 ) -> None:
     """Preference accuracy on held-out pairs, answers for alpaca_eval, and a win rate by your own judge."""
-    with at_the_door():
+    with validating_input():
         for option, path in (("--generate", generate), ("--out", out)):
             if path is not None:
                 check_file(option, path)
         _check_extra("mpo align evaluate")
         _settle()
-        from adapters.align.training import quiet
+        from mpo_experiments.align.training import quiet
 
         quiet()
-        from adapters.align.evaluation import Generation
-        from adapters.align.questions import Question, prepare_questions
+        from mpo_experiments.align.evaluation import Generation
+        from mpo_experiments.align.questions import Question, prepare_questions
 
         question = Question(
             model=model, dataset=dataset, split=split, reference=reference, limit=limit, max_length=max_length,
@@ -139,9 +139,9 @@ def evaluate(
             generates=generate is not None, generation=Generation(max_new_tokens, temperature, batch, seed),
         )  # fmt: skip
         asked = prepare_questions(question)
-    from adapters.align.questions import answer
-    from adapters.files import write_json
+    from adapters.storage.files import write_json
     from cli.display import Display, console
+    from mpo_experiments.align.questions import answer
 
     screen = console()
     with interruptible("Nothing was written."), Display(screen) as display:
@@ -159,9 +159,9 @@ def evaluate(
 
 def _settings(present: dict[str, Any], overrides: list[str]) -> Any:
     """Settings of a new run, files and folders by their full path so that it can be resumed from anywhere."""
-    from adapters.align.settings import build_settings
-    from adapters.nested_settings import parse_override
-    from adapters.objective_files import is_path
+    from mpo_experiments.align.settings import build_settings
+    from mpo_experiments.objectives.lookup import is_path
+    from mpo_experiments.settings.nested import parse_override
 
     settings = build_settings(present, *map(parse_override, overrides))
     names = [

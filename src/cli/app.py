@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from adapters.signals import leave_in_peace
+from adapters.processes.signals import leave_in_peace
 from cli import (
     agents,
     align,
@@ -27,7 +27,7 @@ from cli import (
     transfer,
     tune,
 )
-from cli.door import quiet_exit, refuse
+from cli.validation import quiet_exit, refuse
 
 _UsageError: Any = typer.BadParameter.__base__  # click's, which typer ships under a private name
 
@@ -87,7 +87,7 @@ app.add_typer(listing.app, name="list")
 @app.callback()
 def _options() -> None:
     """Discover and compare preference-optimisation objectives on brax MuJoCo tasks, where the truth is known."""
-    from adapters.plugins import load_plugins
+    from mpo_experiments.plugins import load_plugins
 
     load_plugins()
 

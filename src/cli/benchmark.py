@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.door import MOST_SETTINGS, MOST_UNITS, at_the_door, check_folder, check_objectives, interruptible
+from cli.validation import MOST_SETTINGS, MOST_UNITS, check_folder, check_objectives, interruptible, validating_input
 
 CELLS_SHOWN = 4
 """Of more cells, the terminal shows what they say together; the files have them all."""
@@ -14,8 +14,8 @@ CELLS_SHOWN = 4
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from adapters.benchmark.cell import BenchmarkSettings, Cell, CellKey
-    from adapters.benchmark.folder import BenchmarkFolder
+    from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
+    from mpo_experiments.benchmark.folder import BenchmarkFolder
 
 
 def benchmark(
@@ -48,17 +48,17 @@ def benchmark(
     ] = False,
 ) -> None:
     """Tune objectives under one budget and rank them on fresh units; continues where it was left."""
-    with at_the_door():
+    with validating_input():
         settings, keys = _plan(task, data, objectives, budget, tuning_units, units, preset, seed, bin_width, tuned_from)
         check_folder("--out", out)
     if dry_run:
         _say_cost(keys, settings)
         return
-    from adapters.benchmark.folder import BenchmarkFolder
+    from mpo_experiments.benchmark.folder import BenchmarkFolder
 
     folder = BenchmarkFolder(out)
     with contextlib.ExitStack() as held:
-        with at_the_door():
+        with validating_input():
             there = [cell for key in keys if (cell := folder.cell(key, settings)) is not None]
             if only_tables and not there:
                 raise ValueError(f"--only-tables: {out} holds none of these cells")
@@ -67,15 +67,15 @@ def benchmark(
 
 
 def _run(
-    folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings", there: "list[Cell] | None"
+    folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings", there: "list[BenchmarkCell] | None"
 ) -> None:
-    from adapters.benchmark.run import run_benchmark
     from cli.display import Display, console
+    from mpo_experiments.benchmark.run import run_benchmark
 
     screen, again = console(), f"Run the same command again: finished cells in {folder.path} are kept."
     with interruptible(again), Display(screen) as display:
         cells = run_benchmark(keys, settings, folder, display) if there is None else there
-    from adapters.benchmark.report import write_benchmark
+    from mpo_experiments.benchmark.report import write_benchmark
 
     with interruptible(again):
         paths = write_benchmark(folder.path, keys, cells, settings)
@@ -83,7 +83,7 @@ def _run(
 
 
 def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings") -> None:
-    from adapters.benchmark.cost import describe_cost
+    from mpo_experiments.benchmark.cost import describe_cost
 
     typer.echo("Measuring rates (compiles each task's programs)...", err=True)
     with interruptible("Nothing was written."):
@@ -91,10 +91,10 @@ def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings") -> None:
             typer.echo(line)
 
 
-def _show(screen: "Console", cells: "list[Cell]", paths: list[Path]) -> None:
-    from adapters.benchmark.summary import standings
-    from adapters.benchmark.tables import overall_table, short_differences_table, short_table
+def _show(screen: "Console", cells: "list[BenchmarkCell]", paths: list[Path]) -> None:
     from cli.display import rich_table
+    from mpo_experiments.benchmark.summary import standings
+    from mpo_experiments.benchmark.tables import overall_table, short_differences_table, short_table
 
     tables = [overall_table(cells)] if len(cells) > 1 else []
     if len(cells) <= CELLS_SHOWN:
@@ -112,7 +112,7 @@ def _plan(
     tasks: list[str], data: list[str] | None, objectives: str | None, budget: int, tuning_units: int, units: int,
     preset: str, seed: int, bin_widths: list[float] | None, tuned_from: Path | None,
 ) -> "tuple[BenchmarkSettings, list[CellKey]]":  # fmt: skip
-    from adapters.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
+    from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
 
     ids = DEFAULT_IDS if objectives is None else check_objectives(objectives)
     source = None if tuned_from is None else str(tuned_from)
@@ -128,11 +128,11 @@ def plan_cells(
     Raises:
         ValueError: one sentence: what, where, what is allowed.
     """
-    from adapters.agents import load_agents
-    from adapters.benchmark.cell import DEFAULT_WIDTH, CellKey
-    from adapters.benchmark.folder import BenchmarkFolder
-    from adapters.config import split_data
-    from mpo_core.data_spec import parse_data_spec
+    from mpo_core.data.specification import parse_data_spec
+    from mpo_experiments.agents.lookup import load_agents
+    from mpo_experiments.benchmark.cell import DEFAULT_WIDTH, CellKey
+    from mpo_experiments.benchmark.folder import BenchmarkFolder
+    from mpo_experiments.settings.run_config import split_data
 
     names = [name for text in tasks for name in text.split(",")]
     kinds = [str(parse_data_spec(part)) for text in data or ["mixed:0.75"] for part in split_data(text)]

@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.benchmark import plan_cells
-from cli.door import LAST_SEED, MOST_UNITS, at_the_door, check_folder, check_objective, check_objectives, interruptible
 from cli.meta_train import resolved_init
+from cli.validation import (
+    LAST_SEED,
+    MOST_UNITS,
+    check_folder,
+    check_objective,
+    check_objectives,
+    interruptible,
+    validating_input,
+)
 
 if TYPE_CHECKING:
-    from adapters.discovery.variants import VariantSettings
+    from mpo_experiments.compare.variants import VariantSettings
 
 MOST_REPEATS = 100
 
@@ -42,30 +50,30 @@ def compare(
     ] = None,
 ) -> None:
     """Compare strategies at equal cost, or leave parts of a search out; continues where it was left."""
-    with at_the_door():
+    with validating_input():
         settings = _plan(
             (task, data), variant, (init, objectives), repeats, preset, units, tuned_from, (seed, search_seed), set_
         )
         check_folder("--out", out)
-    from adapters.benchmark.folder import BenchmarkFolder
-    from adapters.discovery.variants import (
+    from cli.display import Display, console, rich_table
+    from mpo_experiments.benchmark.folder import BenchmarkFolder
+    from mpo_experiments.compare.variants import (
         VariantComparison,
         beside,
         short_variants_table,
         variants_table,
         write_variants,
     )
-    from adapters.watch import Silent
-    from cli.display import Display, console, rich_table
+    from mpo_experiments.progress import SilentReporter
 
     screen, again = console(), f"Run the same command again: what is finished in {out} is kept."
-    comparison = VariantComparison(out, settings, Silent())
+    comparison = VariantComparison(out, settings, SilentReporter())
     with contextlib.ExitStack() as held:
-        with at_the_door():
+        with validating_input():
             comparison.check()
             held.enter_context(BenchmarkFolder(out).locked())
         with interruptible(again), Display(screen) as display:
-            comparison.watch = display
+            comparison.reporter = display
             cell, found = comparison.run()
         others = beside(cell, settings)
         table = variants_table(found, others)
@@ -81,8 +89,8 @@ def _plan(
     tuned_from: Path | None, seeds: tuple[int, int], given: list[str] | None,
 ) -> "VariantSettings":  # fmt: skip
     check_objective(ids[0])
-    from adapters.benchmark.cell import BenchmarkSettings
-    from adapters.discovery.variants import VariantSettings, parse_variant
+    from mpo_experiments.benchmark.cell import BenchmarkSettings
+    from mpo_experiments.compare.variants import VariantSettings, parse_variant
 
     source = None if tuned_from is None else str(tuned_from)
     beside = BenchmarkSettings(check_objectives(ids[1]), units=units, preset=preset, seed=seeds[0], tuned_from=source)

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.door import at_the_door, check_folder, interruptible
+from cli.validation import check_folder, interruptible, validating_input
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from adapters.dataset.build import Built
-    from adapters.dataset.files import DatasetCard, DatasetRecipe, PreferenceDataset
-    from adapters.watch import Watch
+    from adapters.storage.dataset_files import DatasetCard, DatasetRecipe, PreferenceDataset
+    from mpo_experiments.datasets.build import Built
+    from mpo_experiments.progress import Reporter
 
 app = typer.Typer(help="Preference data: build, describe, export.", no_args_is_help=True)
 
@@ -43,8 +43,8 @@ def build(
     out: Annotated[Path | None, typer.Option(help="New folder for a copy; the cache has it in any case.")] = None,
 ) -> None:
     """Roll out a preference dataset (1280 rows of length 1000), or take it from the cache."""
-    with at_the_door():
-        from adapters.dataset.build import copy_dataset, find_copy
+    with validating_input():
+        from mpo_experiments.datasets.build import copy_dataset, find_copy
 
         recipe = _recipe(task, data, (rows, length), seed, FULL)
         cache = _cache()
@@ -73,17 +73,17 @@ def describe(
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as a JSON object.")] = False,
 ) -> None:
     """Say what is in a dataset: one that is built, or a small sample (64 rows of length 200) of a kind of data."""
-    with at_the_door():
+    with validating_input():
         wanted, cache = _wanted(dataset, task, data, (rows, length), seed, SAMPLE), _cache()
     import json
 
-    from adapters.dataset.files import card_json
-    from adapters.watch import Silent
+    from adapters.storage.dataset_files import card_json
     from cli.display import Display, console
+    from mpo_experiments.progress import SilentReporter
 
     if as_json:
         with interruptible(ADVICE):
-            card = _dataset(wanted, cache, Silent()).card
+            card = _dataset(wanted, cache, SilentReporter()).card
         typer.echo(json.dumps(card_json(card), indent=2))
         return
     screen = console()
@@ -107,8 +107,8 @@ def export(
     seed: Seed = None,
 ) -> None:
     """Write a dataset for other tools: one that is built, or one that is built now (1280 rows of length 1000)."""
-    with at_the_door():
-        from adapters.dataset.exports import check_export, minari_root
+    with validating_input():
+        from adapters.storage.dataset_exports import check_export, minari_root
 
         wanted, cache = _wanted(dataset, task, data, (rows, length), seed, FULL), _cache()
         check_export(format, out, _recipe_of(wanted))
@@ -127,17 +127,17 @@ def _recipe(
     task: str | None, data: str | None, size: tuple[int | None, int | None], seed: int | None, usual: tuple[int, int]
 ) -> "DatasetRecipe":
     """What the options ask for; `usual` are rows and length unless given."""
-    from mpo_core.data_spec import parse_data_spec
+    from mpo_core.data.specification import parse_data_spec
     from mpo_core.settings import RowSettings
 
     if task is None or data is None:
         raise ValueError(f"--{'data' if task else 'task'} is not given: a dataset is made from --task and --data")
-    from adapters.tasks import task_spec
+    from mpo_experiments.tasks.registry import task_spec
 
     task_spec(task)
     count, length = (default if given is None else given for given, default in zip(size, usual, strict=True))
     spec, rows = parse_data_spec(data), RowSettings(count, length)
-    from adapters.dataset.build import dataset_recipe
+    from mpo_experiments.datasets.build import dataset_recipe
 
     return dataset_recipe(task, spec, rows, seed or 0)
 
@@ -155,13 +155,13 @@ def _wanted(
         return _recipe(task, data, size, seed, usual)
     if any(given is not None for given in (task, data, *size, seed)):
         raise ValueError("--dataset names a dataset that is built: give no --task, --data, --rows, --length or --seed")
-    from adapters.dataset.files import load_dataset
+    from adapters.storage.dataset_files import load_dataset
 
     return load_dataset(dataset)
 
 
 def _recipe_of(wanted: "DatasetRecipe | PreferenceDataset") -> "DatasetRecipe":
-    from adapters.dataset.files import PreferenceDataset
+    from adapters.storage.dataset_files import PreferenceDataset
 
     return wanted.card if isinstance(wanted, PreferenceDataset) else wanted
 
@@ -174,21 +174,21 @@ def _cache() -> Path:
     return cache
 
 
-def _build(recipe: "DatasetRecipe", cache: Path, watch: "Watch") -> "Built":
-    from adapters.dataset.build import build_dataset
+def _build(recipe: "DatasetRecipe", cache: Path, reporter: "Reporter") -> "Built":
+    from mpo_experiments.datasets.build import build_dataset
 
-    return build_dataset(recipe, cache, watch)
+    return build_dataset(recipe, cache, reporter)
 
 
-def _dataset(wanted: "DatasetRecipe | PreferenceDataset", cache: Path, watch: "Watch") -> "PreferenceDataset":
-    from adapters.dataset.files import PreferenceDataset
+def _dataset(wanted: "DatasetRecipe | PreferenceDataset", cache: Path, reporter: "Reporter") -> "PreferenceDataset":
+    from adapters.storage.dataset_files import PreferenceDataset
 
-    return wanted if isinstance(wanted, PreferenceDataset) else _build(wanted, cache, watch).dataset
+    return wanted if isinstance(wanted, PreferenceDataset) else _build(wanted, cache, reporter).dataset
 
 
 def _export(dataset: "PreferenceDataset", format: str, out: Path | None) -> list[str]:
     """Writes it; what to say about it."""
-    from adapters.dataset.exports import (
+    from adapters.storage.dataset_exports import (
         MINARI_VARIABLE,
         export_minari,
         export_npz,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.benchmark import plan_cells
-from cli.door import MOST_UNITS, at_the_door, check_folder, interruptible
+from cli.validation import MOST_UNITS, check_folder, interruptible, validating_input
 from mpo_core.names import unknown_name
 
 if TYPE_CHECKING:
-    from adapters.benchmark.cell import Cell, CellKey
-    from adapters.discovery.queue import Discovery, DiscoverySettings
-    from adapters.text_table import TextTable
+    from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey
+    from mpo_experiments.discovery.queue import Discovery, DiscoverySettings
+    from mpo_experiments.text_table import TextTable
 
 
 def discover(
@@ -42,27 +42,27 @@ def discover(
     ] = False,
 ) -> None:
     """Search in every cell and meet the tuned zoo on fresh units; continues where it was left."""
-    with at_the_door():
+    with validating_input():
         settings, keys = _plan(task, data, forms, preset, units, tuned_from, (seed, search_seed), set_)
         check_folder("--out", out)
-    from adapters.benchmark.folder import BenchmarkFolder
-    from adapters.discovery.queue import Discovery
-    from adapters.discovery.report import short_discovery_table, write_discovery
-    from adapters.watch import Silent
     from cli.display import Display, console, rich_table
+    from mpo_experiments.benchmark.folder import BenchmarkFolder
+    from mpo_experiments.discovery.queue import Discovery
+    from mpo_experiments.discovery.report import short_discovery_table, write_discovery
+    from mpo_experiments.progress import SilentReporter
 
     screen, again = console(), f"Run the same command again: what is finished in {out} is kept."
     with contextlib.ExitStack() as held:
-        with at_the_door():
+        with validating_input():
             held.enter_context(BenchmarkFolder(out).locked())
-            queue = Discovery(out, settings, Silent())
+            queue = Discovery(out, settings, SilentReporter())
             cells = {key: cell for key in keys if (cell := queue.finished(key)) is not None}
         command = _command(task, data, settings, out) + (" --transfer" if transfer else "")
         for key in keys:
             if key in cells or only_tables:
                 continue
             with interruptible(again), Display(screen) as display:
-                queue.watch = display
+                queue.reporter = display
                 cells[key] = queue.cell(key)
                 write_discovery(out, keys, cells, settings.forms, command)
         with interruptible(again):
@@ -71,7 +71,7 @@ def discover(
         if transfer:
             finished = {key: cells[key] for key in keys if key in cells}
             with interruptible(again), Display(screen) as display:
-                queue.watch = display
+                queue.reporter = display
                 table, more = _carried_over(queue, finished, command, only_tables)
             screen.print(rich_table(table))
             paths = [*paths, *more]
@@ -80,11 +80,11 @@ def discover(
 
 
 def _carried_over(
-    queue: "Discovery", finished: "dict[CellKey, Cell]", command: str, only_tables: bool
+    queue: "Discovery", finished: "dict[CellKey, BenchmarkCell]", command: str, only_tables: bool
 ) -> "tuple[TextTable, list[Path]]":
     """What was found in each cell, in all others: a short table, and the files with the long one."""
-    from adapters.discovery.transfer import Transfer
-    from adapters.discovery.transfer_report import carried, counts_table, write_carried
+    from mpo_experiments.discovery.carry_over import Transfer
+    from mpo_experiments.discovery.carry_over_report import carried, counts_table, write_carried
 
     transfer = Transfer(queue)
     found = {key: transfer.there(key) if only_tables else transfer.cell(key, finished) for key in finished}
@@ -97,8 +97,8 @@ def _plan(
     tasks: list[str], data: list[str] | None, forms: str, preset: str, units: int, tuned_from: Path | None,
     seeds: tuple[int, int], given: list[str] | None,
 ) -> "tuple[DiscoverySettings, list[CellKey]]":  # fmt: skip
-    from adapters.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
-    from adapters.discovery.queue import FORMS, DiscoverySettings
+    from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
+    from mpo_experiments.discovery.queue import FORMS, DiscoverySettings
 
     names = tuple(dict.fromkeys(name.strip() for name in forms.split(",")))
     for name in names:

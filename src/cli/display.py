@@ -10,8 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from adapters.report import Report, RunReport, SeveralReports
-from adapters.text_table import TextTable
+from mpo_experiments.runs.report import Report, RunReport, SeveralReports
+from mpo_experiments.text_table import TextTable
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SECONDS_BETWEEN_LINES = 15.0
@@ -24,7 +24,7 @@ def console() -> Console:
 
 
 class Display:
-    """A `Watch` for people. Use as a context manager."""
+    """A `Reporter` for people. Use as a context manager."""
 
     def __init__(self, out: Console, marks: dict[str, float] | None = None):
         self._out, self._marks = out, marks or {}

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.door import MOST_UNITS, at_the_door, check_folder, check_objective, interruptible
+from cli.validation import MOST_UNITS, check_folder, check_objective, interruptible, validating_input
 
 STREAMS = ("reporting", "selection")
 
@@ -30,7 +30,7 @@ def distill(
     out: Annotated[Path | None, typer.Option(help="Folder to write; `distilled` beside the objective.")] = None,
 ) -> None:
     """Distil a learned objective to a closed form: text, LaTeX, Python, and an objective file for other commands."""
-    with at_the_door():
+    with validating_input():
         from mpo_core.names import unknown_name
 
         if stream not in STREAMS:
@@ -38,15 +38,15 @@ def distill(
         if low is not None and (task or data or preset):
             raise ValueError("--range samples no task: leave --task, --data and --preset out, or --range")
         check_objective(objective)
-        from adapters.distill.folder import check_no_learned, default_folder
-        from adapters.distill.run import Learned, read_learned
-        from adapters.distill.samples import conditions
-        from adapters.objective_files import sft_epochs_of
+        from mpo_experiments.distill.folder import check_no_learned, default_folder
+        from mpo_experiments.distill.run import Learned, read_learned
+        from mpo_experiments.distill.samples import conditions
+        from mpo_experiments.objectives.lookup import sft_epochs_of
 
         card, objective_ = read_learned(objective)
         config = None
         if low is None or score:
-            from adapters.agents import load_agents
+            from mpo_experiments.agents.lookup import load_agents
 
             config = conditions(card, task=task, data=data, preset=preset, seed=seed)
             load_agents(config.task)
@@ -58,43 +58,43 @@ def distill(
     _distilled(learned, folder, terms, tolerance, (stream, units) if score else None)
 
 
-def _distilled(learned: Any, folder: Path, terms: int, tolerance: float, race: tuple[str, int] | None) -> None:
-    from adapters.arena import Arena
-    from adapters.distill.folder import FILES, errors_json, errors_table, provenance_of, write_distilled
-    from adapters.distill.run import fitted, samples_of
+def _distilled(learned: Any, folder: Path, terms: int, tolerance: float, comparison: tuple[str, int] | None) -> None:
     from cli.display import Display, console
     from mpo_core.mirror.distillation import DistillSettings
+    from mpo_experiments.distill.folder import FILES, errors_json, errors_table, provenance_of, write_distilled
+    from mpo_experiments.distill.run import fitted, samples_of
+    from mpo_experiments.testbed import Testbed
 
     screen, settings = console(), DistillSettings(terms, tolerance)
-    arena = Arena(learned.config.task) if learned.config else None
+    testbed = Testbed(learned.config.task) if learned.config else None
     with interruptible("Nothing was written."):
         with Display(screen) as display:
-            found = fitted(learned, samples_of(learned, arena, display), settings, display)
+            found = fitted(learned, samples_of(learned, testbed, display), settings, display)
         told = {"terms": terms, "tolerance": tolerance, "range": learned.low, "seed": learned.seed}
         provenance = provenance_of(learned.card, learned.source, told | {"errors": errors_json(found.errors)})
         text = write_distilled(folder, learned.objective, found.closed, found.held, provenance)
     screen.print(f"\n{text}", markup=False, soft_wrap=True)
     _print_table(screen, errors_table(found.closed, found.errors))
     screen.print(f"\nWritten to {folder}: {', '.join(FILES)}", soft_wrap=True, markup=False)
-    if race is None or arena is None:
+    if comparison is None or testbed is None:
         screen.print(f"Next: mpo train --task TASK --objective {folder}, or --score", soft_wrap=True, markup=False)
         return
-    _scored(learned, found.closed, arena, folder, race)
+    _scored(learned, found.closed, testbed, folder, comparison)
 
 
-def _scored(learned: Any, closed: Any, arena: Any, folder: Path, race: tuple[str, int]) -> None:
+def _scored(learned: Any, closed: Any, testbed: Any, folder: Path, comparison: tuple[str, int]) -> None:
     import dataclasses
 
-    from adapters.distill.score import NAMES, score
-    from adapters.files import write_json
+    from adapters.storage.files import write_json
     from cli.display import Display, console
     from mpo_core.seeds import Stream
+    from mpo_experiments.distill.score import NAMES, score
 
-    screen, name, units = console(), race[0], race[1]
+    screen, name, units = console(), comparison[0], comparison[1]
     with interruptible("The closed form above is written, its score is not."):
         with Display(screen) as display:
             drawn = (Stream[name.upper()], units)
-            found = score(arena, learned.config, (learned.objective, closed), learned.sft_epochs, drawn, display)
+            found = score(testbed, learned.config, (learned.objective, closed), learned.sft_epochs, drawn, display)
         share = None if found.share is None else dataclasses.asdict(found.share)
         scores = dict(zip(NAMES, found.scores.tolist(), strict=True))
         value = {"conditions": found.conditions, "stream": name, "units": units, "scores": scores, "share": share}

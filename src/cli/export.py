@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door, check_file, check_objective, interruptible
+from cli.validation import check_file, check_objective, interruptible, validating_input
 
 
 def export(
@@ -14,17 +14,17 @@ def export(
     out: Annotated[Path | None, typer.Option(help="File to write; standard output unless given.")] = None,
 ) -> None:
     """Export a loss: a self-contained torch module, JSON or LaTeX."""
-    with at_the_door():
+    with validating_input():
         if out is not None:
             check_file("--out", out)
         check_objective(objective)
-        from adapters.objective_export import export as exported
+        from mpo_experiments.objectives.export import export as exported
 
         text = exported(objective, form)
     if out is None:
         typer.echo(text, nl=False)
         return
-    from adapters.files import write_whole
+    from adapters.storage.files import write_whole
 
     with interruptible("Nothing was written."):
         write_whole(out, text.encode())

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.door import at_the_door
+from cli.validation import validating_input
 from mpo_core.names import unknown_name
 
 if TYPE_CHECKING:
-    from mpo_core.catalogue import CatalogueEntry
+    from mpo_core.losses.catalogue import CatalogueEntry
 
 app = typer.Typer(help="List tasks, objectives, strategies and kinds of data.", no_args_is_help=True)
 LEGEND = """
@@ -31,8 +31,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON array of obje
 @app.command()
 def tasks(as_json: AsJson = False) -> None:
     """Tasks with the return of their original and target agents (sampled actions, 95 % interval)."""
-    from adapters.agents import AgentsCard, load_card
-    from adapters.tasks import TASKS
+    from adapters.storage.agent_files import AgentsCard
+    from mpo_experiments.agents.lookup import load_card
+    from mpo_experiments.tasks.registry import TASKS
 
     def returns(card: AgentsCard, role: str) -> dict[str, float]:
         return getattr(card, role).sampled.model_dump(by_alias=True, exclude={"earlier"})
@@ -63,9 +64,9 @@ def objectives(
     as_json: AsJson = False,
 ) -> None:
     """Hand-written objectives; options together narrow the list down."""
-    with at_the_door():
+    with validating_input():
         filters: list[Callable[[Row], bool]] = [] if needs is None else [_by_need(needs)]
-        from mpo_core.catalogue import catalogue
+        from mpo_core.losses.catalogue import catalogue
 
         listed = [_described(entry) for entry in catalogue()]
         if family is not None:
@@ -84,8 +85,8 @@ def objectives(
 
 
 def _described(entry: "CatalogueEntry") -> Row:
-    from adapters.objective_files import canonical_text
-    from mpo_core.mirror.members import member_ids
+    from mpo_core.losses.members import member_ids
+    from mpo_experiments.objectives.lookup import canonical_text
 
     reads = (entry.needs_reference, entry.sees_rewards, entry.sees_groups)
     return {
@@ -128,7 +129,7 @@ def _by_member(member: str, codes: Iterable[str]) -> Callable[[Row], bool]:
 @app.command()
 def discovered(as_json: AsJson = False) -> None:
     """Objectives that searches found and that come with mpo; usable wherever an id is."""
-    from adapters.discovery.saved import bundled_cards
+    from mpo_experiments.objectives.saved import bundled_cards
 
     found = []
     for id, card in bundled_cards().items():
@@ -149,7 +150,7 @@ def _form(card: dict[str, Any]) -> str:
 @app.command()
 def strategies(as_json: AsJson = False) -> None:
     """Evolution strategies that `--strategy` takes."""
-    from adapters.strategy_names import strategy_description, strategy_names
+    from adapters.evosax.names import strategy_description, strategy_names
 
     found = [{"name": name, "description": strategy_description(name)} for name in strategy_names()]
     _show(found, as_json, ("name", "description"))
@@ -158,7 +159,7 @@ def strategies(as_json: AsJson = False) -> None:
 @app.command()
 def data(as_json: AsJson = False) -> None:
     """Terms of a data specification; join them by + in any order."""
-    from mpo_core.data_spec import TERMS
+    from mpo_core.data.specification import TERMS
 
     _show([{"name": name, "description": text} for name, text in TERMS.items()], as_json, ("name", "description"))
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.door import REFUSED, at_the_door, check_folder, check_objective, interruptible
-from cli.team import follow, follows, tell_followers, together
+from cli.process_group import follow, follows, tell_followers, together
+from cli.validation import REFUSED, check_folder, check_objective, interruptible, validating_input
 
 _PROCESS_START = time.monotonic()
 
@@ -64,12 +64,12 @@ def meta_train(
         "search": {"generations": generations, "maps": search}, "report": {"units": report_units},
     }  # fmt: skip
     settings = None
-    with at_the_door():
-        from adapters.config import build_config, read_config_file
-        from adapters.nested_settings import parse_override
-        from adapters.team import team_of
+    with validating_input():
+        from adapters.processes.process_group import process_group_of
+        from mpo_experiments.settings.nested import parse_override
+        from mpo_experiments.settings.run_config import build_config, read_config_file
 
-        team = team_of(distributed, coordinator, processes, process)
+        process_group = process_group_of(distributed, coordinator, processes, process)
         if resume is not None:
             if _present(given) or config is not None or set_:
                 raise ValueError("--resume continues a run with its own settings: give no others beside it")
@@ -78,16 +78,16 @@ def meta_train(
             overrides = [parse_override(text) for text in set_ or []]
             settings = build_config(file_layer, _present(given), *overrides, several=True)
             check_objective(settings.init)
-    with together(team):
+    with together(process_group):
         if settings is not None:
-            with at_the_door():
+            with validating_input():
                 _check_parts(settings)
                 check_folder("--out", out)
                 settings = settings.model_copy(update={"init": resolved_init(settings.init)})
-        if follows(team):
+        if follows(process_group):
             follow(settings)
         else:
-            _run(settings, out, resume, team)
+            _run(settings, out, resume, process_group)
 
 
 def _present(values: dict[str, Any]) -> dict[str, Any]:
@@ -98,16 +98,17 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
 
 def resolved_init(text: str) -> str:
     """Where a search starts, an objective file by its full path, so that the run can be resumed from anywhere."""
-    from adapters.objective_files import PREFIX, is_path
+    from adapters.storage.objective_paths import PREFIX
+    from mpo_experiments.objectives.lookup import is_path
 
     return str(Path(text).resolve()) if is_path(text) and not text.startswith(PREFIX) else text
 
 
 def _check_parts(settings: Any) -> None:
     """Reads every file that a run is made from."""
-    from adapters.agents import load_agents
-    from adapters.objective_files import learned_start
-    from adapters.tuned import load_tuned
+    from mpo_experiments.agents.lookup import load_agents
+    from mpo_experiments.objectives.lookup import learned_start
+    from mpo_experiments.tuning.tuned import load_tuned
 
     for task in settings.tasks:
         load_agents(task)
@@ -116,30 +117,30 @@ def _check_parts(settings: Any) -> None:
     learned_start(settings.init, settings.temporal, settings.reference)
 
 
-def _run(settings: Any, out: Path, resume: Path | None, team: Any) -> None:
-    with at_the_door():
-        from adapters.report import load_report
-        from adapters.run_folder import RunFolder
+def _run(settings: Any, out: Path, resume: Path | None, process_group: Any) -> None:
+    with validating_input():
+        from mpo_experiments.runs.folder import create_run, open_run
+        from mpo_experiments.runs.report import load_report
 
         if resume is None:
-            folder, finished = RunFolder.create(out, settings), None
+            folder, finished = create_run(out, settings), None
         else:
-            folder, settings = RunFolder.open(resume)
+            folder, settings = open_run(resume)
             finished = load_report(folder.path)
             if finished is None:
                 _check_parts(settings)
         if finished is None:
             folder.lock()
     if finished is not None:
-        tell_followers(team, settings, finished=True)
+        tell_followers(process_group, settings, finished=True)
         _announce("Finished run", folder, settings)
         _show(finished, folder, settings)
         return
     try:
         if resume is None:
             with interruptible("The run has not begun."):
-                folder.write_config(settings)  # from here on it can be resumed
-        report = _searched(folder, settings, team)
+                folder.write_config(settings.model_dump(mode="json"))  # from here on it can be resumed
+        report = _searched(folder, settings, process_group)
     except typer.Exit as left:
         if resume is None and left.exit_code == REFUSED:
             folder.remove_unused()
@@ -149,19 +150,19 @@ def _run(settings: Any, out: Path, resume: Path | None, team: Any) -> None:
     _show(report, folder, settings)
 
 
-def _searched(folder: Any, settings: Any, team: Any) -> Any:
+def _searched(folder: Any, settings: Any, process_group: Any) -> Any:
     with interruptible(f"Continue with: mpo meta-train --resume {folder}"):
         _announce("Searching", folder, settings)
-        tell_followers(team, settings, finished=False)
-        from adapters.meta_train import MetaTraining
-        from adapters.watch import Silent
+        tell_followers(process_group, settings, finished=False)
         from cli.display import Display, console
+        from mpo_experiments.progress import SilentReporter
+        from mpo_experiments.search.meta_train import MetaTraining
 
-        with at_the_door():
-            training = MetaTraining(folder, settings, Silent())
+        with validating_input():
+            training = MetaTraining(folder, settings, SilentReporter())
             marks = training.marks()
         with Display(console(), marks) as display:
-            training.watch = display
+            training.reporter = display
             return training.run()
 
 

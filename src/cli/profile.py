@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.door import at_the_door, check_folder, interruptible
+from cli.validation import check_folder, interruptible, validating_input
 
 if TYPE_CHECKING:
-    from adapters.profiling import Profile
+    from mpo_experiments.profiling import Profile
 
 
 def profile(
@@ -20,17 +20,17 @@ def profile(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
     """Time a generation of a search and its parts, beside the machine's rate of float32 matrix products."""
-    with at_the_door():
-        from adapters.agents import load_card
-        from adapters.config import build_config
-        from adapters.nested_settings import parse_override
+    with validating_input():
+        from mpo_experiments.agents.lookup import load_card
+        from mpo_experiments.settings.nested import parse_override
+        from mpo_experiments.settings.run_config import build_config
 
         overrides = [parse_override(text) for text in settings or []]
         config = build_config({"task": task, "preset": preset, "data": data}, *overrides)
         load_card(task)
         if trace is not None:
             check_folder("--trace", trace)
-    from adapters.profiling import profile as measured
+    from mpo_experiments.profiling import profile as measured
 
     with interruptible("Nothing was written."):
         found = measured(config, lambda line: typer.echo(f"{line} ...", err=True), trace)
@@ -52,7 +52,7 @@ def profile(
 
 
 def _table(found: "Profile"):
-    from adapters.text_table import TextTable
+    from mpo_experiments.text_table import TextTable
 
     whole = found.seconds["generation"]
     rows = [

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door, check_folder, check_objective
+from cli.validation import check_folder, check_objective, validating_input
 
 
 def reframe(
@@ -20,12 +20,12 @@ def reframe(
     out: Annotated[Path, typer.Option(help="Folder to write the objective to.")] = Path("reframed"),
 ) -> None:
     """Move what a search learned to where another policy has its log-probs: the same parameters in another frame."""
-    with at_the_door():
+    with validating_input():
         _check_ends(task, own, wanted)
         check_objective(objective)
-        from adapters.frames import frame_of, knows_tokens
-        from adapters.objective_files import save_reframed
         from mpo_core.mirror.monotone_network import Frame
+        from mpo_experiments.objectives.frames import frame_of, knows_tokens
+        from mpo_experiments.objectives.lookup import save_reframed
 
         check_folder("--out", out)
         if task is not None and not knows_tokens(task):
@@ -42,7 +42,7 @@ def _check_ends(task: str | None, own: float | None, wanted: float | None) -> No
         raise ValueError("a frame is that of --task, or --own with --wanted: give one of the two")
     if task is not None:
         return
-    from adapters.frames import LEAST_WIDTH
+    from mpo_experiments.objectives.frames import LEAST_WIDTH
 
     if own is None or wanted is None or not (math.isfinite(wanted) and own - wanted >= LEAST_WIDTH):
         raise ValueError(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import at_the_door, check_file, interruptible
+from cli.validation import check_file, interruptible, validating_input
 
 MOST_OBJECTIVES, LONGEST_FILM = 8, 120.0
 
@@ -24,9 +24,9 @@ def render(
 ) -> None:
     """Film the original agent, the target agent and what objectives make of the original, side by side."""
     texts, path = objective or [], out or Path(f"{task}.html")
-    with at_the_door():
-        from adapters.agents import load_agents
-        from adapters.config import build_config
+    with validating_input():
+        from mpo_experiments.agents.lookup import load_agents
+        from mpo_experiments.settings.run_config import build_config
 
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
         load_agents(task)
@@ -35,26 +35,28 @@ def render(
         check_file("--out", path)
         if len(texts) > MOST_OBJECTIVES:
             raise ValueError(f"--objective: at most {MOST_OBJECTIVES} fit beside each other, not {len(texts)}")
-        from adapters.objective_files import load_objective, sft_epochs_of
-        from mpo_core.race import Entrant
+        from mpo_core.evaluation.comparison import Candidate
+        from mpo_experiments.objectives.lookup import load_objective, sft_epochs_of
 
         total = config.inner.epochs
-        entrants = [(_shown(text), Entrant(load_objective(text), sft_epochs_of(text, total))) for text in texts]
-    from adapters.arena import Arena
-    from adapters.film.agents import film_agents
-    from adapters.film.files import write_film
-    from adapters.film.rollout import bodies_of, film
+        candidates = [(_shown(text), Candidate(load_objective(text), sft_epochs_of(text, total))) for text in texts]
     from cli.display import Display, console
+    from mpo_experiments.film.agents import film_agents
+    from mpo_experiments.film.files import write_film
+    from mpo_experiments.film.rollout import bodies_of, film
+    from mpo_experiments.testbed import Testbed
 
     screen = console()
     with interruptible("Nothing was written."):
-        arena = Arena(task)
-        bodies_of(arena.task)
+        testbed = Testbed(task)
+        bodies_of(testbed.task)
         with Display(screen) as display:
-            agents = film_agents(arena, config, entrants, display)
+            agents = film_agents(testbed, config, candidates, display)
             display.stage("Film", 1, "film")
-            title = f"{task}, trained on {config.data}" if entrants else task
-            made = film(arena.task, agents, seconds=seconds, seed=seed, title=f"{title}: mode actions, one start state")
+            title = f"{task}, trained on {config.data}" if candidates else task
+            made = film(
+                testbed.task, agents, seconds=seconds, seed=seed, title=f"{title}: mode actions, one start state"
+            )
             write_film(path, made)
             display.advance(1)
     for panel in made.panels:

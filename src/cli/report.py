@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.door import at_the_door, check_file
+from cli.validation import check_file, validating_input
 
 if TYPE_CHECKING:
-    from adapters.report import RunReport
+    from mpo_experiments.runs.report import RunReport
 
 
 def report(
@@ -16,8 +16,8 @@ def report(
     out: Annotated[Path | None, typer.Option(help="File for the numbers, as JSON.")] = None,
 ) -> None:
     """Show finished runs: each one's table, and the paired differences of all of them together."""
-    with at_the_door():
-        from adapters.report import load_reports, pooled_differences
+    with validating_input():
+        from mpo_experiments.runs.report import load_reports, pooled_differences
 
         reports = load_reports(runs)
         if out is not None:
@@ -41,9 +41,9 @@ def report(
     if out is not None:
         import dataclasses
 
-        from adapters.files import write_json
+        from adapters.storage.files import write_json
 
-        with at_the_door():
+        with validating_input():
             numbers = {name: dataclasses.asdict(interval) for name, interval in pooled.items()}
             write_json(out, numbers | _by_cell(reports))
 
@@ -52,7 +52,7 @@ def _by_cell(reports: "list[RunReport]") -> dict[str, Any]:
     """The same differences in each combination of task and data, where there are several."""
     import dataclasses
 
-    from adapters.report import pooled_differences
+    from mpo_experiments.runs.report import pooled_differences
 
     found: dict[str, Any] = {}
     if len(reports[0].cells) > 1:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import MOST_UNITS, at_the_door, check_folder, check_objective, interruptible
+from cli.validation import MOST_UNITS, check_folder, check_objective, interruptible, validating_input
 
 
 def show(
@@ -23,16 +23,16 @@ def show(
     out: Annotated[Path | None, typer.Option(help="Folder; the run's own, or show-<objective>.")] = None,
 ) -> None:
     """Show an objective beside TeMPO, DPO, ORPO and SimPO: its functions, gradient field, weights, one HTML report."""
-    with at_the_door():
+    with validating_input():
         check_objective(what)
-        from adapters.show.plan import ShowRequest, make_plan
+        from mpo_experiments.show.plan import ShowRequest, make_plan
 
         plan = make_plan(ShowRequest(what, task, data, preset, low, units if train else None, seed, out))
         check_folder("--out", plan.out)
         if plan.run is not None and plan.out == plan.run[0].path:
             plan.run[0].lock()
-    from adapters.show.report import write_report
     from cli.display import Display, console
+    from mpo_experiments.show.report import write_report
 
     screen = console()
     with interruptible("What was drawn so far is kept; the report was not written."), Display(screen) as display:

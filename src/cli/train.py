@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.door import MOST_UNITS, at_the_door, check_file, check_objective, interruptible
+from cli.validation import MOST_UNITS, check_file, check_objective, interruptible, validating_input
 
 
 def train(
@@ -22,37 +22,37 @@ def train(
     out: Annotated[Path | None, typer.Option(help="File for scores and curves, as JSON.")] = None,
 ) -> None:
     """Train a policy with one objective on fresh preference data: what it is worth, and how it works over time."""
-    with at_the_door():
-        from adapters.config import build_config
+    with validating_input():
+        from mpo_experiments.settings.run_config import build_config
 
         check_objective(objective)
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
-        from adapters.agents import load_agents
+        from mpo_experiments.agents.lookup import load_agents
 
         load_agents(task)
         for option, path in (("--figure", figure), ("--out", out)):
             if path is not None:
                 check_file(option, path)
-        from adapters.objective_files import load_objective, sft_epochs_of
+        from mpo_experiments.objectives.lookup import load_objective, sft_epochs_of
 
         loaded, total = load_objective(objective), config.inner.epochs
         epochs = sft_epochs_of(objective, total) if sft_epochs is None else sft_epochs
         if epochs > total:
             raise ValueError(f"--sft-epochs {epochs}: preset {preset} has {total} epochs in all")
-    from adapters.arena import Arena, race_settings
-    from adapters.training_report import curve_table, curve_values, divergence_note, draw_curve
     from cli.display import Display, console, rich_table
-    from mpo_core.race import Entrant
+    from mpo_core.evaluation.comparison import Candidate
+    from mpo_core.evaluation.statistics import mean_interval
     from mpo_core.seeds import Stream
-    from mpo_core.statistics import mean_interval
+    from mpo_experiments.testbed import Testbed, comparison_settings
+    from mpo_experiments.training_report import curve_table, curve_values, divergence_note, draw_curve
 
-    race = race_settings(config, Stream.SELECTION, units)
+    comparison = comparison_settings(config, Stream.SELECTION, units)
     screen = console()
-    arena = Arena(task)
+    testbed = Testbed(task)
     with interruptible("Nothing was written."), Display(screen) as display:
-        curve = arena.learning_curve(Entrant(loaded, epochs), race, display)
-        by_epoch = arena.normalised(curve.return_, race.evaluation)
-        mode_score = arena.normalised(curve.final_mode, race.evaluation, mode=True)
+        curve = testbed.learning_curve(Candidate(loaded, epochs), comparison, display)
+        by_epoch = testbed.normalised(curve.return_, comparison.evaluation)
+        mode_score = testbed.normalised(curve.final_mode, comparison.evaluation, mode=True)
     sampled, mode = mean_interval(by_epoch[:, -1]), mean_interval(mode_score)
     shown = f"{objective} on {task}, {config.data}"
     screen.print(f"{shown}: normalised score (original 0, target 1)", soft_wrap=True, markup=False)
@@ -60,7 +60,7 @@ def train(
     screen.print(f"  mode actions     {mode}")
     screen.print(f"  {epochs} epochs of SFT first, {units} units, mean with 95 % t interval\n")
     screen.print(rich_table(curve_table(curve, by_epoch, epochs)))
-    note = divergence_note(curve, race.rows.count // race.inner.minibatch)
+    note = divergence_note(curve, comparison.rows.count // comparison.inner.minibatch)
     if note is not None:
         screen.print(f"\n{note}", markup=False)
     if figure is not None:
@@ -68,7 +68,7 @@ def train(
             draw_curve(figure, curve, by_epoch, epochs, shown)
         screen.print(f"Written to {figure}", soft_wrap=True, markup=False)
     if out is not None:
-        from adapters.files import write_json
+        from adapters.storage.files import write_json
 
         found: dict[str, Any] = {"objective": objective, "task": task, "data": config.data, "seed": seed}
         found |= {"sft_epochs": epochs, "sampled": by_epoch[:, -1].tolist(), "mode": mode_score.tolist()}

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.door import LAST_SEED, MOST_SETTINGS, MOST_UNITS, at_the_door, check_folder, interruptible
+from cli.validation import LAST_SEED, MOST_SETTINGS, MOST_UNITS, check_folder, interruptible, validating_input
 
 EXTRA = ("torch", "trl", "transformers", "tokenizers", "datasets", "accelerate")
 
 if TYPE_CHECKING:
-    from adapters.transfer.folder import TransferFolder
-    from adapters.transfer.settings import TransferSettings
+    from mpo_experiments.lm_transfer.folder import TransferFolder
+    from mpo_experiments.lm_transfer.settings import TransferSettings
 
 
 def transfer(
@@ -46,7 +46,7 @@ def transfer(
     ] = False,
 ) -> None:
     """Tune and rank objectives on a small language model with a known reward; continues where it was left."""
-    with at_the_door():
+    with validating_input():
         kinds, settings = _plan(data, objectives, budget, tuning_units, units, preset, seed)
         check_folder("--out", out)
         _check_suite(suite)
@@ -54,11 +54,11 @@ def transfer(
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         os.environ.setdefault("TQDM_DISABLE", "1")
         _check_objectives(settings)
-        from adapters.transfer.folder import TransferFolder
+        from mpo_experiments.lm_transfer.folder import TransferFolder
 
         folder = TransferFolder(out)
     with contextlib.ExitStack() as held:
-        with at_the_door():
+        with validating_input():
             held.enter_context(folder.locked())
         _run(folder, kinds, settings, suite, only_tables)
 
@@ -67,20 +67,20 @@ def _run(
     folder: "TransferFolder", kinds: tuple[str, ...], settings: "TransferSettings", suite: Path | None,
     only_tables: bool,
 ) -> None:  # fmt: skip
-    from adapters.align.training import quiet
-    from adapters.benchmark.summary import standings
-    from adapters.benchmark.tables import overall_table, short_table
-    from adapters.transfer.models import threads
-    from adapters.transfer.report import write_transfer
-    from adapters.transfer.run import Experiment
-    from adapters.transfer.trial import Bench
-    from adapters.transfer.world import WHERE, load_world
     from cli.display import Display, console, rich_table
+    from mpo_experiments.align.training import quiet
+    from mpo_experiments.benchmark.summary import standings
+    from mpo_experiments.benchmark.tables import overall_table, short_table
+    from mpo_experiments.lm_transfer.models import threads
+    from mpo_experiments.lm_transfer.report import write_transfer
+    from mpo_experiments.lm_transfer.run import Experiment
+    from mpo_experiments.lm_transfer.trial import Bench
+    from mpo_experiments.lm_transfer.world import WHERE, load_world
 
     quiet()
     screen, again = console(), f"Run the same command again: finished models in {folder.path} are kept."
     with interruptible(again), Display(screen) as display, threads(1):
-        with at_the_door():
+        with validating_input():
             if only_tables and not (folder.path / WHERE / "card.json").is_file():
                 raise ValueError(f"--only-tables: {folder.path} holds no models: nothing was run there")
             world = load_world(folder.path, settings, display)
@@ -89,7 +89,7 @@ def _run(
             if only_tables and not cells:
                 raise ValueError(f"--only-tables: in {folder.path} none of these kinds of data is finished")
         cells = cells or experiment.run(Bench(world, settings).run, display)
-    with interruptible(again), at_the_door():
+    with interruptible(again), validating_input():
         paths = write_transfer(folder.path, cells, settings, world.card, suite)
     plain = [one.cell for one in cells]
     for table in [overall_table(plain)] * (len(plain) > 1) + [short_table(one, standings([one])) for one in plain]:
@@ -104,10 +104,10 @@ def _plan(
     data: list[str] | None, objectives: list[str] | None, budget: int, tuning_units: int, units: int, preset: str,
     seed: int,
 ) -> "tuple[tuple[str, ...], TransferSettings]":  # fmt: skip
-    from adapters.config import split_data
-    from adapters.transfer.settings import DEFAULT_DATA, DEFAULT_OBJECTIVES, SIZES, TransferSettings
-    from mpo_core.data_spec import parse_data_spec
+    from mpo_core.data.specification import parse_data_spec
     from mpo_core.names import unknown_name
+    from mpo_experiments.lm_transfer.settings import DEFAULT_DATA, DEFAULT_OBJECTIVES, SIZES, TransferSettings
+    from mpo_experiments.settings.run_config import split_data
 
     if preset not in SIZES:
         raise unknown_name("preset", preset, SIZES)
@@ -126,7 +126,7 @@ def split_objectives(text: str) -> list[str]:
 
 def _check_suite(suite: Path | None) -> None:
     if suite is not None:
-        from adapters.files import read_json
+        from adapters.storage.files import read_json
 
         read_json(suite, "benchmark summary")
 
@@ -141,9 +141,9 @@ def _check_extra() -> None:
 
 def _check_objectives(settings: "TransferSettings") -> None:
     """Refuses, before anything is trained, an objective that a language-model trainer cannot take."""
-    from adapters.align.torch_loss import torch_loss
-    from adapters.objective_files import is_path, sft_epochs_of
-    from mpo_core.catalogue import catalogue_entry
+    from mpo_core.losses.catalogue import catalogue_entry
+    from mpo_experiments.align.loss import torch_loss
+    from mpo_experiments.objectives.lookup import is_path, sft_epochs_of
 
     for text in settings.objectives:
         sft_epochs_of(text, settings.sizes.epochs)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.door import MOST_SETTINGS, MOST_UNITS, at_the_door, check_folder, check_objectives, interruptible
+from cli.validation import MOST_SETTINGS, MOST_UNITS, check_folder, check_objectives, interruptible, validating_input
 
 
 def tune(
@@ -21,30 +21,30 @@ def tune(
     out: Annotated[Path, typer.Option(help="Folder for <task>/<data>.json.")] = Path("tuned"),
 ) -> None:
     """Tune the hand-written objectives under one budget, on seeds that no report uses."""
-    with at_the_door():
-        from adapters.agents import load_agents
-        from adapters.config import build_config
+    with validating_input():
+        from mpo_experiments.agents.lookup import load_agents
+        from mpo_experiments.settings.run_config import build_config
 
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
         load_agents(task)
         check_folder("--out", out)
-        from adapters.tuned import BASELINES
+        from mpo_experiments.tuning.tuned import BASELINES
 
         ids = BASELINES if objectives is None else check_objectives(objectives)
-    from adapters.arena import Arena, race_settings
-    from adapters.tuned import TUNED_DIR_VARIABLE, save_tuned
-    from adapters.tuning import TuningSettings, tune
     from cli.display import Display, console
     from mpo_core.seeds import Stream
+    from mpo_experiments.testbed import Testbed, comparison_settings
+    from mpo_experiments.tuning.tune import TuningSettings, tune
+    from mpo_experiments.tuning.tuned import TUNED_DIR_VARIABLE, save_tuned
 
-    race = race_settings(config, Stream.TUNING, units, mode_actions=False)
+    comparison = comparison_settings(config, Stream.TUNING, units, mode_actions=False)
     command = (
         f"mpo tune --task {config.task} --data {config.data} --objectives {','.join(ids)} --budget {budget} "
         f"--units {units} --preset {preset} --seed {seed}"
     )
     screen = console()
     with interruptible("Nothing was written."), Display(screen) as display:
-        cell = tune(Arena(task), ids, TuningSettings(budget, race), command, display)
+        cell = tune(Testbed(task), ids, TuningSettings(budget, comparison), command, display)
     path = save_tuned(out, cell)
     for id, found in cell.objectives.items():
         settings = ", ".join(f"{name}={value:g}" for name, value in found.settings.items()) or "default"

@@ -7,61 +7,62 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mpo_core.catalogue import (
-        CatalogueEntry as CatalogueEntry,
-        make_objective as make_objective,
-        objective_ids as objective_ids,
-        register_objective as register_objective,
-    )
-    from mpo_core.data_spec import DataSpec as DataSpec, parse_data_spec as parse_data_spec
-    from mpo_core.inner_loop import row_log_probs as row_log_probs
-    from mpo_core.mirror.learned import learned_mirror as learned_mirror
-    from mpo_core.mirror.members import as_mirror as as_mirror
-    from mpo_core.mirror.mirror_objective import MirrorObjective as MirrorObjective
-    from mpo_core.objective import AbstractObjective as AbstractObjective
-    from mpo_core.pair_log_probs import PairLogProbs as PairLogProbs
-    from mpo_core.policy import GaussianPolicy as GaussianPolicy
-    from mpo_core.settings import (
-        EvaluationSettings as EvaluationSettings,
-        InnerLoopSettings as InnerLoopSettings,
-        RowSettings as RowSettings,
-    )
-    from mpo_core.statistics import (
+    from mpo_core.data.rows import PreferenceRows as PreferenceRows
+    from mpo_core.data.specification import DataSpec as DataSpec, parse_data_spec as parse_data_spec
+    from mpo_core.evaluation.statistics import (
         Interval as Interval,
         interquartile_mean as interquartile_mean,
         paired_difference as paired_difference,
         probability_of_improvement as probability_of_improvement,
         stratified_bootstrap as stratified_bootstrap,
     )
-    from mpo_core.task import Task as Task, TaskState as TaskState
-    from mpo_core.trajectories import PreferenceRows as PreferenceRows, Trajectory as Trajectory
+    from mpo_core.losses.catalogue import (
+        CatalogueEntry as CatalogueEntry,
+        make_objective as make_objective,
+        objective_ids as objective_ids,
+        register_objective as register_objective,
+    )
+    from mpo_core.losses.members import as_mirror as as_mirror
+    from mpo_core.mirror.learned import learned_mirror as learned_mirror
+    from mpo_core.mirror.mirror_objective import MirrorObjective as MirrorObjective
+    from mpo_core.objective.interface import AbstractObjective as AbstractObjective
+    from mpo_core.objective.pair_log_probs import PairLogProbs as PairLogProbs
+    from mpo_core.policies.gaussian import GaussianPolicy as GaussianPolicy
+    from mpo_core.rollout.task import Task as Task, TaskState as TaskState
+    from mpo_core.rollout.trajectory import Trajectory as Trajectory
+    from mpo_core.settings import (
+        EvaluationSettings as EvaluationSettings,
+        InnerLoopSettings as InnerLoopSettings,
+        RowSettings as RowSettings,
+    )
+    from mpo_core.training.prepared_rows import row_log_probs as row_log_probs
 
 _HOMES = {
-    "AbstractObjective": "mpo_core.objective",
-    "CatalogueEntry": "mpo_core.catalogue",
-    "DataSpec": "mpo_core.data_spec",
+    "AbstractObjective": "mpo_core.objective.interface",
+    "CatalogueEntry": "mpo_core.losses.catalogue",
+    "DataSpec": "mpo_core.data.specification",
     "EvaluationSettings": "mpo_core.settings",
-    "GaussianPolicy": "mpo_core.policy",
+    "GaussianPolicy": "mpo_core.policies.gaussian",
     "InnerLoopSettings": "mpo_core.settings",
-    "Interval": "mpo_core.statistics",
+    "Interval": "mpo_core.evaluation.statistics",
     "MirrorObjective": "mpo_core.mirror.mirror_objective",
-    "PairLogProbs": "mpo_core.pair_log_probs",
-    "PreferenceRows": "mpo_core.trajectories",
+    "PairLogProbs": "mpo_core.objective.pair_log_probs",
+    "PreferenceRows": "mpo_core.data.rows",
     "RowSettings": "mpo_core.settings",
-    "Task": "mpo_core.task",
-    "TaskState": "mpo_core.task",
-    "Trajectory": "mpo_core.trajectories",
-    "as_mirror": "mpo_core.mirror.members",
-    "interquartile_mean": "mpo_core.statistics",
+    "Task": "mpo_core.rollout.task",
+    "TaskState": "mpo_core.rollout.task",
+    "Trajectory": "mpo_core.rollout.trajectory",
+    "as_mirror": "mpo_core.losses.members",
+    "interquartile_mean": "mpo_core.evaluation.statistics",
     "learned_mirror": "mpo_core.mirror.learned",
-    "make_objective": "mpo_core.catalogue",
-    "objective_ids": "mpo_core.catalogue",
-    "paired_difference": "mpo_core.statistics",
-    "parse_data_spec": "mpo_core.data_spec",
-    "probability_of_improvement": "mpo_core.statistics",
-    "register_objective": "mpo_core.catalogue",
-    "row_log_probs": "mpo_core.inner_loop",
-    "stratified_bootstrap": "mpo_core.statistics",
+    "make_objective": "mpo_core.losses.catalogue",
+    "objective_ids": "mpo_core.losses.catalogue",
+    "paired_difference": "mpo_core.evaluation.statistics",
+    "parse_data_spec": "mpo_core.data.specification",
+    "probability_of_improvement": "mpo_core.evaluation.statistics",
+    "register_objective": "mpo_core.losses.catalogue",
+    "row_log_probs": "mpo_core.training.prepared_rows",
+    "stratified_bootstrap": "mpo_core.evaluation.statistics",
 }
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The one sharded axis: members of a population, or lanes of a rollout."""
+"""The one sharded axis: members of a population, or envs of a rollout."""
 
 import jax
 import numpy as np
@@ -6,9 +6,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 POPULATION = "population"
-CPU_LANES = 64
+CPU_ENVS = 64
 """Episodes that a CPU device takes side by side: the physics of more do not fit its cache (docs/performance.md)."""
-ACCELERATOR_LANES = 1024
+ACCELERATOR_ENVS = 1024
 """Episodes of a block that an accelerator takes side by side."""
 
 
@@ -22,9 +22,9 @@ def is_cpu(mesh: Mesh) -> bool:
     return mesh.devices.flat[0].platform == "cpu"
 
 
-def block_lanes(mesh: Mesh) -> int:
+def block_envs(mesh: Mesh) -> int:
     """Episodes that all devices of a mesh take side by side."""
-    return mesh.size * (CPU_LANES if is_cpu(mesh) else ACCELERATOR_LANES)
+    return mesh.size * (CPU_ENVS if is_cpu(mesh) else ACCELERATOR_ENVS)
 
 
 def population_mesh(devices: int | None = None) -> Mesh:

@@ -1,0 +1,1 @@
+"""The class of Mirror Preference Optimization objectives: maps, learned members, distillation."""

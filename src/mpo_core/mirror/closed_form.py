@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from mpo_core.mirror.maps import AbstractMap
 from mpo_core.mirror.monotone_network import amplitude, tame_exp
-from mpo_core.objective import Scalar, coefficient
-from mpo_core.stable import logit_of_log_prob, ramp
+from mpo_core.objective.interface import Scalar, coefficient
+from mpo_core.objective.stable import logit_of_log_prob, ramp
 
 
 def _identity(u: Array) -> Array:

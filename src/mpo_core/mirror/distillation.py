@@ -26,9 +26,9 @@ from mpo_core.mirror.maps import AbstractMap
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.mirror.monotone_network import Domain
 from mpo_core.mirror.realised import Realised
+from mpo_core.mirror.sparse_fit import sparse_fit
 from mpo_core.mirror.term_library import Candidate, candidates, derivatives
-from mpo_core.pair_log_probs import PairLogProbs
-from mpo_core.sparse_fit import sparse_fit
+from mpo_core.objective.pair_log_probs import PairLogProbs
 
 PARTS_OF_TRAINING = 10
 LEAST_PART = 0.1

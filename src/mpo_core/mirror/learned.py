@@ -19,7 +19,7 @@ from mpo_core.mirror.monotone_network import (
     amplitude,
     monotone_network,
 )
-from mpo_core.objective import Scalar
+from mpo_core.objective.interface import Scalar
 from mpo_core.settings import MAPS
 
 TEMPORAL_KNOTS = 3

@@ -10,9 +10,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mpo_core.objective import Scalar, coefficient
-from mpo_core.objectives.log_ratio import AbstractMarginObjective
-from mpo_core.stable import logit_of_log_prob, negative_log_sigmoid, ramp, tsallis_of_log_prob
+from mpo_core.objective.interface import Scalar, coefficient
+from mpo_core.objective.margin import AbstractMarginObjective
+from mpo_core.objective.stable import logit_of_log_prob, negative_log_sigmoid, ramp, tsallis_of_log_prob
 
 
 class AbstractMap(eqx.Module):

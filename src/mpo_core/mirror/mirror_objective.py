@@ -6,8 +6,8 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from mpo_core.mirror.maps import AbstractMap
-from mpo_core.objective import AbstractObjective, Scalar
-from mpo_core.pair_log_probs import PairLogProbs
+from mpo_core.objective.interface import AbstractObjective, Scalar
+from mpo_core.objective.pair_log_probs import PairLogProbs
 
 
 class MirrorObjective(AbstractObjective):

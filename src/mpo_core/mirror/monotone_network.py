@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mpo_core.mirror.maps import AbstractMap
-from mpo_core.objective import Scalar
+from mpo_core.objective.interface import Scalar
 
 MAX_EXPONENT = 3.0
 """Features that grow exponentially go on as straight lines beyond this exponent: tame on sums over a trajectory too."""

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from mpo_core.pair_log_probs import PairLogProbs
+from mpo_core.objective.pair_log_probs import PairLogProbs
 
 COVERAGE = 0.1
 """Share of samples spread evenly over the realised range, so that its rare parts count for something."""

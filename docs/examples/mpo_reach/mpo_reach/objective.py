@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mpo_core import AbstractObjective, CatalogueEntry, PairLogProbs
-from mpo_core.catalogue import TuningRange
-from mpo_core.objective import Scalar, coefficient
+from mpo_core.losses.catalogue import TuningRange
+from mpo_core.objective.interface import Scalar, coefficient
 
 
 class SquareHinge(AbstractObjective):

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from adapters.tasks import PPOSettings, TaskSpec
+from mpo_experiments.tasks.registry import PPOSettings, TaskSpec
 
 if TYPE_CHECKING:
     from brax.envs import Env

@@ -1,1 +1,0 @@
-"""`mpo align`: language models trained with any objective, through TRL."""

@@ -1,1 +1,0 @@
-"""`mpo benchmark`: objectives tuned alike and ranked on fresh units."""

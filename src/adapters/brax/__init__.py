@@ -1,0 +1,1 @@
+"""Brax environments and PPO."""

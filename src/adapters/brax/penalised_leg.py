@@ -1,0 +1,39 @@
+"""An environment whose reward is lowered by the use of some actuators: a stylistic constraint on an agent."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from adapters.brax.environments import build_environment, envs
+
+RIGHT_BACK_LEG = (0, 1)
+"""Ant's actions of leg 4 (hip and ankle). The actuators of ant.xml are in another order than its docstring says."""
+WEIGHT = 10.0
+METRIC = "reward_penalised_actions"
+
+
+class PenalisedActions(envs.Wrapper):
+    """Takes `weight` times the sum of squares of some actions off the reward (our reconstruction of the task)."""
+
+    def __init__(self, env: envs.Env, actions: tuple[int, ...], weight: float):
+        super().__init__(env)
+        self._actions, self._weight = jnp.asarray(actions), weight
+
+    def reset(self, rng: jax.Array) -> envs.State:
+        """A fresh episode; the metric is there from the start, since a scan's carry keeps its structure."""
+        state = self.env.reset(rng)
+        metrics = {**state.metrics, METRIC: jnp.zeros_like(state.reward)}
+        return dataclasses.replace(state, metrics=metrics)
+
+    def step(self, state: envs.State, action: jax.Array) -> envs.State:
+        """One control step."""
+        state = self.env.step(state, action)
+        penalty = self._weight * jnp.square(action[self._actions]).sum()
+        metrics = {**state.metrics, METRIC: -penalty}
+        return dataclasses.replace(state, reward=state.reward - penalty, metrics=metrics)
+
+
+def three_legged_ant() -> envs.Env:
+    """Brax's ant on spring, with the use of its right back leg penalised."""
+    return PenalisedActions(build_environment("ant", "spring"), RIGHT_BACK_LEG, WEIGHT)

@@ -1,1 +1,0 @@
-"""`mpo data`: preference datasets as files."""

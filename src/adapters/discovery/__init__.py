@@ -1,1 +1,0 @@
-"""`mpo discover` and the objectives that searches found."""

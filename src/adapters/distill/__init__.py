@@ -1,1 +1,0 @@
-"""`mpo distill`: closed forms of learned objectives."""

@@ -1,0 +1,1 @@
+"""Objectives as graphs of operations (jaxprs), and their printing."""

@@ -1,1 +1,0 @@
-"""`mpo render`: films of agents."""

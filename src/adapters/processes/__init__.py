@@ -1,0 +1,1 @@
+"""Operating-system signals, and several processes as one run (jax.distributed)."""

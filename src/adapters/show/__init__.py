@@ -1,1 +1,0 @@
-"""`mpo show`: figures of an objective and one page that holds them."""

@@ -1,0 +1,1 @@
+"""PyTorch, transformers, PEFT and TRL."""

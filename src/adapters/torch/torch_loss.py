@@ -1,0 +1,63 @@
+"""An objective as a torch function in this process: the exported module, and which arguments its value depends on."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+if "jax" not in sys.modules:  # JAX only traces the loss: it must not take the memory of the GPU that torch trains on
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+from adapters.expressions.graph import arguments_of, trace_objective
+from adapters.torch.module import torch_module
+from mpo_core.objective.interface import AbstractObjective
+
+
+@dataclasses.dataclass(frozen=True)
+class TorchLoss:
+    """A loss of rows in torch, as `mpo export --format torch` writes it."""
+
+    text: str
+    """The objective as it was asked for."""
+    rows: Callable[..., Any]
+    """`loss(logp_chosen, logp_rejected, ref_chosen, ref_rejected, chosen_length, rejected_length, progress, margin)`:
+    one loss per row."""
+    reads: frozenset[str]
+    """The arguments that its value depends on."""
+    provenance: dict[str, Any]
+    beta: float | None
+    """Its scale of log-probs, if it has one."""
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it reads log-probs under the reference policy."""
+        return bool(self.reads & {"ref_chosen", "ref_rejected"})
+
+    @property
+    def needs_margin(self) -> bool:
+        """Whether it reads the margin of reward."""
+        return "margin" in self.reads
+
+    @property
+    def normalises_length(self) -> bool:
+        """Whether it reads the length of both responses."""
+        return {"chosen_length", "rejected_length"} <= self.reads
+
+
+def torch_loss(text: str, objective: AbstractObjective, provenance: dict[str, Any]) -> TorchLoss:
+    """An objective as a torch function, traced in double precision.
+
+    Args:
+        text: the objective as it was asked for.
+        objective: one without a state.
+        provenance: where it comes from; `objective` names it.
+    """
+    graph = trace_objective(objective)
+    source = torch_module(
+        objective, title=f"The preference-optimisation loss {provenance['objective']}", provenance=provenance
+    )
+    scope: dict[str, Any] = {}
+    exec(compile(source, f"<mpo export {text}>", "exec"), scope)
+    beta = getattr(objective, "beta", None)
+    return TorchLoss(text, scope["loss"], arguments_of(graph), provenance, None if beta is None else float(beta))

@@ -1,1 +1,0 @@
-"""`mpo transfer`: the experiment on a small language model whose truth is known."""

@@ -1,0 +1,153 @@
+"""Users' mistakes get one clear sentence and exit code 2; nothing else does."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from adapters.processes.signals import Terminated, signals_heard
+from mpo_core.failures import explained
+from mpo_core.settings import UnusableSetting
+
+FAILED, REFUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+LONGEST = 1500
+"""Characters of a message."""
+MOST_UNITS, MOST_SETTINGS, LAST_SEED = 10_000, 10_000, 2**31 - 1
+"""What no machine would finish, and what a seed fits in."""
+
+
+def refuse(sentence: str) -> typer.Exit:
+    """Prints the sentence to standard error, on one line of bearable length; raise what comes back."""
+    line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in sentence)
+    typer.echo(f"Error: {line if len(line) <= LONGEST else f'{line[: LONGEST - 300]} ... {line[-295:]}'}", err=True)
+    return typer.Exit(REFUSED)
+
+
+@contextlib.contextmanager
+def validating_input() -> Iterator[None]:
+    """Everything a user can get wrong is checked inside, before any work: a `ValueError` there is their mistake."""
+    try:
+        yield
+    except ValueError as error:
+        raise refuse(str(error)) from None
+    except OSError as error:
+        raise refuse(f"{error.filename or 'a file'}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def interruptible(advice: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end with the advice and exit code 130 or 143; a full disk, a lost folder, a device out of
+    memory or a search that cannot go on with 1."""
+    with signals_heard():
+        try:
+            yield
+        except KeyboardInterrupt:
+            typer.echo(f"\nInterrupted. {advice}", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except Terminated:
+            typer.echo(f"\nTerminated. {advice}", err=True)
+            raise typer.Exit(TERMINATED) from None
+        except UnusableSetting as error:
+            raise refuse(str(error)) from None
+        except OSError as error:
+            raise _failed(f"{error.filename or 'a file'}: {error.strerror or error}. {advice}") from None
+        except Exception as error:
+            sentence = explained(error, advice)
+            if sentence is None:
+                raise
+            raise _failed(sentence) from None
+
+
+def _failed(sentence: str) -> typer.Exit:
+    typer.echo(f"\nError: {sentence}", err=True)
+    return typer.Exit(FAILED)
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Refuses a folder that can be neither written to nor made.
+
+    Raises:
+        ValueError: it, or what it would lie in, is a file or not writable.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{option} {folder}: {existing} is a file, not a folder")
+    if not os.access(existing, os.W_OK):
+        raise ValueError(f"{option} {folder}: {existing} cannot be written to")
+
+
+def check_file(option: str, path: Path) -> None:
+    """Refuses a file that could not be written.
+
+    Raises:
+        ValueError: it is a folder or a device, or what it would lie in cannot be written to.
+    """
+    if path.is_dir():
+        raise ValueError(f"{option} {path}: is a folder, name a file")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{option} {path}: is no regular file")
+    check_folder(option, path.parent)
+
+
+def check_objective(text: str) -> None:
+    """Refuses an objective that is not there before anything large is imported, and settings that it does not have.
+
+    Raises:
+        ValueError: it is named like a file and cannot be read, or is no objective's id, or not with such settings.
+    """
+    from adapters.storage.files import read_bytes
+    from adapters.storage.objective_paths import PREFIX, card_path, names_file
+    from mpo_core.losses.ids import unknown_objective
+
+    path, id, known = Path(text), text.partition(":")[0].strip(), _known_ids()
+    if names_file(text):
+        if not text.startswith(PREFIX) and not path.is_dir():
+            read_bytes(card_path(path), "objective file")
+    elif id not in known and not path.is_dir():
+        raise unknown_objective(id, known)
+    elif id in known and ":" in text:
+        from mpo_core.losses.catalogue import parse_objective_text
+
+        parse_objective_text(text)
+
+
+def _known_ids() -> tuple[str, ...]:
+    """Of hand-written objectives: those of this package, unless a plug-in has had the catalogue imported."""
+    from mpo_core.losses.ids import OWN_IDS
+
+    catalogue = sys.modules.get("mpo_core.losses.catalogue")
+    return OWN_IDS if catalogue is None else catalogue.objective_ids()
+
+
+def check_objectives(text: str) -> tuple[str, ...]:
+    """Ids, objective files and run folders, joined by commas.
+
+    Raises:
+        ValueError: there is no such objective, or one is named twice.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        check_objective(part)
+    from mpo_core.losses.catalogue import catalogue_entry
+    from mpo_experiments.objectives.lookup import is_path
+
+    ids: list[str] = []
+    for part in parts:
+        if is_path(part):
+            from mpo_experiments.objectives.saved import register_file
+
+            ids.append(register_file(part))
+        else:
+            ids.append(catalogue_entry(part).id)
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"--objectives {text}: names one of them twice")
+    return tuple(ids)
+
+
+def quiet_exit() -> None:
+    """Leaves without a traceback when the reader of a pipe has gone."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())

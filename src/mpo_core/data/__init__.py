@@ -1,0 +1,1 @@
+"""Preference data: specification, faults, labels, rows."""

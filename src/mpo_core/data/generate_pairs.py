@@ -1,0 +1,67 @@
+"""Rolling out the two agents of a task into pairs of trajectories from common start states."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jaxtyping import Array, Int, Key, PRNGKeyArray
+
+from mpo_core.data.pair_bank import PairBank, pair_sources
+from mpo_core.data.specification import DataSpec
+from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.rollout.program import RolloutProgram
+from mpo_core.seeds import Purpose
+from mpo_core.settings import RowSettings
+
+
+def generate_pairs(
+    program: RolloutProgram,
+    agents: GaussianPolicy,
+    spec: DataSpec,
+    size: RowSettings,
+    *,
+    key: PRNGKeyArray,
+    advance: Callable[[int], None] = lambda steps: None,
+) -> PairBank:
+    """Pairs of trajectories of the kinds that a specification asks for, both of a pair from the same start state.
+
+    Args:
+        agents: original and target agent, stacked along a leading axis.
+        size: how many pairs, how long.
+        advance: told the number of environment steps done, block by block.
+    """
+    source, keys = pair_episodes(spec, size.count, key=key)
+    blocks = []
+    for block in program.blocks(agents, source.reshape(-1), keys, horizon=size.length):
+        blocks.append(block)
+        advance(block.alive.shape[0] * size.length)
+    whole = jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
+
+    def by_pair(leaf: np.ndarray) -> np.ndarray:
+        return leaf.reshape(size.count, 2, *leaf.shape[1:])
+
+    return PairBank(
+        observation=by_pair(whole.observation),
+        action=by_pair(whole.action),
+        alive=by_pair(whole.alive),
+        return_=by_pair(whole.return_),
+        source=source,
+    )
+
+
+def pair_episodes(
+    spec: DataSpec, pairs: int, *, key: PRNGKeyArray
+) -> tuple[Int[np.ndarray, "pair side"], tuple[Key[Array, " episode"], Key[Array, " episode"]]]:
+    """Who acts in each pair, and the reset and action keys of its episodes, pair after pair, both sides of one in turn.
+
+    Both episodes of a pair have one reset key, hence one start state; no two episodes share an action key.
+    """
+    source = np.asarray(pair_sources(spec, pairs), np.int32)
+    start_key = jax.random.split(jax.random.fold_in(key, Purpose.START_STATES), pairs)
+    action_key = jax.random.split(jax.random.fold_in(key, Purpose.ACTIONS), 2 * pairs)
+    return source, (start_key[np.repeat(np.arange(pairs), 2)], action_key)
+
+
+def stack_agents(original: GaussianPolicy, target: GaussianPolicy) -> GaussianPolicy:
+    """Two policies of one structure along a leading axis: index 0 is the original agent, 1 the target."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), original, target)

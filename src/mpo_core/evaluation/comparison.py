@@ -1,0 +1,234 @@
+"""Objectives on the same fresh units: each trains from the original agent on every unit, then the policies are judged.
+
+Tuning and the final table both run here; only the seed stream differs.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mpo_core.data.generate_pairs import generate_pairs
+from mpo_core.data.pair_bank import PairBank, label_pairs
+from mpo_core.data.specification import DataSpec
+from mpo_core.devices import round_up
+from mpo_core.evaluation.meta_objective import Jobs, Units, make_units, train_jobs, with_sft
+from mpo_core.losses.switch import stack_objectives
+from mpo_core.objective.interface import AbstractObjective
+from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.rollout.program import RolloutProgram
+from mpo_core.rollout.task import Task
+from mpo_core.seeds import Purpose, Stream, stream_key
+from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
+
+JOBS_A_CALL = 8
+MAX_UNIT_BYTES = 512 * 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """An objective and the epochs of SFT that go before it."""
+
+    objective: AbstractObjective
+    sft_epochs: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonSettings:
+    """On what candidates are compared."""
+
+    spec: DataSpec
+    rows: RowSettings
+    inner: InnerLoopSettings
+    evaluation: EvaluationSettings
+    seed: int
+    stream: Stream
+    first_unit: int = 0
+    units: int = 12
+    mode_actions: bool = True
+    """Whether policies are also judged by their mode actions."""
+
+
+class ComparisonReturns(eqx.Module):
+    """Mean return of every candidate's policy on every unit; `mode` is NaN where it was not asked for."""
+
+    sampled: Float[np.ndarray, "candidate unit"]
+    mode: Float[np.ndarray, "candidate unit"]
+    clamped: Float[np.ndarray, "candidate unit"]
+    """Share of trajectories, over all updates, whose mean token log-prob lay above the clamp of logits."""
+
+
+class Comparison:
+    """The compiled programs of a comparison, for any number of candidates of the structures it has seen."""
+
+    def __init__(self, program: RolloutProgram, agents: GaussianPolicy, settings: ComparisonSettings):
+        self._program, self._agents, self._settings = program, agents, settings
+        self._original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
+        self._train: dict[int, Callable] = {}
+        self._sft: dict[int, Callable] = {}
+
+    def run(
+        self, candidates: list[Candidate], advance: Callable[[str, int], None] = lambda what, jobs: None
+    ) -> ComparisonReturns:
+        """Trains and judges every candidate on every unit.
+
+        Args:
+            advance: told what is under way ("data", "train", "judge") and how many of `steps` are done.
+        """
+        settings = self._settings
+        trained = []
+        for first in range(0, settings.units, self.units_at_once()):
+            batch = range(first, min(first + self.units_at_once(), settings.units))
+            units = self.make_units(batch, advance)
+            trained.append(self._train_all(candidates, units, len(batch), advance))
+        whole, clamped = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *trained)
+        sampled = self.evaluate(whole, 1.0, advance)
+        mode = self.evaluate(whole, 0.0, advance) if settings.mode_actions else np.full_like(sampled, np.nan)
+        return ComparisonReturns(sampled, mode, clamped)
+
+    def steps(self, candidates: int) -> dict[str, int]:
+        """How far `advance` will count for each part of the work."""
+        settings = self._settings
+        environment = settings.units * candidates * settings.evaluation.episodes * settings.evaluation.horizon
+        return {
+            "data": settings.units * 2 * settings.rows.count * settings.rows.length,
+            "train": settings.units * candidates,
+            "judge": (1 + settings.mode_actions) * environment,
+        }
+
+    def units_at_once(self) -> int:
+        """How many units are held in memory together."""
+        return units_at_once(self._program.task, self._settings.rows, self._settings.units)
+
+    def _key(self, unit: int, purpose: Purpose) -> Array:
+        return stream_key(self._settings.seed, self._settings.stream, self._settings.first_unit + unit, purpose)
+
+    def make_units(self, batch: range, advance: Callable[[str, int], None] = lambda what, jobs: None) -> Units:
+        """Fresh data for some units, padded to as many as fit in memory at once."""
+        settings = self._settings
+        banks = [
+            generate_pairs(
+                self._program, self._agents, settings.spec, settings.rows,
+                key=stream_key(settings.seed, settings.stream, settings.first_unit + unit),
+                advance=partial(advance, "data"),
+            )
+            for unit in batch
+        ]  # fmt: skip
+        banks += banks[-1:] * (self.units_at_once() - len(banks))  # one shape for every batch
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *banks)
+        label_key = jnp.stack([self._key(unit, Purpose.LABELS) for unit in batch])
+        training_key = jnp.stack([self._key(unit, Purpose.TRAINING) for unit in batch])
+        missing = self.units_at_once() - len(batch)
+        pad = jnp.concatenate([jnp.arange(len(batch)), jnp.zeros(missing, jnp.int32)]).astype(jnp.int32)
+        return _labelled(self._original, stacked, settings.spec, label_key[pad], training_key[pad])
+
+    def _train_all(
+        self, candidates: list[Candidate], units: Units, count: int, advance: Callable[[str, int], None]
+    ) -> tuple[GaussianPolicy, np.ndarray]:
+        """Policies and clamp rates with leading axes (candidate, unit), on the host."""
+        trained: list = [None] * len(candidates)
+        for sft_epochs in sorted({candidate.sft_epochs for candidate in candidates}):
+            group = [i for i, candidate in enumerate(candidates) if candidate.sft_epochs == sft_epochs]
+            stacked = stack_objectives([candidates[i].objective for i in group])
+            policies = self._train_group(stacked, len(group), sft_epochs, units, count, advance)
+            for place, i in enumerate(group):
+                trained[i] = jax.tree.map(lambda leaf, place=place: leaf[place], policies)
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *trained)
+
+    def _train_group(
+        self, stacked, candidates: int, sft_epochs: int, units: Units, count: int, advance
+    ) -> tuple[GaussianPolicy, np.ndarray]:
+        train = self._train_program(sft_epochs)
+        units = self._sft_program(sft_epochs)(units) if sft_epochs else units
+        candidate, unit = (index.reshape(-1) for index in np.indices((candidates, count)))
+        size = round_up(JOBS_A_CALL, self._program.mesh)
+        parts = []
+        for first in range(0, len(unit), size):
+            at = np.minimum(np.arange(first, first + size), len(unit) - 1)
+            jobs = Jobs(
+                jax.tree.map(lambda leaf, at=at: leaf[candidate[at]], stacked), jnp.asarray(unit[at], jnp.int32)
+            )
+            kept = min(size, len(unit) - first)
+            parts.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[:kept], train(jobs, units)))
+            advance("train", kept)
+        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        return jax.tree.map(lambda leaf: leaf.reshape(candidates, count, *leaf.shape[1:]), whole)
+
+    def _sft_program(self, sft_epochs: int) -> Callable:
+        """Runs the SFT phase once a unit, for all objectives that have it."""
+        if sft_epochs not in self._sft:
+            inner = dataclasses.replace(self._settings.inner, sft_epochs=sft_epochs)
+            self._sft[sft_epochs] = jax.jit(lambda units: with_sft(units, self._original, inner, self._program.mesh))
+        return self._sft[sft_epochs]
+
+    def _train_program(self, sft_epochs: int) -> Callable:
+        if sft_epochs not in self._train:
+            inner = dataclasses.replace(self._settings.inner, sft_epochs=sft_epochs)
+            original, mesh = self._original, self._program.mesh
+            # one after another on CPUs, where it costs the same; see `mpo_core.evaluation.meta_objective`
+            at_once = 1 if jax.default_backend() == "cpu" else JOBS_A_CALL
+
+            def program(jobs: Jobs, units: Units) -> tuple[GaussianPolicy, Array]:
+                nothing = jax.tree.map(lambda _: None, jobs.objective)
+                policies, trace = train_jobs(jobs, nothing, units, original, inner, mesh, at_once)
+                return policies, trace.clamped.mean(1)
+
+            self._train[sft_epochs] = jax.jit(program)
+        return self._train[sft_epochs]
+
+    def evaluate(
+        self,
+        policies: GaussianPolicy,
+        noise: float,
+        advance: Callable[[str, int], None] = lambda what, jobs: None,
+    ) -> Float[np.ndarray, "candidate unit"]:
+        """Mean return of policies on their units.
+
+        Args:
+            policies: leaves (numpy) with leading axes (candidate, unit).
+            noise: 1 samples actions, 0 takes the mode.
+        """
+        evaluation = self._settings.evaluation
+        candidates, units = policies.raw_scale.shape[:2]
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), policies)
+        reset_key, action_key = (
+            jnp.stack([jax.random.split(self._key(unit, purpose), evaluation.episodes) for unit in range(units)])
+            for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
+        )
+        policy, unit, episode = (
+            index.reshape(-1)
+            for index in np.broadcast_arrays(
+                np.arange(candidates * units).reshape(candidates, units, 1),
+                np.arange(units)[None, :, None],
+                np.arange(evaluation.episodes)[None, None, :],
+            )
+        )
+        keys = (reset_key[unit, episode], action_key[unit, episode])
+        returns = []
+        for block in self._program.blocks(flat, policy, keys, horizon=evaluation.horizon, noise=noise):
+            returns.append(block.return_)
+            advance("judge", len(block.return_) * evaluation.horizon)
+        return np.concatenate(returns).reshape(candidates, units, evaluation.episodes).mean(-1)
+
+
+def unit_bytes(task: Task, size: RowSettings) -> int:
+    """Size of one unit's rows."""
+    return 4 * (task.observation_size + task.action_size + 1) * 2 * size.count * size.length
+
+
+def units_at_once(task: Task, size: RowSettings, units: int) -> int:
+    """How many units a comparison holds in memory together."""
+    return int(np.clip(MAX_UNIT_BYTES // unit_bytes(task, size), 1, units))
+
+
+@partial(jax.jit, static_argnums=2)
+def _labelled(
+    original: GaussianPolicy, banks: PairBank, spec: DataSpec, label_key: Array, training_key: Array
+) -> Units:
+    rows = jax.vmap(lambda bank, key: label_pairs(bank, spec, key=key))(banks, label_key)
+    return make_units(original, rows, training_key)

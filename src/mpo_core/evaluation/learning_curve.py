@@ -1,0 +1,107 @@
+"""How an objective works over time: the policy judged after every epoch, beside what the updates saw of the rows."""
+
+import dataclasses
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonSettings
+from mpo_core.evaluation.meta_objective import Units
+from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.rollout.program import RolloutProgram
+from mpo_core.training.inner_loop import train_by_epoch
+from mpo_core.training.trace import TrainingTrace, first_bad_update
+
+
+class LearningCurve(eqx.Module):
+    """An entry a unit and epoch. Log-probs are means over the tokens of a trajectory, then over the epoch's updates."""
+
+    return_: Float[np.ndarray, "unit epoch"]
+    """Mean return of the policy after the epoch, sampled actions."""
+    final_mode: Float[np.ndarray, " unit"]
+    """Mean return of the policy after the last epoch, mode actions."""
+    loss: Float[np.ndarray, "unit epoch"]
+    accuracy: Float[np.ndarray, "unit epoch"]
+    """Share of rows whose chosen trajectory has the higher mean token log-prob."""
+    margin: Float[np.ndarray, "unit epoch"]
+    """Mean token log-prob of the chosen minus that of the rejected trajectory."""
+    chosen_mean: Float[np.ndarray, "unit epoch"]
+    rejected_mean: Float[np.ndarray, "unit epoch"]
+    clamped: Float[np.ndarray, "unit epoch"]
+    """Share of trajectories whose mean token log-prob lies above the clamp of logits."""
+    finite: Float[np.ndarray, "unit epoch"]
+    """Share of updates with finite loss and gradient."""
+    first_bad: Int[np.ndarray, " unit"]
+    """The first update whose loss or gradient is not finite, counted over all epochs; -1 where there is none."""
+
+
+def learning_curve(
+    program: RolloutProgram,
+    agents: GaussianPolicy,
+    candidate: Candidate,
+    settings: ComparisonSettings,
+    advance: Callable[[str, int], None] = lambda what, done: None,
+) -> LearningCurve:
+    """Trains on every unit of a comparison and judges the policy after every epoch, on the unit's own episodes.
+
+    Args:
+        agents: original and target agent along a leading axis.
+        advance: told what is under way ("data", "train", "judge") and how much of it is done.
+    """
+    comparison = Comparison(program, agents, settings)
+    train = _training(agents, candidate, settings)
+    policies, traces = [], []
+    at_once = comparison.units_at_once()
+    for first in range(0, settings.units, at_once):
+        batch = range(first, min(first + at_once, settings.units))
+        units = comparison.make_units(batch, advance)
+        for place in range(len(batch)):
+            unit = jax.tree.map(lambda leaf, place=place: leaf[place], units)
+            by_epoch, trace = jax.tree.map(np.asarray, train(unit))
+            policies.append(by_epoch)
+            traces.append(trace)
+            advance("train", 1)
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *policies)
+    return_ = comparison.evaluate(stacked, 1.0, advance).T
+    final_mode = comparison.evaluate(jax.tree.map(lambda leaf: leaf[-1:], stacked), 0.0, advance)[0]
+    return _curve(return_, final_mode, jax.tree.map(lambda *leaves: np.stack(leaves), *traces))
+
+
+def steps(settings: ComparisonSettings) -> dict[str, int]:
+    """How far `advance` will count for each part of the work."""
+    evaluation, units = settings.evaluation, settings.units
+    return {
+        "data": units * 2 * settings.rows.count * settings.rows.length,
+        "train": units,
+        "judge": units * (settings.inner.epochs + 1) * evaluation.episodes * evaluation.horizon,
+    }
+
+
+def _training(agents: GaussianPolicy, candidate: Candidate, settings: ComparisonSettings) -> Callable:
+    inner = dataclasses.replace(settings.inner, sft_epochs=candidate.sft_epochs)
+    original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
+
+    @jax.jit
+    def train(unit: Units) -> tuple[GaussianPolicy, TrainingTrace]:
+        return train_by_epoch(
+            candidate.objective, original, unit.rows, inner, key=unit.training_key, reference=unit.reference
+        )
+
+    return train
+
+
+def _curve(
+    return_: Float[np.ndarray, "unit epoch"], final_mode: Float[np.ndarray, " unit"], trace: TrainingTrace
+) -> LearningCurve:
+    mean = jax.tree.map(lambda leaf: leaf.mean(-1), trace)
+    first_bad = first_bad_update(trace.finite.reshape(len(trace.finite), -1))
+    return LearningCurve(
+        return_=return_, final_mode=final_mode, loss=mean.loss, accuracy=mean.accuracy,
+        margin=mean.chosen_mean - mean.rejected_mean, chosen_mean=mean.chosen_mean,
+        rejected_mean=mean.rejected_mean, clamped=mean.clamped, finite=mean.finite,
+        first_bad=np.asarray(first_bad),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Hand-written preference-optimisation losses and their catalogue."""

@@ -1,0 +1,229 @@
+"""Every objective by its id: the hand-written ones, ours and those that others register, and saved ones.
+
+Saved objectives, such as `discovered/halfcheetah-mixed75-temporal`, were learned and are kept in files. The core reads
+no files: packages bring them by entry points of the group `mpo.saved_objectives` (this one does), read on first use.
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import inspect
+import math
+import typing
+from collections.abc import Callable
+from numbers import Real
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from mpo_core.losses.entry import CatalogueEntry, TuningRange
+from mpo_core.losses.families import (
+    batch,
+    divergence,
+    gpo,
+    imitation,
+    log_ratio,
+    normalised,
+    regularised,
+    rewards,
+    searched,
+    separate,
+    unequal,
+)
+from mpo_core.losses.ids import unknown_objective
+from mpo_core.losses.not_built import NOT_BUILT
+from mpo_core.names import unknown_name
+from mpo_core.objective.interface import AbstractObjective
+
+__all__ = [
+    "NOT_BUILT",
+    "CatalogueEntry",
+    "TuningRange",
+    "catalogue",
+    "catalogue_entry",
+    "make_objective",
+    "objective_ids",
+    "parse_objective_text",
+    "register_objective",
+    "register_saved",
+    "saved_ids",
+]
+
+_FAMILIES = (
+    imitation,
+    log_ratio,
+    gpo,
+    normalised,
+    regularised,
+    unequal,
+    separate,
+    divergence,
+    rewards,
+    searched,
+    batch,
+)
+_BY_ID = {entry.id: entry for family in _FAMILIES for entry in family.ENTRIES}
+_SAVED: dict[str, CatalogueEntry] = {}
+SAVED_GROUP = "mpo.saved_objectives"
+"""Entry points: each a function without arguments that returns catalogue entries whose factory reads a file."""
+
+
+def catalogue() -> tuple[CatalogueEntry, ...]:
+    """All entries, a family after the other, then those that were registered."""
+    return tuple(_BY_ID.values())
+
+
+def register_objective(entry: CatalogueEntry) -> None:
+    """Adds an objective of one's own to the catalogue; the same entry again changes nothing.
+
+    Raises:
+        ValueError: the id is taken or no plain word, the factory is no concrete sub-class of `AbstractObjective`, or
+            its settings are not numbers or words with defaults.
+    """
+    if not (entry.id.isascii() and entry.id.isidentifier()):
+        raise ValueError(f"objective id {entry.id!r} is not a plain word: use letters, digits and underscores")
+    if _BY_ID.get(entry.id, entry) != entry:
+        raise ValueError(f"there is an objective {entry.id!r} already: choose another id")
+    fault = _fault(entry)
+    if fault:
+        raise ValueError(f"objective {entry.id!r} cannot be registered: {fault}")
+    _BY_ID.setdefault(entry.id, entry)
+
+
+def _fault(entry: CatalogueEntry) -> str | None:
+    """What would fail later, when the objective is made, listed or tuned; starts no JAX backend."""
+    factory = entry.factory
+    if not (isinstance(factory, type) and issubclass(factory, AbstractObjective)):
+        return f"its factory {factory!r} is no sub-class of AbstractObjective"
+    if inspect.isabstract(factory):
+        return f"its factory {factory.__name__} is abstract"
+    try:
+        choices, shapes = _choices(factory), eqx.filter_eval_shape(factory)
+    except Exception as error:
+        return f"{factory.__name__}() cannot be made ({' '.join(str(error).split())})"
+    for name, leaf in vars(shapes).items():
+        if isinstance(leaf, jax.ShapeDtypeStruct) and leaf.shape:
+            return f"its setting {name!r} has shape {leaf.shape}, and a setting is one number"
+    unknown = [range_.name for range_ in entry.tuning if range_.name not in choices]
+    return f"it tunes {unknown[0]!r}, which is none of its settings" if unknown else None
+
+
+def objective_ids() -> tuple[str, ...]:
+    """The ids of hand-written objectives, ours and registered ones."""
+    return tuple(_BY_ID)
+
+
+def saved_ids() -> tuple[str, ...]:
+    """The ids of objectives that were learned and saved, such as `discovered/halfcheetah-mixed75-temporal`."""
+    _read_entry_points()
+    return tuple(_SAVED)
+
+
+def register_saved(entry: CatalogueEntry) -> None:
+    """Makes a saved objective known under an id with a slash in it; a later one of the same id replaces it.
+
+    Raises:
+        ValueError: the id has no slash, so it could be that of a hand-written objective.
+    """
+    if "/" not in entry.id:
+        raise ValueError(f"saved objective {entry.id!r}: its id needs a slash, as in discovered/{entry.id}")
+    _SAVED[entry.id] = entry
+
+
+@functools.cache
+def _read_entry_points() -> None:
+    for point in importlib.metadata.entry_points(group=SAVED_GROUP):
+        for entry in point.load()():
+            register_saved(entry)
+
+
+def catalogue_entry(id: str, /) -> CatalogueEntry:
+    """The entry of one objective.
+
+    Raises:
+        ValueError: no objective has that id; the nearest ids are named, or why it is not built.
+    """
+    if "/" in id and id in saved_ids():
+        return _SAVED[id]
+    if id not in _BY_ID:
+        raise unknown_objective(id, saved_ids() if "/" in id else _BY_ID)
+    return _BY_ID[id]
+
+
+def make_objective(id: str, /, **settings: object) -> AbstractObjective:
+    """The objective of that id, with its published hyper-parameters where `settings` names no others.
+
+    Raises:
+        ValueError: unknown id, unknown setting, or a value that the setting cannot take.
+    """
+    factory = catalogue_entry(id).factory
+    for name, value in settings.items():
+        _check_setting(id, factory, name, value)
+    return factory(**settings)
+
+
+def parse_objective_text(text: str) -> tuple[str, dict[str, float | str]]:
+    """Id and settings in a text such as "dpo:beta=0.3".
+
+    Raises:
+        ValueError: in one sentence, what is wrong with the text.
+    """
+    id, colon, rest = (part.strip() for part in text.partition(":"))
+    factory = catalogue_entry(id).factory
+    if colon and not rest:
+        raise ValueError(f"objective {text!r} ends with a colon: write {id!r}, or {id}:NAME=VALUE,...")
+    settings: dict[str, float | str] = {}
+    for term in rest.split(",") if rest else ():
+        name, equals, value = (part.strip() for part in term.partition("="))
+        if not equals or not name or not value:
+            raise ValueError(f"objective {text!r}: {term.strip()!r} is not of the form NAME=VALUE")
+        if name in settings:
+            raise ValueError(f"objective {text!r} sets {name!r} twice")
+        settings[name] = _number_or_word(value)
+        _check_setting(id, factory, name, settings[name])
+    return id, settings
+
+
+def _number_or_word(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+@functools.cache
+def _choices(factory: Callable[..., AbstractObjective]) -> dict[str, tuple[object, ...]]:
+    """Settings of an objective; with the values of those that are structure rather than numbers."""
+    if not isinstance(factory, type):  # a saved one is as it was saved
+        return {}
+    hints = typing.get_type_hints(factory)
+    return {
+        field.name: typing.get_args(hints[field.name]) if field.metadata.get("static") else ()
+        for field in dataclasses.fields(factory)
+    }
+
+
+def _check_setting(id: str, factory: Callable[..., AbstractObjective], name: str, value: object) -> None:
+    choices = _choices(factory)
+    if name not in choices:
+        if not choices:
+            raise ValueError(f"objective {id!r} has no settings, so {name!r} cannot be set")
+        raise unknown_name(f"setting of objective {id!r}", name, choices)
+    if choices[name]:
+        if value not in choices[name]:
+            raise ValueError(f"objective {id!r}: {name} is one of {', '.join(map(str, choices[name]))}, not {value!r}")
+    elif not _is_number(value) and not (value is None and _may_be_open(factory, name)):
+        raise ValueError(f"objective {id!r}: {name} is a finite number, not {value!r}")
+
+
+def _may_be_open(factory: Callable[..., AbstractObjective], name: str) -> bool:
+    return inspect.signature(factory).parameters[name].default is None
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, Real):
+        return not isinstance(value, bool) and math.isfinite(value)
+    is_array = isinstance(value, Array) or hasattr(value, "__array__")
+    return is_array and jnp.issubdtype(jnp.result_type(value), jnp.number)

@@ -1,0 +1,156 @@
+"""Other divergences to the reference, and other mirror maps, than the logarithm's."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mpo_core.losses.entry import CatalogueEntry, around
+from mpo_core.objective.interface import AbstractObjective, Scalar, coefficient
+from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.objective.stable import bounded_exp, negative_log_sigmoid, tsallis_of_log_prob
+
+
+class FDpoForwardKl(AbstractObjective):
+    """softplus(-beta (f(a) - f(b))), f(x) = -e^-x; beta 0.1. Wang et al. 2023, arXiv 2309.16240.
+
+    Exponents are clipped at 30, beyond which the gradient is 0. With reference, not length-normalised, no member
+    of MPO: it acts on p/q, which is no difference of one phi_inv at p and at q.
+    """
+
+    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+
+    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
+        """The loss of each row."""
+        chosen, rejected = (-bounded_exp(-x) for x in (pair.chosen_ratio, pair.rejected_ratio))
+        return negative_log_sigmoid(self.beta * (chosen - rejected))
+
+
+class FDpoJs(AbstractObjective):
+    """softplus(-beta (f(a) - f(b))), f(x) = -softplus(-x); beta 0.1. Wang et al. 2023, arXiv 2309.16240.
+
+    With reference, not length-normalised, no member of MPO: it acts on p/q, which is no difference of one phi_inv
+    at p and at q.
+    """
+
+    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+
+    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
+        """The loss of each row."""
+        chosen, rejected = (-negative_log_sigmoid(x) for x in (pair.chosen_ratio, pair.rejected_ratio))
+        return negative_log_sigmoid(self.beta * (chosen - rejected))
+
+
+class FDpoAlpha(AbstractObjective):
+    """softplus(-beta (f(a) - f(b))), f(x) = e^((alpha - 1) x) / (alpha - 1).
+
+    With alpha = 1 it is dpo. Exponents are clipped at 30, beyond which the gradient is 0. Wang et al. 2023, arXiv
+    2309.16240. Defaults: beta 0.1, alpha 0.5. With reference, not length-normalised, no member of MPO: it acts on
+    p/q, which is no difference of one phi_inv at p and at q.
+    """
+
+    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    alpha: Float[Array, ""] = eqx.field(converter=coefficient, default=0.5)
+
+    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
+        """The loss of each row."""
+        scores = [tsallis_of_log_prob(x, 1 - self.alpha) for x in (pair.chosen_ratio, pair.rejected_ratio)]
+        return negative_log_sigmoid(self.beta * (scores[0] - scores[1]))
+
+
+class ChiPo(AbstractObjective):
+    """softplus(-clip(beta (e^a + a - e^b - b), -2 R, 2 R)), R = clip.
+
+    Clipped rows have no gradient; exponents are clipped at 20. Huang et al. 2024, arXiv 2407.13399. Defaults:
+    beta 0.1, clip 10. With reference, not length-normalised, no member of MPO: it acts on p/q, which is no
+    difference of one phi_inv at p and at q.
+    """
+
+    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    clip: Float[Array, ""] = eqx.field(converter=coefficient, default=10.0)
+
+    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
+        """The loss of each row."""
+        chosen, rejected = (bounded_exp(x, 20.0) + x for x in (pair.chosen_ratio, pair.rejected_ratio))
+        return negative_log_sigmoid(jnp.clip(self.beta * (chosen - rejected), -2 * self.clip, 2 * self.clip))
+
+
+class MpoTsallisRef(AbstractObjective):
+    """softplus(-beta (h(mw) - h(qw) - h(ml) + h(ql))), h(x) = q e^((q - 1) x) / (q - 1).
+
+    qw, ql are mean log-probs under the reference. Mean tokens replace the sums of the original, whose
+    exponentials vanish on trajectories. Sapora 2024, fork of the DPO code (B-DPO). Defaults: beta 0.1, q 0.5.
+    With reference, length-normalised, a member of MPO.
+    """
+
+    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    q: Float[Array, ""] = eqx.field(converter=coefficient, default=0.5)
+
+    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
+        """The loss of each row."""
+
+        def score(log_prob: Array, ref_log_prob: Array, length: Array) -> Array:
+            mapped, ref_mapped = (tsallis_of_log_prob(x / length, 1 - self.q) for x in (log_prob, ref_log_prob))
+            return self.q * (mapped - ref_mapped)
+
+        chosen = score(pair.chosen, pair.ref_chosen, pair.chosen_length)
+        rejected = score(pair.rejected, pair.ref_rejected, pair.rejected_length)
+        return negative_log_sigmoid(self.beta * (chosen - rejected))
+
+
+ENTRIES = (
+    CatalogueEntry(
+        id="f_dpo_forward_kl",
+        factory=FDpoForwardKl,
+        family="divergence",
+        citation="Wang et al. 2023, arXiv 2309.16240",
+        formula="softplus(-beta (f(a) - f(b))), f(x) = -e^-x",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="f_dpo_js",
+        factory=FDpoJs,
+        family="divergence",
+        citation="Wang et al. 2023, arXiv 2309.16240",
+        formula="softplus(-beta (f(a) - f(b))), f(x) = -softplus(-x)",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="f_dpo_alpha",
+        factory=FDpoAlpha,
+        family="divergence",
+        citation="Wang et al. 2023, arXiv 2309.16240",
+        formula="softplus(-beta (f(a) - f(b))), f(x) = e^((alpha - 1) x) / (alpha - 1)",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="chipo",
+        factory=ChiPo,
+        family="divergence",
+        citation="Huang et al. 2024, arXiv 2407.13399",
+        formula="softplus(-clip(beta (e^a + a - e^b - b), -2 R, 2 R)), R = clip",
+        needs_reference=True,
+        length_normalised=False,
+        member="no",
+        tuning=(around("beta", 0.1, "sum"),),
+    ),
+    CatalogueEntry(
+        id="mpo_tsallis_ref",
+        factory=MpoTsallisRef,
+        family="divergence",
+        citation="Sapora 2024, fork of the DPO code (B-DPO)",
+        formula="softplus(-beta (h(mw) - h(qw) - h(ml) + h(ql))), h(x) = q e^((q - 1) x) / (q - 1)",
+        needs_reference=True,
+        length_normalised=True,
+        member="MR-bar",
+        tuning=(around("beta", 0.1, "mean"),),
+    ),
+)

@@ -1,0 +1,1 @@
+"""What an objective is: its interface, its input, and stable elementary functions."""

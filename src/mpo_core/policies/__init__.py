@@ -1,0 +1,1 @@
+"""Policies whose tokens have probabilities."""

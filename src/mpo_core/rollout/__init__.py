@@ -1,0 +1,1 @@
+"""Tasks, trajectories, and policies acting in tasks."""

@@ -1,0 +1,1 @@
+"""The inner loop: a policy trained on preference rows with an objective."""

@@ -1,0 +1,268 @@
+"""Preference optimisation itself: a policy, preference rows and an objective in, a better policy out."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from mpo_core.data.rows import CHOSEN, REJECTED, PreferenceRows
+from mpo_core.losses.families.imitation import SftMean
+from mpo_core.objective.interface import AbstractObjective, AbstractStatefulObjective
+from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.settings import InnerLoopSettings
+from mpo_core.training.prepared_rows import (
+    PreparedRows,
+    pair_log_probs,
+    prepared_row_log_probs,
+    prepared_rows,
+    without_normaliser,
+)
+from mpo_core.training.trace import TrainingTrace, trace_of
+
+STEP_KEYS = 0x57A7EF01
+"""Folded into the training key for the keys of `AbstractStatefulObjective.step`. Splitting a key and folding a small
+number into it give the same keys, so the number lies far above any count of epochs, into which `_minibatches` splits
+it."""
+
+
+class SftPhase(eqx.Module):
+    """What the SFT phase leaves: it is the same for all objectives of a unit, so that a comparison runs it once."""
+
+    vector: Float[Array, "*batch parameter"]
+    """The policy's trained parameters."""
+    reference: Float[Array, "*batch row side"]
+    """Log-probs of the rows under it."""
+    trace: TrainingTrace
+
+
+def train(
+    objective: AbstractObjective,
+    policy: GaussianPolicy,
+    rows: PreferenceRows,
+    settings: InnerLoopSettings,
+    *,
+    key: PRNGKeyArray,
+    reference: Float[Array, "row side"] | None = None,
+    after_sft: SftPhase | None = None,
+) -> tuple[GaussianPolicy, TrainingTrace]:
+    """Trains a policy on preference rows.
+
+    Args:
+        objective: the loss; sees t = update / total over all epochs, the SFT phase included. Its state, where it has
+            one, begins after that phase.
+        policy: where training starts, and the reference (after SFT, where there is such a phase).
+        key: orders the minibatches, and is behind what a stateful objective draws.
+        reference: `row_log_probs(policy, rows)` if at hand; shared by the members of a population.
+        after_sft: `run_sft` with the same arguments if at hand, instead of the SFT phase.
+
+    Returns:
+        The trained policy and a trace of the updates.
+    """
+    if after_sft is None:
+        vector, unravel, phases = _run(objective, policy, rows, settings, key, reference, _scan_updates)
+    else:
+        loop = _Loop(policy, rows, settings, key, groups=_sees_groups(objective))
+        vector, trace = loop.objective_phase(objective, after_sft.vector, after_sft.reference, _scan_updates)
+        unravel, phases = loop.unravel, [after_sft.trace, trace]
+    return _assembled(policy, unravel(vector)), _joined(phases)
+
+
+def run_sft(
+    policy: GaussianPolicy,
+    rows: PreferenceRows,
+    settings: InnerLoopSettings,
+    *,
+    key: PRNGKeyArray,
+    reference: Float[Array, "row side"],
+) -> SftPhase:
+    """The SFT phase of `train` alone; arguments as there."""
+    loop = _Loop(policy, rows, settings, key, groups=False)
+    vector, reference, trace = loop.sft_phase(reference, _scan_updates)
+    return SftPhase(vector, reference, trace)
+
+
+def train_by_epoch(
+    objective: AbstractObjective,
+    policy: GaussianPolicy,
+    rows: PreferenceRows,
+    settings: InnerLoopSettings,
+    *,
+    key: PRNGKeyArray,
+    reference: Float[Array, "row side"] | None = None,
+) -> tuple[GaussianPolicy, TrainingTrace]:
+    """Trains as `train` does, and keeps the policy at the end of every epoch.
+
+    Returns:
+        The policies, every leaf with a leading epoch axis: the last is the one `train` gives. A trace with axes
+        (epoch, update of the epoch).
+    """
+    updates_an_epoch = rows.margin.shape[0] // settings.minibatch
+    scan = partial(_scan_epochs, updates_an_epoch)
+    _, unravel, phases = _run(objective, policy, rows, settings, key, reference, scan)
+    vectors, trace = _joined(phases)
+    return jax.vmap(lambda vector: _assembled(policy, unravel(vector)))(vectors), trace
+
+
+def _run(
+    objective: AbstractObjective,
+    policy: GaussianPolicy,
+    rows: PreferenceRows,
+    settings: InnerLoopSettings,
+    key: PRNGKeyArray,
+    reference: Array | None,
+    scan: Callable,
+) -> tuple[Array, Callable, list]:
+    """Trained parameters, what unravels them, and what `scan` kept of each phase."""
+    loop = _Loop(policy, rows, settings, key, groups=_sees_groups(objective))
+    vector, phases = loop.vector, []
+    if reference is None:
+        reference = prepared_row_log_probs(without_normaliser(policy), loop.rows)
+    if loop.switch:
+        vector, reference, kept = loop.sft_phase(reference, scan)
+        phases.append(kept)
+    if settings.sft_epochs < settings.epochs:
+        vector, kept = loop.objective_phase(objective, vector, reference, scan)
+        phases.append(kept)
+    return vector, loop.unravel, phases
+
+
+class _Loop:
+    """The two phases over one order of minibatches: SFT for the first `switch` updates, then the objective."""
+
+    def __init__(
+        self, policy: GaussianPolicy, rows: PreferenceRows, settings: InnerLoopSettings, key: PRNGKeyArray, groups: bool
+    ):
+        self.rows = prepared_rows(policy, rows, groups=groups)
+        self.switch = settings.sft_epochs * (rows.margin.shape[0] // settings.minibatch)
+        self._order = _minibatches(rows.margin.shape[0], settings, key)
+        self._progress = jnp.arange(self._order.shape[0]) / self._order.shape[0]
+        self.vector, self.unravel = ravel_pytree(_trained(policy))
+        self._bare, self._settings, self._key = without_normaliser(policy), settings, key
+
+    def sft_phase(self, reference: Array, scan: Callable) -> tuple[Array, Array, Any]:
+        """Parameters after it, the reference they make, and what `scan` kept."""
+        vector, kept = self._phase(SftMean(), self.vector, reference, slice(0, self.switch), None, scan)
+        return vector, prepared_row_log_probs(_assembled(self._bare, self.unravel(vector)), self.rows), kept
+
+    def objective_phase(
+        self, objective: AbstractObjective, vector: Array, reference: Array, scan: Callable
+    ) -> tuple[Array, Any]:
+        """Parameters after it, and what `scan` kept."""
+        keys = _step_keys(objective, self._order.shape[0], self._key)
+        return self._phase(objective, vector, reference, slice(self.switch, None), keys, scan)
+
+    def _phase(
+        self, loss: AbstractObjective, start: Array, reference: Array, part: slice, keys: Array | None, scan: Callable
+    ) -> tuple[Array, Any]:
+        step = _update_step(loss, self._bare, self.unravel, self.rows, reference, self._settings)
+        carry = (start, _optimiser(self._settings).init(start), _initial_state(loss))
+        updates = (self._order[part], self._progress[part], None if keys is None else keys[part])
+        (end, _, _), kept = scan(step, carry, updates)
+        return end, kept
+
+
+def _joined(phases: list) -> Any:
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *phases)
+
+
+def _scan_updates(step: Callable, carry: tuple, updates: tuple) -> tuple[tuple, TrainingTrace]:
+    return jax.lax.scan(step, carry, updates)
+
+
+def _scan_epochs(
+    updates_an_epoch: int, step: Callable, carry: tuple, updates: tuple
+) -> tuple[tuple, tuple[Array, TrainingTrace]]:
+    """Keeps the parameters after every epoch."""
+
+    def epoch(carry: tuple, updates: tuple) -> tuple[tuple, tuple[Array, TrainingTrace]]:
+        carry, trace = jax.lax.scan(step, carry, updates)
+        return carry, (carry[0], trace)
+
+    by_epoch = jax.tree.map(lambda leaf: leaf.reshape(-1, updates_an_epoch, *leaf.shape[1:]), updates)
+    return jax.lax.scan(epoch, carry, by_epoch)
+
+
+def _sees_groups(objective: AbstractObjective) -> bool:
+    return isinstance(objective, AbstractStatefulObjective) and objective.sees_groups
+
+
+def _step_keys(objective: AbstractObjective, updates: int, key: PRNGKeyArray) -> Array | None:
+    if not isinstance(objective, AbstractStatefulObjective):
+        return None
+    return jax.random.split(jax.random.fold_in(key, STEP_KEYS), updates)
+
+
+def _initial_state(objective: AbstractObjective) -> Any:
+    """None, which adds nothing to the program, of an objective without state."""
+    return objective.initial_state() if isinstance(objective, AbstractStatefulObjective) else None
+
+
+def _losses(objective: AbstractObjective, pair: PairLogProbs, progress: Array, state: Any, key: Array | None):
+    if isinstance(objective, AbstractStatefulObjective):
+        assert key is not None
+        return objective.step(pair, progress, state, key=key)
+    return objective(pair, progress), None
+
+
+def _trained(policy: GaussianPolicy) -> tuple:
+    return policy.layers, policy.raw_scale
+
+
+def _assembled(policy: GaussianPolicy, trained: tuple) -> GaussianPolicy:
+    return eqx.tree_at(_trained, policy, trained)
+
+
+def _optimiser(settings: InnerLoopSettings) -> optax.GradientTransformation:
+    return optax.chain(optax.clip_by_global_norm(settings.max_grad_norm), optax.adam(settings.learning_rate))
+
+
+def _minibatches(rows: int, settings: InnerLoopSettings, key: PRNGKeyArray) -> Int[Array, "update minibatch"]:
+    """Every epoch visits the rows in a fresh order; rows left over by the minibatch size sit that epoch out."""
+    updates = rows // settings.minibatch
+    if not updates:
+        raise ValueError(f"inner loop: a minibatch of {settings.minibatch} rows needs more than {rows} rows of data")
+    keys = jax.random.split(key, settings.epochs)
+    order = jax.vmap(lambda epoch_key: jax.random.permutation(epoch_key, rows))(keys)
+    kept = order[:, : updates * settings.minibatch]
+    return kept.reshape(settings.epochs * updates, settings.minibatch)
+
+
+def _update_step(
+    objective, bare: GaussianPolicy, unravel, rows: PreparedRows, reference: Array, settings: InnerLoopSettings
+):
+    optimiser = _optimiser(settings)
+
+    def pair_of(vector: Array, index: Array) -> PairLogProbs:
+        policy = _assembled(bare, unravel(vector))
+        log_prob = pair_log_probs(policy, rows, index)
+        return PairLogProbs(
+            chosen=log_prob[:, CHOSEN],
+            rejected=log_prob[:, REJECTED],
+            ref_chosen=reference[index, CHOSEN],
+            ref_rejected=reference[index, REJECTED],
+            chosen_length=rows.tokens[index, CHOSEN],
+            rejected_length=rows.tokens[index, REJECTED],
+            margin=rows.margin[index],
+            group=None if rows.group is None else rows.group[index],
+        )
+
+    def loss_of(vector: Array, state: Any, update: tuple) -> tuple[Array, tuple[PairLogProbs, Any]]:
+        index, progress, key = update
+        pair = pair_of(vector, index)
+        losses, state = _losses(objective, pair, progress, state, key)
+        return losses.mean(), (pair, state)
+
+    def step(carry: tuple, update: tuple) -> tuple[tuple, TrainingTrace]:
+        vector, moments, state = carry
+        (loss, (pair, state)), gradient = jax.value_and_grad(loss_of, has_aux=True)(vector, state, update)
+        change, moments = optimiser.update(gradient, moments, vector)
+        return (vector + change, moments, state), trace_of(loss, gradient, pair)
+
+    return step

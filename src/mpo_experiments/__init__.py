@@ -1,0 +1,1 @@
+"""What people do with mpo: search, tune, benchmark, discover, align, show."""

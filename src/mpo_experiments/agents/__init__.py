@@ -1,0 +1,1 @@
+"""Agents of the tasks: training them and finding their files."""

@@ -1,0 +1,232 @@
+"""Training a task's agents: one PPO run, two of its snapshots, measured and written with their card."""
+
+import datetime
+import importlib.metadata
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from adapters.storage.agent_files import AgentRecord, AgentsCard, Measured, load_agent, save_agent, save_agents
+from adapters.storage.files import write_whole
+from mpo_core.data.generate_pairs import stack_agents
+from mpo_core.evaluation.statistics import mean_interval
+from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.rollout.program import RolloutProgram
+from mpo_core.rollout.task import Task
+from mpo_core.seeds import Purpose, Stream, stream_key
+from mpo_experiments.agents.lookup import load_agents
+from mpo_experiments.tasks.registry import PPOSettings, task_spec
+
+HORIZON = 1000
+MEASURED_EPISODES = 256
+MEASURED_ENVS, MEASURED_CHUNK = 64, 50
+MEASUREMENT_SEED = 0
+TOKEN_EPISODES, TOKEN_STEPS = 64, 200
+"""Of each agent, for the log-probs of their tokens."""
+EARLIER = 50
+"""Steps between the shorter horizons that the card knows returns for."""
+ORIGINAL_SHARE = 0.3
+RULE = (
+    "target: the snapshot with the highest return; "
+    "original: on the first climb, up to the snapshot that passes the level, the one whose return is closest to it; "
+    f"the level: {ORIGINAL_SHARE:.0%} of the way to the target's return "
+    "from the untrained policy's, or from 0 if that is negative"
+)
+STARTED_RULE = (
+    "original: the target agent of task {start}, where training starts; target: the snapshot with the highest return"
+)
+VERSIONED = ("jax", "jaxlib", "brax", "mujoco", "mujoco-mjx")
+RUN_FILE = "run.json"
+
+MODES = (("sampled", 1.0), ("mode", 0.0))
+
+Say = Callable[[str], None]
+
+
+class TrainingRun(BaseModel):
+    """The log of a PPO run, beside its snapshots."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str
+    settings: dict[str, Any]
+    returns: dict[int, float] = {}
+    """Environment steps -> return over the evaluation episodes (sampled actions)."""
+    finished: bool = False
+
+
+def settings_for(task: str, *, steps: int | None = None, seed: int = 0) -> PPOSettings:
+    """The task's recipe, with another length or seed; a short run has fewer snapshots, so that none is rounded up."""
+    recipe = task_spec(task).recipe
+    steps = recipe.steps if steps is None else steps
+    update = recipe.batch_size * recipe.num_minibatches * recipe.unroll_length
+    return replace(recipe, steps=steps, seed=seed, evaluations=max(1, min(recipe.evaluations, steps // update)))
+
+
+def train_agents(task: str, settings: PPOSettings, out_dir: Path, progress: Say = lambda line: None) -> AgentsCard:
+    """Trains, chooses, measures and writes a task's agents into `out_dir/<task>`.
+
+    A finished run with the same settings in `out_dir/<task>/snapshots` is not repeated.
+
+    Args:
+        progress: called with a line of text now and then.
+
+    Raises:
+        ValueError: no such task.
+    """
+    from mpo_experiments.tasks.load import load_task
+
+    folder = out_dir / task_spec(task).name
+    run = train_snapshots(task, settings, folder / "snapshots", progress)
+    steps = choose(run.returns, started=settings.start is not None)
+    agents = tuple(load_agent(_snapshot(folder / "snapshots", at), activation=settings.activation) for at in steps)
+    progress(f"measuring the agents after {steps[0]:,} and {steps[1]:,} steps")
+    measured = measure(load_task(task), (agents[0], agents[1]))
+    records = [AgentRecord(steps=at, **of) for at, of in zip(steps, measured, strict=True)]
+    card = AgentsCard(
+        task=task,
+        backend=load_task(task).backend,
+        command=f"mpo agents train --task {task} --steps {settings.steps} --seed {settings.seed}",
+        rule=RULE if settings.start is None else STARTED_RULE.format(start=settings.start),
+        settings=run.settings,
+        snapshots=run.returns,
+        horizon=HORIZON,
+        bin_width=agents[0].bin_width,
+        activation=settings.activation,
+        measurement_seed=MEASUREMENT_SEED,
+        versions={name: importlib.metadata.version(name) for name in VERSIONED},
+        date=datetime.date.today().isoformat(),
+        original=records[0],
+        target=records[1],
+        token_log_probs=token_log_probs(load_task(task), (agents[0], agents[1])),
+    )
+    save_agents(folder, card, (agents[0], agents[1]))
+    progress(_verdict(card))
+    return card
+
+
+def train_snapshots(task: str, settings: PPOSettings, folder: Path, progress: Say = lambda line: None) -> TrainingRun:
+    """One PPO run whose policy is saved at every evaluation; a finished run with these settings is read instead."""
+    wanted = json.loads(json.dumps(asdict(settings)))
+    run = TrainingRun(task=task, settings=wanted)
+    found = _read_run(folder / RUN_FILE)
+    if found is not None and found.finished and (found.task, found.settings) == (task, wanted):
+        progress(f"the run in {folder} is finished: using its {len(found.returns)} snapshots")
+        return found
+
+    from adapters.brax.ppo import Snapshot, train_ppo
+    from mpo_experiments.tasks.load import load_task
+
+    def keep(snapshot: Snapshot) -> None:
+        save_agent(_snapshot(folder, snapshot.steps), snapshot.policy)
+        run.returns[snapshot.steps] = snapshot.return_
+        _write_run(folder / RUN_FILE, run)
+        progress(f"{task}: {snapshot.steps:>10,} of {settings.steps:,} steps, return {snapshot.return_:,.1f}")
+
+    start = None if settings.start is None else load_agents(settings.start)[1]
+    train_ppo(load_task(task), settings, keep, start)
+    run.finished = True
+    _write_run(folder / RUN_FILE, run)
+    return run
+
+
+def choose(returns: dict[int, float], *, started: bool = False) -> tuple[int, int]:
+    """The steps of the original and of the target among a run's snapshots, by `RULE` or, if `started`, by its like."""
+    steps = sorted(returns)
+    target = max(steps[1:], key=lambda at: returns[at])
+    if started:
+        return steps[0], target
+    untrained = returns[steps[0]]
+    base = max(untrained, 0.0) if returns[target] > 0 else untrained
+    wanted = base + ORIGINAL_SHARE * (returns[target] - base)
+    climb = steps[: 1 + next(place for place, at in enumerate(steps) if at == target or returns[at] >= wanted)]
+    return min((at for at in climb if at < target), key=lambda at: abs(returns[at] - wanted)), target
+
+
+def measure(
+    task: Task, agents: tuple[GaussianPolicy, GaussianPolicy], *, episodes: int = MEASURED_EPISODES
+) -> list[dict[str, Measured]]:
+    """Each agent's return with sampled and with mode actions, all from the same start states."""
+    program = RolloutProgram(task, envs=MEASURED_ENVS, chunk=MEASURED_CHUNK)
+    policies = stack_agents(*agents)
+    reset, act = (
+        jax.random.split(stream_key(MEASUREMENT_SEED, Stream.AGENT_CARD, purpose), episodes)
+        for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
+    )
+    index = np.repeat(np.arange(2), episodes)
+    keys = (jnp.concatenate([reset, reset]), jnp.concatenate([act, act]))
+    by_mode = {mode: _returns_by_step(program, policies, index, keys, noise) for mode, noise in MODES}
+    return [{mode: interval(returns[agent]) for mode, returns in by_mode.items()} for agent in range(2)]
+
+
+def token_log_probs(task: Task, agents: tuple[GaussianPolicy, GaussianPolicy]) -> tuple[float, float]:
+    """Mean token log-prob, under the original agent, of its own actions and of the target's, over alive steps."""
+    program, policies = RolloutProgram(task, envs=MEASURED_ENVS, chunk=MEASURED_CHUNK), stack_agents(*agents)
+    reset, act = (
+        jax.random.split(stream_key(MEASUREMENT_SEED, Stream.AGENT_CARD, TOKEN_STEPS, purpose), TOKEN_EPISODES)
+        for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
+    )
+    index, episode = (place.reshape(-1) for place in np.indices((2, TOKEN_EPISODES)))
+    blocks = list(program.blocks(policies, index, (reset[episode], act[episode]), horizon=TOKEN_STEPS))
+    whole = jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
+    log_prob = eqx.filter_jit(GaussianPolicy.step_log_prob)(agents[0], whole.observation, whole.action)
+    steps = np.asarray(log_prob) * whole.alive
+    total, tokens = (leaf.reshape(2, -1).sum(1) for leaf in (steps, whole.tokens))
+    own, target = (round(float(mean), 4) for mean in total / tokens)
+    return own, target
+
+
+def _returns_by_step(
+    program: RolloutProgram,
+    policies: GaussianPolicy,
+    index: np.ndarray,
+    keys: tuple[jax.Array, jax.Array],
+    noise: float,
+) -> Float[np.ndarray, "agent episode mark"]:
+    """Return of each episode up to every `EARLIER` steps, the last of them all."""
+    blocks = program.blocks(policies, index, keys, horizon=HORIZON, noise=noise)
+    parts = [(block.reward * block.alive).reshape(-1, HORIZON // EARLIER, EARLIER).sum(-1) for block in blocks]
+    return np.concatenate(parts).cumsum(-1).reshape(2, -1, HORIZON // EARLIER)
+
+
+def interval(returns: Float[np.ndarray, "episode mark"]) -> Measured:
+    """The mean of episodes' returns and its 95% interval (Student's t), and their means up to earlier steps."""
+    found = mean_interval(returns[:, -1])
+    estimate = {"return": found.estimate, "low": found.low, "high": found.high}
+    earlier = {EARLIER * (mark + 1): round(float(mean), 3) for mark, mean in enumerate(returns.mean(0)[:-1])}
+    return Measured.model_validate(
+        {name: round(value, 3) for name, value in estimate.items()} | {"episodes": found.units, "earlier": earlier}
+    )
+
+
+def _verdict(card: AgentsCard) -> str:
+    original, target = card.original.sampled, card.target.sampled
+    line = f"{card.task}: original {original.return_:,.1f}, target {target.return_:,.1f}"
+    standard_error = np.hypot(target.high - target.low, original.high - original.low) / 2 / 1.96
+    if target.return_ - original.return_ < 5 * standard_error:
+        line += "; the two are too close to tell objectives apart: train longer"
+    return line
+
+
+def _snapshot(folder: Path, steps: int) -> Path:
+    return folder / f"{steps:09d}.safetensors"
+
+
+def _read_run(path: Path) -> TrainingRun | None:
+    try:
+        return TrainingRun.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _write_run(path: Path, run: TrainingRun) -> None:
+    write_whole(path, (run.model_dump_json(indent=2) + "\n").encode())

@@ -1,0 +1,1 @@
+"""Training and evaluating language models on preference pairs."""

@@ -1,0 +1,1 @@
+"""Objectives tuned alike and ranked on kinds of data."""

@@ -1,0 +1,140 @@
+"""What a benchmark compares, where and how, and what a finished cell holds; needs no simulator."""
+
+import dataclasses
+from typing import Any, Literal
+
+import pydantic
+
+from mpo_core.settings import FAILED_SCORE
+from mpo_experiments.settings.run_config import RunConfig, build_config
+
+DEFAULT_IDS = ("sft", "dpo", "ipo", "simpo", "orpo", "r_dpo", "cpo", "slic_hf", "kto", "rrhf", "tempo")
+"""The ten baselines of the paper's comparison, and our reconstruction of its TeMPO."""
+DEFAULT_WIDTH = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class CellKey:
+    """Where objectives are compared."""
+
+    task: str
+    data: str
+    """In canonical form."""
+    bin_width: float = DEFAULT_WIDTH
+
+    def __str__(self) -> str:
+        width = "" if self.bin_width == DEFAULT_WIDTH else f", bin width {self.bin_width:g}"
+        return f"{self.task}, {self.data}{width}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What tuning chose for one objective."""
+
+    settings: dict[str, float]
+    sft_epochs: int
+    tried: int
+    score: float
+    """Mean normalised score on the tuning units."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkSettings:
+    """How objectives are compared, alike in every cell."""
+
+    objectives: tuple[str, ...] = DEFAULT_IDS
+    budget: int = 16
+    """Settings an objective, its published default among them."""
+    tuning_units: int = 4
+    units: int = 12
+    """Reporting units."""
+    preset: str = "quick"
+    seed: int = 0
+    tuned_from: str | None = None
+    """A benchmark's folder: the objectives in its cell keep the settings that were found there."""
+
+    def command(self, key: CellKey) -> str:
+        """What runs one cell again."""
+        return (
+            f"mpo benchmark --task {key.task} --data {key.data} --objectives {','.join(self.objectives)} "
+            f"--budget {self.budget} --tuning-units {self.tuning_units} --units {self.units} --preset {self.preset} "
+            f"--seed {self.seed} --bin-width {key.bin_width:g}"
+            + (f" --tuned-from {self.tuned_from}" if self.tuned_from else "")
+        )
+
+    def config(self, key: CellKey) -> RunConfig:
+        """Rows, inner loop and evaluation of a cell."""
+        return build_config({"task": key.task, "data": key.data, "preset": self.preset, "seed": self.seed})
+
+
+class Entry(pydantic.BaseModel):
+    """One objective in a cell."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    id: str
+    settings: dict[str, pydantic.FiniteFloat]
+    sft_epochs: int
+    tried: int
+    tuning_score: pydantic.FiniteFloat
+    """Mean normalised score of these settings on the tuning units: the highest of those tried, so an optimistic one."""
+    sees: list[str]
+    """What it reads beside log-probs that a learner may not have: rewards, groups."""
+    sampled: list[pydantic.FiniteFloat]
+    """Normalised score on each reporting unit, sampled actions."""
+    mode: list[pydantic.FiniteFloat]
+    clamped: pydantic.FiniteFloat
+    """Share of trajectories, over all updates, whose mean token log-prob lay above the clamp of logits."""
+    sha256: str | None = None
+    """Of the card of an objective that was learned and saved; None for a hand-written one."""
+
+    @property
+    def failed(self) -> int:
+        """Units on which training or physics blew up."""
+        return sum(score == FAILED_SCORE for score in self.sampled)
+
+
+class BenchmarkCell(pydantic.BaseModel):
+    """A finished cell: what was run, and what came of it."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = 1
+    task: str
+    data: str
+    bin_width: float
+    command: str
+    config: dict[str, Any]
+    """Rows, inner loop and evaluation."""
+    provenance: dict[str, Any]
+    seconds: dict[str, float]
+    original: pydantic.FiniteFloat
+    target: pydantic.FiniteFloat
+    """Return of the two agents (sampled actions): normalised scores 0 and 1."""
+    ranges: dict[str, dict[str, list[float]]]
+    objectives: list[Entry] = pydantic.Field(min_length=1)
+
+    @pydantic.model_validator(mode="after")
+    def _is_whole(self) -> "BenchmarkCell":
+        ids = [entry.id for entry in self.objectives]
+        if len(set(ids)) < len(ids):
+            raise ValueError("it holds an objective twice")
+        if len({len(scores) for entry in self.objectives for scores in (entry.sampled, entry.mode)}) > 1:
+            raise ValueError("its objectives do not have the same number of units")
+        return self
+
+    @property
+    def key(self) -> CellKey:
+        """Where it was run."""
+        return CellKey(self.task, self.data, self.bin_width)
+
+    @property
+    def units(self) -> int:
+        """Reporting units."""
+        return len(self.objectives[0].sampled)
+
+
+def cell_config(config: RunConfig) -> dict[str, Any]:
+    """What a cell takes from a configuration."""
+    parts = {"rows": config.rows, "inner": config.inner, "evaluation": config.report.evaluation}
+    return {name: dataclasses.asdict(part) for name, part in parts.items()}

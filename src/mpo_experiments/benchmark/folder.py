@@ -1,0 +1,99 @@
+"""A benchmark on disk: finished cells and, beside each, the tuned settings that it was made with."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from adapters.storage.files import slug
+from adapters.storage.folder_lock import take_lock
+from adapters.storage.sealed import read_model, write_sealed
+from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, cell_config
+from mpo_experiments.objectives.saved import objective_hash
+from mpo_experiments.provenance import agents_hash
+from mpo_experiments.tuning.tuned import TunedCell, read_tuned
+
+AGAIN = "remove it to have it run again"
+ELSE = "choose another --out or remove it"
+
+
+class BenchmarkFolder:
+    """`cells/<task>-<data>[-w<bin width>].json` and `.tuned.json` in a folder that one process at a time writes to."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """While open, no other process can take the folder.
+
+        Raises:
+            ValueError: another process has it, or it cannot be written to.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with take_lock(self.path, "--out"):
+            yield
+
+    def cell(self, key: CellKey, settings: BenchmarkSettings) -> BenchmarkCell | None:
+        """A finished cell; None if it is not there.
+
+        Raises:
+            ValueError: it is damaged, or was made with other settings or agents.
+        """
+        found = self.any_cell(key)
+        if found is None:
+            return None
+        path = self._file(key)
+        wanted = (settings.command(key), cell_config(settings.config(key)), agents_hash(key.task))
+        names = ("command", "sizes", "agents")
+        for name, have, want in zip(
+            names, (found.command, found.config, found.provenance.get("agents")), wanted, strict=True
+        ):
+            if have != want:
+                raise ValueError(f"benchmark cell {path}: was made with another {name}; {ELSE}")
+        for entry in found.objectives:
+            if entry.sha256 is not None and entry.sha256 != objective_hash(entry.id):
+                raise ValueError(f"benchmark cell {path}: was made with another {entry.id}; {ELSE}")
+        return found
+
+    def any_cell(self, key: CellKey) -> BenchmarkCell | None:
+        """A finished cell, whatever its settings; None if it is not there.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        path = self._file(key)
+        return read_model(path, "benchmark cell", BenchmarkCell, advice=AGAIN) if path.is_file() else None
+
+    def borrowed(self, key: CellKey, settings: BenchmarkSettings) -> BenchmarkCell:
+        """A finished cell of another benchmark, whose tuned settings are to be used.
+
+        Raises:
+            ValueError: it is not there, is damaged, or is of other sizes or agents.
+        """
+        found = self.any_cell(key)
+        if found is None:
+            raise ValueError(f"--tuned-from {self.path}: has no cell of {key}; run it with mpo benchmark first")
+        if found.config != cell_config(settings.config(key)) or found.provenance.get("agents") != agents_hash(key.task):
+            raise ValueError(f"--tuned-from {self.path}: its cell of {key} is of another preset or of other agents")
+        return found
+
+    def tuned(self, key: CellKey, settings: BenchmarkSettings, ids: tuple[str, ...]) -> TunedCell | None:
+        """The settings that an interrupted cell had already found; None if there are none that fit."""
+        path = self._file(key, ".tuned")
+        try:
+            found = read_tuned(path)
+        except ValueError:  # not there, or damaged: it is made again
+            return None
+        fits = found.command == settings.command(key) and set(ids) <= found.objectives.keys()
+        return found if fits else None
+
+    def save_tuned(self, key: CellKey, tuned: TunedCell) -> None:
+        """Keeps what tuning found."""
+        write_sealed(self._file(key, ".tuned"), tuned.model_dump(mode="json"))
+
+    def save(self, cell: BenchmarkCell) -> None:
+        """Keeps a finished cell."""
+        write_sealed(self._file(cell.key), cell.model_dump(mode="json"))
+
+    def _file(self, key: CellKey, kind: str = "") -> Path:
+        return self.path / "cells" / f"{key.task}-{slug(key.data)}-w{key.bin_width:g}{kind}.json"

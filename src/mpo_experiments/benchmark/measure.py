@@ -1,0 +1,94 @@
+"""Ranking objectives on kinds of data: a cell is one task with one kind of data and one token width.
+
+In a cell every objective gets the same random search on tuning units, and its best setting meets the others on
+reporting units (docs/protocol.md). A saved objective has no settings to search.
+"""
+
+import time
+
+from mpo_core.evaluation.comparison import Candidate
+from mpo_core.losses.catalogue import catalogue_entry, make_objective
+from mpo_core.seeds import Stream
+from mpo_experiments.benchmark.cell import (
+    BenchmarkCell,
+    BenchmarkSettings,
+    CellKey,
+    Choice,
+    Entry,
+    cell_config,
+)
+from mpo_experiments.objectives.saved import objective_hash
+from mpo_experiments.progress import Reporter
+from mpo_experiments.provenance import agents_hash, devices, versions
+from mpo_experiments.testbed import Testbed, comparison_settings
+from mpo_experiments.tuning.tune import TuningSettings, tune
+from mpo_experiments.tuning.tuned import TunedCell
+
+Ranges = dict[str, dict[str, list[float]]]
+
+
+def tune_cell(
+    testbed: Testbed, ids: tuple[str, ...], key: CellKey, settings: BenchmarkSettings, reporter: Reporter
+) -> TunedCell:
+    """The random search of objectives on the tuning units."""
+    comparison = comparison_settings(settings.config(key), Stream.TUNING, settings.tuning_units, mode_actions=False)
+    return tune(testbed, ids, TuningSettings(settings.budget, comparison), settings.command(key), reporter)
+
+
+def tuned_choices(tuned: TunedCell) -> dict[str, Choice]:
+    """What a random search chose."""
+    return {
+        id: Choice(found.settings, found.sft_epochs, found.tried, found.score) for id, found in tuned.objectives.items()
+    }
+
+
+def cell_choices(cell: BenchmarkCell) -> dict[str, Choice]:
+    """What had been chosen for the hand-written objectives of a finished cell."""
+    return {
+        entry.id: Choice(entry.settings, entry.sft_epochs, entry.tried, entry.tuning_score)
+        for entry in cell.objectives
+        if entry.sha256 is None
+    }
+
+
+def report_cell(
+    testbed: Testbed,
+    key: CellKey,
+    settings: BenchmarkSettings,
+    chosen: tuple[dict[str, Choice], Ranges],
+    reporter: Reporter,
+) -> BenchmarkCell:
+    """The objectives on the reporting units.
+
+    Args:
+        chosen: settings of every objective, and the ranges they were searched in.
+    """
+    began = time.monotonic()
+    config = settings.config(key)
+    found = [(id, chosen[0][id]) for id in settings.objectives]
+    candidates = [Candidate(make_objective(id, **best.settings), best.sft_epochs) for id, best in found]
+    scores = testbed.compare(candidates, comparison_settings(config, Stream.REPORTING, settings.units), reporter)
+    entries = [
+        Entry(
+            id=id, settings=best.settings, sft_epochs=best.sft_epochs, tried=best.tried, tuning_score=best.score,
+            sees=sees(id), sampled=scores.sampled[place].tolist(), mode=scores.mode[place].tolist(),
+            clamped=float(scores.clamped[place].mean()), sha256=objective_hash(id),
+        )
+        for place, (id, best) in enumerate(found)
+    ]  # fmt: skip
+    low, high = testbed.constants(config.report.evaluation.horizon)
+    return BenchmarkCell(
+        task=key.task, data=key.data, bin_width=key.bin_width, command=settings.command(key),
+        config=cell_config(config), seconds={"reporting": round(time.monotonic() - began, 1)},
+        provenance={
+            "agents": agents_hash(key.task), "backend": testbed.task.backend, "versions": versions(),
+            "devices": devices(),
+        },
+        original=low, target=high, ranges=chosen[1], objectives=entries,
+    )  # fmt: skip
+
+
+def sees(id: str) -> list[str]:
+    """What an objective reads that a learner may not have."""
+    entry = catalogue_entry(id)
+    return [what for what in ("rewards", "groups") if getattr(entry, f"sees_{what}")]

@@ -1,0 +1,126 @@
+"""Writes what a benchmark found: Markdown, LaTeX, CSV, JSON and figures."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from adapters.storage.files import write_json, write_whole
+from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
+from mpo_experiments.benchmark.figures import draw_ranking, draw_widths
+from mpo_experiments.benchmark.summary import Standing, by_width, differences, missing, standings
+from mpo_experiments.benchmark.tables import (
+    Ranked,
+    cell_table,
+    differences_table,
+    judge_table,
+    overview_table,
+    ranges_table,
+    scores_table,
+)
+from mpo_experiments.text_table import TextTable
+
+PROTOCOL = (
+    "Every objective was tuned by the same random search on the tuning stream of seeds (its published default among "
+    "the settings tried) and its best setting was then run on the reporting stream, which nothing had seen before. "
+    "All objectives share units; a unit has its own data, label noise, training seed and evaluation episodes. "
+    "The search's tuning score is an optimistic one and is not shown. See docs/protocol.md."
+)
+
+
+def write_benchmark(
+    folder: Path, keys: list[CellKey], cells: list[BenchmarkCell], settings: BenchmarkSettings
+) -> list[Path]:
+    """All tables and figures of the cells there are; cells of `keys` that are not there are shown as not run.
+
+    Returns:
+        The files, the table for people first.
+    """
+    ranked = {cell.key: standings([cell]) for cell in cells}
+    tables = _tables(keys, cells, ranked)
+    paths = [folder / name for name in ("results.md", "results.tex", "scores.csv", "summary.json")]
+    figures = _figures(folder, cells, ranked)
+    write_whole(paths[0], _markdown(keys, cells, tables, settings, figures).encode())
+    write_whole(paths[1], "\n".join(table.latex() for table in tables).encode())
+    write_whole(paths[2], scores_table(cells).csv().encode())
+    write_json(paths[3], _summary(keys, cells, ranked, settings))
+    return paths + figures
+
+
+def _tables(keys: list[CellKey], cells: list[BenchmarkCell], ranked: Ranked) -> list[TextTable]:
+    tables = [overview_table(keys, cells, ranked)] if len(keys) > 1 else []
+    crossed = (judge_table(cells, task, ranked) for task in dict.fromkeys(cell.task for cell in cells))
+    tables += [table for table in crossed if table is not None]
+    for cell in cells:
+        gains = differences_table(cell)
+        tables += [cell_table(cell, ranked[cell.key])] + ([gains] if gains else [])
+    return tables
+
+
+def _figures(folder: Path, cells: list[BenchmarkCell], ranked: Ranked) -> list[Path]:
+    groups = by_width(cells)
+    paths = []
+    for width in groups:
+        name = "ranking.png" if len(groups) == 1 else f"ranking-w{width:g}.png"
+        draw_ranking(folder / name, [cell for cell in cells if cell.bin_width == width], ranked)
+        paths.append(folder / name)
+    if len(groups) > 1 and all(groups.values()):
+        draw_widths(folder / "bin-width.png", groups)
+        paths.append(folder / "bin-width.png")
+    return paths
+
+
+def _markdown(
+    keys: list[CellKey],
+    cells: list[BenchmarkCell],
+    tables: list[TextTable],
+    settings: BenchmarkSettings,
+    figures: list[Path],
+) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in cells[0].provenance["versions"].items())
+    device = cells[0].provenance["devices"]
+    hours = sum(sum(cell.seconds.values()) for cell in cells) / 3600
+    absent = ", ".join(str(key) for key in missing(keys, cells))
+    lines = [
+        "# Benchmark",
+        PROTOCOL,
+        f"Budget {settings.budget} settings an objective on {settings.tuning_units} tuning units, {settings.units} "
+        f"reporting units, preset {settings.preset}, seed {settings.seed}. Took {hours:.1f} h in all on "
+        f"{device['count']} x {device['kind']} ({device['platform']}); {versions}.",
+        f"Not run: {absent}." if absent else "",
+        "\n".join(f"![{path.stem}]({path.name})" for path in figures),
+        *(table.markdown() for table in tables),
+        "## Ranges searched",
+        *(ranges_table(cell).markdown() for cell in _first_of_each_task(cells)),
+    ]
+    return "\n\n".join(line.strip() for line in lines if line) + "\n"
+
+
+def _first_of_each_task(cells: list[BenchmarkCell]) -> list[BenchmarkCell]:
+    """Ranges depend on the task's tokens alone."""
+    first: dict[str, BenchmarkCell] = {}
+    for cell in cells:
+        first.setdefault(cell.task, cell)
+    return list(first.values())
+
+
+def _summary(
+    keys: list[CellKey], cells: list[BenchmarkCell], ranked: Ranked, settings: BenchmarkSettings
+) -> dict[str, Any]:
+    found = [
+        {
+            "task": cell.task, "data": cell.data, "bin_width": cell.bin_width, "command": cell.command,
+            "units": cell.units, "standings": [_standing(one) for one in ranked[cell.key]],
+            "differences": [dataclasses.asdict(one) for one in differences(cell)],
+        }
+        for cell in cells
+    ]  # fmt: skip
+    return {
+        "settings": dataclasses.asdict(settings),
+        "overall": [_standing(one) for one in standings(cells)],
+        "cells": found,
+        "not_run": [dataclasses.asdict(key) for key in missing(keys, cells)],
+    }
+
+
+def _standing(one: Standing) -> dict[str, Any]:
+    return {"objective" if name == "id" else name: value for name, value in dataclasses.asdict(one).items()}

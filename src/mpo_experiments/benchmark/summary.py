@@ -1,0 +1,111 @@
+"""What a benchmark says: inter-quartile means, probabilities of improvement over SFT, and the order of objectives."""
+
+import dataclasses
+
+import numpy as np
+
+from mpo_core.evaluation.statistics import Interval, improvement_interval, paired_difference, stratified_bootstrap
+from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey, Entry
+
+BASELINE = "sft"
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """One objective over the cells given: inter-quartile mean of all units, each cell a stratum of the bootstrap."""
+
+    id: str
+    sees: tuple[str, ...]
+    sampled: Interval
+    mode: Interval
+    improvement: Interval | None
+    """Probability that a random unit of it scores above a random unit of SFT; None for SFT, and without it."""
+    failed: int
+
+
+def standings(cells: list[BenchmarkCell]) -> list[Standing]:
+    """All objectives of the cells, best first; those that see more than a learner may have come last."""
+    found = [_standing(entry.id, cells) for entry in cells[0].objectives]
+    return sorted(found, key=lambda one: (bool(one.sees), -one.sampled.estimate))
+
+
+def _standing(id: str, cells: list[BenchmarkCell]) -> Standing:
+    entries = [entry_of(cell, id) for cell in cells]
+    sampled, mode = (np.array([getattr(entry, kind) for entry in entries], float) for kind in ("sampled", "mode"))
+    improvement = None
+    if id != BASELINE and any(entry.id == BASELINE for entry in cells[0].objectives):
+        baseline = np.array([entry_of(cell, BASELINE).sampled for cell in cells], float)
+        improvement = improvement_interval(sampled, baseline)
+    return Standing(
+        id, tuple(entries[0].sees), stratified_bootstrap(sampled), stratified_bootstrap(mode), improvement,
+        sum(entry.failed for entry in entries),
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A saved objective minus a hand-written one, paired by unit: mean with 95 % t interval."""
+
+    id: str
+    against: str
+    sampled: Interval
+    mode: Interval
+
+
+def best_tuned(cell: BenchmarkCell) -> Entry | None:
+    """The hand-written objective with the highest score on the *tuning* units, of those that see no more than others.
+
+    Chosen before the reporting units are looked at, so that a difference to it is a fair one.
+    """
+    known = [entry for entry in cell.objectives if entry.sha256 is None and not entry.sees]
+    return max(known, key=lambda entry: entry.tuning_score, default=None)
+
+
+def required_best(cell: BenchmarkCell) -> Entry:
+    """`best_tuned` of a cell that must have one.
+
+    Raises:
+        ValueError: it holds no hand-written objective.
+    """
+    best = best_tuned(cell)
+    if best is None:
+        raise ValueError(f"benchmark cell {cell.key}: holds no hand-written objective")
+    return best
+
+
+def differences(cell: BenchmarkCell) -> list[Difference]:
+    """Every saved objective minus every hand-written one, that which tuning found best the first."""
+    best = best_tuned(cell)
+    others = sorted((one for one in cell.objectives if one.sha256 is None), key=lambda one: one is not best)
+    return [difference(saved, other) for saved in cell.objectives if saved.sha256 is not None for other in others]
+
+
+def difference(one: Entry, other: Entry) -> Difference:
+    """One entry of a cell minus another."""
+    sampled, mode = (
+        paired_difference(np.asarray(getattr(one, kind)), np.asarray(getattr(other, kind)))
+        for kind in ("sampled", "mode")
+    )
+    return Difference(one.id, other.id, sampled, mode)
+
+
+def entry_of(cell: BenchmarkCell, id: str) -> Entry:
+    """An objective's entry in a cell."""
+    return next(entry for entry in cell.objectives if entry.id == id)
+
+
+def by_width(cells: list[BenchmarkCell]) -> dict[float, list[BenchmarkCell]]:
+    """Cells grouped by token width, widths ascending, those cells alone that every width has."""
+    widths = sorted({cell.bin_width for cell in cells})
+    have = [{(cell.task, cell.data) for cell in cells if cell.bin_width == width} for width in widths]
+    common = set.intersection(*have) if have else set()
+    return {
+        width: [cell for cell in cells if cell.bin_width == width and (cell.task, cell.data) in common]
+        for width in widths
+    }
+
+
+def missing(keys: list[CellKey], cells: list[BenchmarkCell]) -> list[CellKey]:
+    """Cells that were asked for and are not there."""
+    there = {cell.key for cell in cells}
+    return [key for key in keys if key not in there]

@@ -1,0 +1,1 @@
+"""Searches that differ in some settings, on the same fresh units."""

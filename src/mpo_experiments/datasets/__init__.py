@@ -1,0 +1,1 @@
+"""Preference datasets: built, described."""

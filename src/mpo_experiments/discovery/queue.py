@@ -1,0 +1,169 @@
+"""The queue of discoveries: in every cell a static and a temporal search, then both against the tuned zoo.
+
+A cell is one task with one kind of data. Its searches start from the hand-written member of the class that tuning found
+best; what they find meets all tuned objectives on fresh units of the reporting stream (docs/protocol.md). Every part is
+on disk as soon as it is done, so that the queue can be left and gone on with.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from adapters.storage.files import slug
+from adapters.storage.objective_paths import CARD_NAME
+from adapters.storage.run_folder import CONFIG_NAME, RunFolder
+from mpo_core.losses.members import as_mirror, member_ids
+from mpo_core.settings import UnusableSetting
+from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Choice, cell_config
+from mpo_experiments.benchmark.folder import ELSE, BenchmarkFolder
+from mpo_experiments.benchmark.measure import cell_choices
+from mpo_experiments.benchmark.run import run_benchmark
+from mpo_experiments.objectives.saved import objective_hash, register_file
+from mpo_experiments.progress import Reporter
+from mpo_experiments.provenance import agents_hash
+from mpo_experiments.runs.folder import open_run
+from mpo_experiments.search.meta_train import MetaTraining
+from mpo_experiments.settings.nested import parse_override
+from mpo_experiments.settings.run_config import RunConfig, build_config, read_run_config
+
+FORMS = ("static", "temporal")
+TIMED = ("tempo",)
+"""Closed forms that see training progress themselves: no static search starts from them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscoverySettings:
+    """What is done in every cell."""
+
+    forms: tuple[str, ...]
+    zoo: BenchmarkSettings
+    """How the hand-written objectives are (or were) tuned and everything is reported."""
+    search_seed: int
+    overrides: tuple[str, ...] = ()
+    """Settings of the searches over those of the preset, such as "search.generations=60"."""
+
+    def config(self, key: CellKey, form: str, start: str) -> RunConfig:
+        """The configuration of a search.
+
+        Raises:
+            ValueError: one sentence: what, where, what is allowed.
+        """
+        own = {
+            "task": key.task, "data": key.data, "preset": self.zoo.preset, "init": start,
+            "temporal": form == "temporal", "seed": self.search_seed, "report": {"units": 2},
+        }  # fmt: skip
+        return build_config(own, *(parse_override(text) for text in self.overrides))
+
+
+class Discovery:
+    """A folder with `runs/<task>-<data>-<form>/` and, of each cell, a benchmark under `cells/`."""
+
+    def __init__(self, path: Path, settings: DiscoverySettings, reporter: Reporter):
+        self.path, self.settings, self.reporter = path, settings, reporter
+
+    def cell(self, key: CellKey) -> BenchmarkCell:
+        """One cell, from where it was left."""
+        zoo = self._tuned_zoo(key)
+        choices = cell_choices(BenchmarkFolder(Path(zoo.tuned_from or "")).borrowed(key, zoo))
+        found = []
+        for form in self.settings.forms:
+            start = best_start(choices, form)
+            self.reporter.note(f"{key}: {form} search from {start}")
+            search_in(self.run_path(key, form), self.settings.config(key, form, start), self.reporter)
+            found.append(register_file(str(self.run_path(key, form))))
+        benchmark = dataclasses.replace(zoo, objectives=(*choices, *found))
+        return run_benchmark([key], benchmark, BenchmarkFolder(self.path), self.reporter)[0]
+
+    def finished(self, key: CellKey) -> BenchmarkCell | None:
+        """A cell that is done; None if it is not.
+
+        Raises:
+            ValueError: it, or one of its searches, is damaged, or was made with other settings.
+        """
+        for form in self.settings.forms:
+            path = self.run_path(key, form)
+            if (path / CONFIG_NAME).is_file():
+                start = read_run_config(path / CONFIG_NAME).init
+                check_search(path, self.settings.config(key, form, start))
+        cell = BenchmarkFolder(self.path).any_cell(key)
+        if cell is not None:
+            self._check_cell(cell)
+        return cell
+
+    def _check_cell(self, cell: BenchmarkCell) -> None:
+        """Refuses a cell of other settings or searches; its folder, and that of the tuned zoo, may have moved."""
+        ids = tuple(entry.id for entry in cell.objectives)
+        wanted = dataclasses.replace(self.settings.zoo, objectives=ids, tuned_from=None)
+        same = (
+            cell.command.partition(" --tuned-from ")[0] == wanted.command(cell.key)
+            and cell.config == cell_config(wanted.config(cell.key))
+            and cell.provenance.get("agents") == agents_hash(cell.task)
+        )
+        if not same:
+            raise ValueError(f"{self.path}: its cell of {cell.key} was made with other settings or agents; {ELSE}")
+        by_form = {entry.id.rpartition("-")[2]: entry.sha256 for entry in cell.objectives if entry.sha256 is not None}
+        for form in self.settings.forms:
+            own = self.run_path(cell.key, form)
+            there = (own / CARD_NAME).is_file()
+            if not there or by_form.get(form) != objective_hash(register_file(str(own))):
+                raise ValueError(f"{self.path}: its cell of {cell.key} was made without {own}, or with another; {ELSE}")
+
+    def _tuned_zoo(self, key: CellKey) -> BenchmarkSettings:
+        """The hand-written objectives are tuned here, unless they were before."""
+        zoo = self.settings.zoo
+        if zoo.tuned_from is None:
+            own = self.path / "zoo"
+            run_benchmark([key], zoo, BenchmarkFolder(own), self.reporter)
+            zoo = dataclasses.replace(zoo, tuned_from=str(own))
+        return zoo
+
+    def run_path(self, key: CellKey, form: str) -> Path:
+        """The run folder of a search."""
+        return self.path / "runs" / f"{key.task}-{slug(key.data)}-{form}"
+
+
+def search_in(path: Path, config: RunConfig, reporter: Reporter) -> None:
+    """A search in a run folder of its own, from where it was left; a folder that has a configuration keeps it."""
+    folder = RunFolder(path)
+    path.mkdir(parents=True, exist_ok=True)
+    if (path / CONFIG_NAME).is_file():
+        folder, config = open_run(path)
+    folder.lock()
+    try:
+        MetaTraining(folder, config, reporter).run()
+    finally:
+        folder.unlock()
+
+
+def check_search(path: Path, config: RunConfig) -> None:
+    """Refuses a run folder with a search of other settings; one that is not there yet is fine.
+
+    Raises:
+        ValueError: its configuration is damaged, or another.
+    """
+    if not (path / CONFIG_NAME).is_file():
+        return
+    before = read_run_config(path / CONFIG_NAME).model_copy(update={"provenance": {}})
+    if before != config.cells()[0]:
+        raise ValueError(f"run {path}: was made with other settings; {ELSE}")
+
+
+def best_start(choices: dict[str, Choice], form: str) -> str:
+    """The tuned hand-written objective with the highest tuning score that a search of this form can start from.
+
+    One on mean token log-probs where there is such a one: the networks of maps of whole trajectories have no frame.
+
+    Raises:
+        UnusableSetting: there is none.
+    """
+    allowed = [id for id in choices if id in member_ids() and (form == "temporal" or id not in TIMED)]
+    members = {id: as_mirror(id, **choices[id].settings) for id in allowed}
+    monotone = [id for id, member in members.items() if member.monotone]
+    on_means = [id for id in monotone if {members[id].bracket, members[id].imitation} == {"mean"}]
+    if not monotone:
+        raise UnusableSetting(
+            f"no {form} search can start from {', '.join(choices)}: "
+            "add one of the class whose maps increase, such as orpo"
+        )
+    best = max(on_means or monotone, key=lambda id: choices[id].score)
+    settings = ",".join(f"{name}={value:g}" for name, value in choices[best].settings.items())
+    return f"{best}:{settings}" if settings else best

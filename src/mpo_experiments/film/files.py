@@ -1,0 +1,211 @@
+"""A film as a file: one HTML page that needs no network, or an animated GIF."""
+
+import io
+import json
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from adapters.plotting.figures import INK, LEARNED, MARKS, MUTED
+from adapters.storage.files import write_whole
+from mpo_experiments.film.rollout import Film, Panel, project
+
+SUFFIXES = (".html", ".gif")
+PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 300, 230, 10
+GROUND_AT = 0.72
+"""Height of the ground in a panel, from the top."""
+COLOURS = (MUTED, MARKS[0], LEARNED, *MARKS[1:])
+"""Of original, target, and trained agents in turn."""
+SMOOTHING = 2
+"""A GIF is drawn this much larger and then reduced."""
+
+
+def write_film(path: Path, film: Film) -> None:
+    """Writes a film in the form that the suffix of its file names."""
+    content = gif_bytes(film) if path.suffix == ".gif" else html_page(film).encode()
+    write_whole(path, content)
+
+
+def caption(film: Film, panel: Panel, frame: int) -> str:
+    """What stands under a panel's name."""
+    if panel.fell is not None and frame >= panel.fell:
+        return f"return {panel.return_[frame]:.0f}, ended at {panel.fell * film.interval:.1f} s"
+    return f"return {panel.return_[frame]:.0f}"
+
+
+def gif_bytes(film: Film) -> bytes:
+    """The film as an animated GIF."""
+    frames = [draw_frame(film, frame) for frame in range(film.frames)]
+    out = io.BytesIO()
+    milliseconds = max(20, round(film.interval * 100) * 10)  # a GIF counts in hundredths of a second
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, optimize=True)
+    return out.getvalue()
+
+
+def draw_frame(film: Film, frame: int) -> Image.Image:
+    """One picture, panels side by side."""
+    size = SMOOTHING * len(film.panels) * PANEL_WIDTH, SMOOTHING * PANEL_HEIGHT
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
+    for place, panel in enumerate(film.panels):
+        _draw_panel(draw, film, panel, frame, place)
+    return image.resize((size[0] // SMOOTHING, size[1] // SMOOTHING), Image.Resampling.LANCZOS).quantize(64)
+
+
+def _draw_panel(draw: ImageDraw.ImageDraw, film: Film, panel: Panel, frame: int, place: int) -> None:
+    left, wide, high = SMOOTHING * place * PANEL_WIDTH, SMOOTHING * PANEL_WIDTH, SMOOTHING * PANEL_HEIGHT
+    scale, middle, ground = wide / film.width, left + wide / 2, GROUND_AT * high
+    for start, end in ground_lines(film, panel.camera[frame]):
+        inside = np.clip([start[0], end[0]], -film.width / 2, film.width / 2) * scale + middle
+        draw.line((inside[0], ground - start[1] * scale, inside[1], ground - end[1] * scale), fill="#d5dae1", width=2)
+    colour = _mixed(COLOURS[place % len(COLOURS)], panel.fell is not None and frame >= panel.fell)
+    for x0, y0, x1, y1, radius in panel.capsules[frame]:
+        ends = [(middle + x * scale, ground - y * scale) for x, y in ((x0, y0), (x1, y1))]
+        for shade, size in (("white", radius * scale + 3), (colour, radius * scale)):
+            draw.line(ends, fill=shade, width=max(1, round(2 * size)))
+            for x, y in ends:
+                draw.ellipse((x - size, y - size, x + size, y + size), fill=shade)
+    draw.rectangle((left + wide - 3, 0, left + wide, high), fill="white")
+    at = left + SMOOTHING * MARGIN
+    draw.text((at, SMOOTHING * MARGIN), panel.name, fill=INK, font=_font(14))
+    draw.text((at, SMOOTHING * (MARGIN + 19)), caption(film, panel, frame), fill=MUTED, font=_font(12))
+
+
+def ground_lines(film: Film, camera: np.ndarray) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """The ground, with a mark or line a metre so that one sees how fast an agent moves; in metres on the picture."""
+    reach = int(np.ceil(film.width)) + 1
+    first = np.floor(camera).astype(int)
+    if film.flat:
+        marks = [float(x - camera[0]) for x in range(first[0] - reach, first[0] + reach + 1)]
+        ticks = [((x, 0.0), (x, -0.04 * film.width)) for x in marks if abs(x) < film.width / 2]
+        return [((-film.width / 2, 0.0), (film.width / 2, 0.0)), *ticks]
+    lines = []
+    for offset in range(-reach, reach + 1):
+        x, y = first[0] + offset - camera[0], first[1] + offset - camera[1]
+        for start, end in (((x, -reach), (x, reach)), ((-reach, y), (reach, y))):
+            ends = np.array([start, end], float)
+            right, up, _ = project(ends[:, 0], ends[:, 1], np.zeros(2), flat=False)
+            kept = _cut(np.stack([right, up], 1), film.width / 2, 0.28 * film.width)
+            lines += [kept] if kept else []
+    return lines
+
+
+def _cut(
+    ends: np.ndarray, half_width: float, half_height: float
+) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """The part of a line inside a box about the origin."""
+    way, low, high = ends[1] - ends[0], 0.0, 1.0
+    for axis, half in ((0, half_width), (1, half_height)):
+        if abs(way[axis]) < 1e-9:
+            if abs(ends[0, axis]) > half:
+                return None
+            continue
+        one, other = sorted(((-half - ends[0, axis]) / way[axis], (half - ends[0, axis]) / way[axis]))
+        low, high = max(low, one), min(high, other)
+    if low >= high:
+        return None
+    (x0, y0), (x1, y1) = ends[0] + low * way, ends[0] + high * way
+    return (float(x0), float(y0)), (float(x1), float(y1))
+
+
+def _mixed(colour: str, faded: bool) -> str:
+    """The colour, or half of it with white."""
+    if not faded:
+        return colour
+    parts = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+    return "#" + "".join(f"{(part + 255) // 2:02x}" for part in parts)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", SMOOTHING * size)
+
+
+def html_page(film: Film) -> str:
+    """A page that plays the film on a canvas; nothing in it comes from the network."""
+    panels = [
+        {
+            "name": panel.name,
+            "colour": COLOURS[place % len(COLOURS)],
+            "fell": panel.fell,
+            "return": [round(float(value)) for value in panel.return_],
+            "capsules": (1000 * panel.capsules).round().astype(int).tolist(),
+            "lines": [
+                [[round(1000 * v) for v in (*a, *b)] for a, b in ground_lines(film, camera)] for camera in panel.camera
+            ],
+        }
+        for place, panel in enumerate(film.panels)
+    ]
+    told = {
+        "panels": panels, "interval": film.interval, "width": round(1000 * film.width), "ground": GROUND_AT,
+        "size": [PANEL_WIDTH, PANEL_HEIGHT],
+    }  # fmt: skip
+    script = json.dumps(told, separators=(",", ":")).replace("<", "\\u003c")
+    title = film.title.replace("&", "&amp;").replace("<", "&lt;")
+    return PAGE.replace("TITLE", title).replace("FILM_DATA", script)
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>TITLE</title>
+<style>
+body { font: 15px system-ui, sans-serif; margin: 1rem; color: #1b1f24; background: #fff }
+#panels { display: flex; flex-wrap: wrap; gap: 8px }
+figure { margin: 0; border: 1px solid #e5e7eb; border-radius: 6px; overflow: hidden }
+figcaption { padding: 6px 10px } figcaption span { color: #6b7280; font-variant-numeric: tabular-nums }
+canvas { display: block; width: 300px; max-width: 100%; background: #fff }
+#controls { margin: .8rem 0; display: flex; gap: .6rem; align-items: center; max-width: 920px }
+input { flex: 1 }
+</style></head><body>
+<h1 style="font-size:1.15rem">TITLE</h1>
+<div id="panels"></div>
+<div id="controls"><button id="play">Pause</button><input id="at" type="range" min="0" value="0">
+<span id="clock"></span></div>
+<script>
+const film = FILM_DATA;
+const frames = film.panels[0].return.length, ratio = 2, at = document.getElementById("at");
+at.max = frames - 1;
+let frame = 0, playing = true, last = 0;
+const views = film.panels.map(panel => {
+  const figure = document.createElement("figure"), words = document.createElement("figcaption");
+  const name = document.createElement("b"), said = document.createElement("span");
+  const canvas = document.createElement("canvas");
+  name.textContent = panel.name + "  "; words.append(name, said); figure.append(words, canvas);
+  [canvas.width, canvas.height] = film.size.map(side => side * ratio);
+  document.getElementById("panels").append(figure);
+  return { panel, said, canvas, pen: canvas.getContext("2d") };
+});
+function show() {
+  for (const { panel, said, canvas, pen } of views) {
+    const scale = canvas.width / film.width, middle = canvas.width / 2, ground = film.ground * canvas.height;
+    const over = panel.fell !== null && frame >= panel.fell;
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    pen.globalAlpha = 1; pen.strokeStyle = "#d5dae1"; pen.lineWidth = 2; pen.lineCap = "butt";
+    for (const [a, b, c, d] of panel.lines[frame]) {
+      pen.beginPath(); pen.moveTo(middle + a * scale, ground - b * scale);
+      pen.lineTo(middle + c * scale, ground - d * scale); pen.stroke();
+    }
+    pen.lineCap = "round"; pen.globalAlpha = over ? 0.5 : 1;
+    for (const [a, b, c, d, r] of panel.capsules[frame])
+      for (const [colour, wide] of [["#fff", 2 * r * scale + 5], [panel.colour, 2 * r * scale]]) {
+        pen.strokeStyle = colour; pen.lineWidth = wide; pen.beginPath();
+        pen.moveTo(middle + a * scale, ground - b * scale);
+        pen.lineTo(middle + c * scale + 0.01, ground - d * scale); pen.stroke();
+      }
+    const ended = over ? ", ended at " + (panel.fell * film.interval).toFixed(1) + " s" : "";
+    said.textContent = "return " + panel.return[frame] + ended;
+  }
+  at.value = frame;
+  document.getElementById("clock").textContent = (frame * film.interval).toFixed(1) + " s";
+}
+function tick(now) {
+  if (playing && now - last >= 1000 * film.interval) { last = now; frame = (frame + 1) % frames; show(); }
+  requestAnimationFrame(tick);
+}
+const button = document.getElementById("play");
+button.onclick = () => { playing = !playing; button.textContent = playing ? "Pause" : "Play"; };
+at.oninput = () => { playing = false; button.textContent = "Play"; frame = +at.value; show(); };
+show(); requestAnimationFrame(tick);
+</script></body></html>
+"""

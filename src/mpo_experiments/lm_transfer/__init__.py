@@ -1,0 +1,1 @@
+"""Objectives on a small language model with a known reward."""

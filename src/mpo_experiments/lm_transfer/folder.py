@@ -1,0 +1,72 @@
+"""A transfer experiment on disk: its two models, and a file for every trial that is finished."""
+
+import contextlib
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from adapters.storage.files import slug
+from adapters.storage.folder_lock import take_lock
+from adapters.storage.sealed import read_model, write_sealed
+from mpo_experiments.lm_transfer.settings import Outcome, TransferSettings, Trial, WorldCard
+from mpo_experiments.objectives.export import export
+from mpo_experiments.objectives.lookup import canonical_text, is_path
+from mpo_experiments.provenance import hash_of
+
+
+class TransferFolder:
+    """`world/` and `trials/<data>/<objective>-<stream>-<unit>-<hash>.json`; one process at a time writes to it.
+
+    The hash is of all that a trial's outcome follows from, so that an experiment with another objective, unit or
+    candidate more takes up every trial that it shares with those before it.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._identities: dict[str, str] = {}
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """While open, no other process can take the folder.
+
+        Raises:
+            ValueError: another process has it, or it cannot be written to.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with take_lock(self.path, "--out"):
+            yield
+
+    def outcome(self, trial: Trial, settings: TransferSettings, world: WorldCard) -> Outcome | None:
+        """What came of a trial; None if it was not run, or its file is damaged: it is run again."""
+        try:
+            return read_model(self._file(trial, settings, world), "transfer trial", Outcome, advice="run it again")
+        except ValueError:
+            return None
+
+    def save(self, outcome: Outcome, trial: Trial, settings: TransferSettings, world: WorldCard) -> None:
+        """Keeps what came of a trial."""
+        write_sealed(self._file(trial, settings, world), outcome.model_dump(mode="json"))
+
+    def _file(self, trial: Trial, settings: TransferSettings, world: WorldCard) -> Path:
+        sizes = json.dumps(dataclasses.asdict(settings.sizes), sort_keys=True)
+        if trial.objective not in self._identities:
+            self._identities[trial.objective] = identity(trial.objective)
+        stream = trial.stream.name.lower()
+        parts = [world.weights, sizes, trial.data, self._identities[trial.objective], repr(trial.learning_rate), stream]
+        found = hash_of([*parts, str(trial.unit), str(settings.seed)])[:12]
+        name = re.sub(r"[^a-z0-9_.]+", "-", trial.objective.partition(":")[0].lower()).strip("-.")[-40:]
+        return self.path / "trials" / slug(trial.data) / f"{name}-{stream}-{trial.unit}-{found}.json"
+
+
+def identity(objective: str) -> str:
+    """What an objective is, in a text that no other has: its numbers spelled out; of a file, all that it computes.
+
+    Raises:
+        ValueError: there is no such objective.
+    """
+    if not is_path(objective):
+        return canonical_text(objective)
+    found = json.loads(export(objective, "json"))
+    return hash_of([json.dumps([found["statements"], found["constants"]], sort_keys=True)])

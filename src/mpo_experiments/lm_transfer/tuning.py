@@ -1,0 +1,55 @@
+"""The candidates that an objective is tuned over in a transfer experiment."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from mpo_core.losses.catalogue import catalogue_entry, parse_objective_text
+from mpo_core.losses.entry import TuningRange
+from mpo_core.seeds import Stream
+from mpo_experiments.lm_transfer.settings import LEARNING_RATES
+from mpo_experiments.objectives.lookup import is_path
+from mpo_experiments.tuning.tune import scaled_range
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One way to train with an objective."""
+
+    objective: str
+    learning_rate: float
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """The objective's own, where they were set, and the learning rate."""
+        found = {} if is_path(self.objective) else parse_objective_text(self.objective)[1]
+        numbers = {name: value for name, value in found.items() if isinstance(value, float)}
+        return numbers | {"learning_rate": self.learning_rate}
+
+
+def candidates(objective: str, budget: int, tokens: float, *, seed: int) -> list[Candidate]:
+    """As it stands with each learning rate, then settings drawn from its published ranges with each in turn.
+
+    An objective without ranges, one whose settings were given, and a learned one have the learning rates alone.
+
+    Args:
+        tokens: mean length of a review in tokens, to which ranges are scaled as in the suite.
+    """
+    found = [Candidate(objective, rate) for rate in LEARNING_RATES[:budget]]
+    ranges = searched(objective)
+    generator = np.random.default_rng([seed, int(Stream.TUNING), *objective.encode()])
+    while ranges and len(found) < budget:
+        drawn = ",".join(f"{range_.name}={_draw(range_, tokens, generator):.4g}" for range_ in ranges)
+        found.append(Candidate(f"{objective}:{drawn}", LEARNING_RATES[len(found) % len(LEARNING_RATES)]))
+    return found
+
+
+def searched(objective: str) -> tuple[TuningRange, ...]:
+    """The published ranges of an objective whose settings are left open."""
+    return () if is_path(objective) or ":" in objective else catalogue_entry(objective).tuning
+
+
+def _draw(range_: TuningRange, tokens: float, generator: np.random.Generator) -> float:
+    low, high = scaled_range(range_, tokens)
+    return math.exp(generator.uniform(math.log(low), math.log(high))) if range_.log else generator.uniform(low, high)

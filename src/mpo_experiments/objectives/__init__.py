@@ -1,0 +1,1 @@
+"""Finding, reading, framing and exporting objectives."""

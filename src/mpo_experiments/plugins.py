@@ -1,0 +1,68 @@
+"""Tasks and objectives that other installed packages bring, by entry point."""
+
+import contextlib
+import functools
+import importlib.metadata
+import sys
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint
+from typing import Any, TypeVar
+
+from mpo_experiments.tasks.registry import TaskSpec, register_task
+
+Kind = TypeVar("Kind")
+TASK_GROUP, OBJECTIVE_GROUP = "mpo.tasks", "mpo.objectives"
+
+
+@functools.cache
+def load_plugins() -> None:
+    """Registers what the entry points of both groups name, once a process.
+
+    In `mpo.tasks` each is a `TaskSpec`, in `mpo.objectives` a `CatalogueEntry`, or a function that returns one or
+    several. One that cannot be used gets a sentence on standard error and is skipped. JAX is imported only where a
+    package brings objectives, or imports it itself.
+    """
+    points = importlib.metadata.entry_points()
+    for point in _sorted(points.select(group=TASK_GROUP)):
+        _load(point, TaskSpec, register_task)
+    objectives = _sorted(points.select(group=OBJECTIVE_GROUP))
+    if objectives:
+        from mpo_core.losses.catalogue import CatalogueEntry, register_objective
+
+        for point in objectives:
+            _load(point, CatalogueEntry, register_objective)
+
+
+def _sorted(points: Iterable[EntryPoint]) -> list[EntryPoint]:
+    """In an order that does not depend on the order of sys.path."""
+    return sorted(points, key=lambda point: (_package(point), point.name))
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "?"
+
+
+def _load(point: EntryPoint, kind: type[Kind], register: Callable[[Kind], None]) -> None:
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # what a package prints must not get into JSON
+            for item in _items(point.load(), kind):
+                register(item)
+    except (Exception, SystemExit) as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        reason = said if isinstance(error, ValueError) and said else f"{type(error).__name__}: {said}".rstrip(": ")
+        where = f"{point.name} = {point.value}"
+        print(f"Warning: plug-in {_package(point)} ({point.group}: {where}) is skipped: {reason}.", file=sys.stderr)
+
+
+def _items(found: object, kind: type[Kind]) -> list[Kind]:
+    """What an entry point names, or what the function that it names returns, as a list.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    made = found() if callable(found) else found
+    items: list[Any] = list(made) if isinstance(made, Iterable) else [made]
+    for item in items:
+        if not isinstance(item, kind):
+            raise ValueError(f"it gives {type(item).__name__!r} where {kind.__name__} is wanted")
+    return items

@@ -1,0 +1,48 @@
+"""What a result depends on besides its settings."""
+
+import hashlib
+import importlib.metadata
+import platform
+
+import jax
+
+from adapters.storage.agent_files import ROLES
+from mpo_experiments.agents.lookup import agents_folder, load_card
+
+PACKAGES = ("mirror-po", "jax", "jaxlib", "brax", "mujoco", "evosax", "equinox", "optax", "numpy")
+SIMULATION = ("mirror-po", "jax", "jaxlib", "brax", "mujoco")
+"""Packages that a trajectory's bytes follow from."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package and of those that results depend on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+
+
+def devices() -> dict[str, str | int]:
+    """What the programs ran on: bytes repeat only where these are the same."""
+    return {"platform": jax.default_backend(), "count": jax.device_count(), "kind": jax.devices()[0].device_kind}
+
+
+def agents_hash(task: str) -> str:
+    """SHA-256 over the task's two agent files."""
+    folder = agents_folder(task)
+    return hashlib.sha256(b"".join((folder / f"{role}.safetensors").read_bytes() for role in ROLES)).hexdigest()
+
+
+def data_hash(task: str, backend: str, data: str, rows: tuple[int, int], seed: int) -> str:
+    """Names the data of a run: everything that its trajectories follow from, agents, versions and devices included."""
+    card = load_card(task)
+    agents = (agents_hash(task), card.activation, repr(card.bin_width))
+    return hash_of([task, backend, data, *map(str, rows), str(seed), *agents, *simulation().values()])
+
+
+def simulation() -> dict[str, str]:
+    """The programs and devices that trajectories repeat byte for byte on."""
+    found, on = versions(), devices()
+    return {name: found[name] for name in SIMULATION} | {name: str(value) for name, value in on.items()}
+
+
+def hash_of(parts: list[str]) -> str:
+    """SHA-256 over texts."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

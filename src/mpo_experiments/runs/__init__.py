@@ -1,0 +1,1 @@
+"""Run folders of searches, and their final tables."""

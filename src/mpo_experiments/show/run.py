@@ -1,0 +1,127 @@
+"""What a report says of a run: its search, its final table and where it comes from."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from adapters.plotting.figures import draw_fitness
+from adapters.storage.files import write_whole
+from adapters.storage.objective_files import read_objective, told_of
+from adapters.storage.run_folder import RunFolder
+from mpo_experiments.runs.report import Report, load_report
+from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.show.html import HtmlTable, Section, page
+from mpo_experiments.tuning.tuned import load_tuned
+
+CLASS_FORMULA = "L = -E[ ψ( φ⁻¹(p_w) - φ⁻¹(q_w) - φ⁻¹(p_l) + φ⁻¹(q_l) ) + g(p_w) ]"
+CLASS_TEXT = (
+    "Mirror Preference Optimization (Alfano et al. 2025, arXiv 2411.06568; our reconstruction): p is the policy, q the "
+    "reference, w the chosen and l the rejected trajectory; φ⁻¹, ψ and g increase. Without reference the q terms drop."
+)
+REPORT_NAME, FIGURES = "report.html", "figures"
+
+
+def write_run_report(folder: RunFolder, config: RunConfig) -> Path:
+    """report.html of a run that has just ended, from what lies in its folder: takes no time.
+
+    `mpo show` replaces it by one with every figure.
+
+    Raises:
+        ValueError: the report or the objective in the folder cannot be read.
+        OSError: it cannot be written.
+    """
+    card = read_objective(folder.path)[0]
+    where = config.title
+    more = f"`mpo show {folder}` adds the gradient field and the weight of chosen and rejected over training."
+    sections = [Section(f"Discovered on {where}", (CLASS_TEXT, more), CLASS_FORMULA), *run_sections(folder, config)]
+    maps = folder.path / FIGURES / "maps.png"
+    if maps.exists():
+        sections.append(Section("What was learned", figure=maps))
+    sections.append(provenance_section(told_of(card)))
+    path = folder.path / REPORT_NAME
+    write_whole(path, page(f"Discovered on {where}", sections).encode())
+    return path
+
+
+def run_sections(folder: RunFolder, config: RunConfig, figures: Path | None = None) -> list[Section]:
+    """The final table and the search of a run.
+
+    Args:
+        figures: where to draw the search; without it the run's own figure is taken, if there is one.
+
+    Raises:
+        ValueError: its report cannot be read.
+    """
+    report = load_report(folder.path)
+    sections = [
+        Section(f"Final table: {one.title}", (_result(one),), table=_final_table(one))
+        for one in (report.cells if report is not None else ())
+    ]
+    records = folder.metrics()
+    drawn = (figures or folder.path / FIGURES) / "fitness.png"
+    if figures is not None and records:
+        draw_fitness(drawn, records, _marks(config), config.title)
+    if records and drawn.exists():
+        sections.append(Section("The search", (_search(records),), figure=drawn))
+    return sections
+
+
+def provenance_section(known: dict[str, Any]) -> Section:
+    """Everything that is known of where an objective comes from; groups of the provenance have lines of their own."""
+    groups = known.get("provenance", {})
+    lines = {name: value for name, value in known.items() if name != "provenance"} | {
+        f"search: {name}": value for name, value in groups.items()
+    }
+    rows = tuple((name, _plain(value)) for name, value in lines.items() if value not in (None, {}, ""))
+    return Section("Provenance", table=HtmlTable(("what", "value"), rows))
+
+
+def _result(report: Report) -> str:
+    best = report.best_hand_written().name
+    return (
+        f"On {report.units} fresh units, paired by unit with 95 % t intervals, discovered minus start is "
+        f"{report.difference('start')}, and discovered minus {best}, the best hand-written row, "
+        f"{report.difference(best)}."
+    )
+
+
+def _final_table(report: Report) -> HtmlTable:
+    rows = tuple(
+        (row.name, str(row.interval()), f"{row.interval(mode=True).estimate:.3f}", row.note) for row in report.rows
+    )
+    caption = (
+        f"Normalised score on {report.task}, {report.data}: original 0 (return {report.original:.0f}), target 1 "
+        f"(return {report.target:.0f}); mean over {report.units} units with 95 % t interval, seed {report.seed}."
+    )
+    return HtmlTable(("objective", "sampled actions", "mode actions", "settings"), rows, caption)
+
+
+def _search(records: list[dict[str, Any]]) -> str:
+    means = [record["mean"] for record in records if record.get("mean") is not None]
+    if not means:
+        return f"{len(records)} generations, none with a finite score of the search mean."
+    last = means[-max(1, len(means) // 4) :]
+    return (
+        f"{len(records)} generations: the search mean scored {means[0]:.3f} in the first and, on average, "
+        f"{sum(last) / len(last):.3f} over the last quarter, on the short horizon and few episodes of the search."
+    )
+
+
+def _marks(config: RunConfig) -> dict[str, float]:
+    """What tuned objectives scored, where they were tuned under the conditions of a run on one task."""
+    if config.several:
+        return {}
+    cell = load_tuned(config.task, config.data)
+    if cell is None or not cell.fits(config.data, config.rows, config.inner):
+        return {}
+    return {name: found.score for name, found in cell.objectives.items()}
+
+
+def _plain(value: Any) -> str:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

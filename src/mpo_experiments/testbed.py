@@ -1,0 +1,179 @@
+"""A task with its agents and its one rollout program: where data come from and policies are judged."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters.brax.environments import BraxTask
+from adapters.processes.distributed import rollout_program
+from adapters.storage.agent_files import AgentsCard, Measured
+from mpo_core.data.generate_pairs import stack_agents
+from mpo_core.data.specification import parse_data_spec
+from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonReturns, ComparisonSettings
+from mpo_core.evaluation.learning_curve import LearningCurve, learning_curve, steps as curve_steps
+from mpo_core.policies.gaussian import GaussianPolicy, with_bin_width
+from mpo_core.rollout.program import RolloutProgram
+from mpo_core.seeds import Purpose, Stream, stream_key
+from mpo_core.settings import FAILED_SCORE, EvaluationSettings, UnusableSetting
+from mpo_experiments.agents.lookup import load_agents, load_card
+from mpo_experiments.progress import Reporter
+from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.tasks.load import load_task
+
+CONSTANT_EPISODES = 256
+"""Episodes an agent behind the search's constants where the card has none for its horizon."""
+LONGEST_CHUNK = 50
+"""Steps of a rollout in one call."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Testbed:
+    """Build one a process and task: it holds compiled physics."""
+
+    name: str
+    bin_width: float | None = None
+    """Width of a token in action units, where it is not that of the agents' card."""
+    length: int = LONGEST_CHUNK
+    """Steps of a trajectory of its preference data."""
+    _constants: dict[tuple[int, bool], tuple[float, float]] = dataclasses.field(default_factory=dict, compare=False)
+
+    @cached_property
+    def task(self) -> BraxTask:
+        """The environment."""
+        return load_task(self.name)
+
+    @cached_property
+    def card(self) -> AgentsCard:
+        """The agents' card."""
+        return load_card(self.name)
+
+    @property
+    def token_width(self) -> float:
+        """Width of a token, in action units."""
+        return self.card.bin_width if self.bin_width is None else self.bin_width
+
+    @cached_property
+    def agents(self) -> GaussianPolicy:
+        """Original and target agent along a leading axis.
+
+        Raises:
+            UnusableSetting: they are of another task.
+        """
+        original, target = load_agents(self.name)
+        sizes = (len(original.observation_mean), len(original.raw_scale))
+        if sizes != (self.task.observation_size, self.task.action_size):
+            raise UnusableSetting(
+                f"the agents of task {self.name!r} see {sizes[0]} numbers and act by {sizes[1]}, but the task has "
+                f"{self.task.observation_size} and {self.task.action_size}: train them with `mpo agents train`"
+            )
+        if self.token_width != original.bin_width:
+            original, target = (with_bin_width(agent, self.token_width) for agent in (original, target))
+        return stack_agents(original, target)
+
+    @property
+    def original(self) -> GaussianPolicy:
+        """The policy that is to be improved."""
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), self.agents)
+
+    @property
+    def chunk(self) -> int:
+        """Steps of a rollout in one call: no more than a trajectory of the data has."""
+        return min(LONGEST_CHUNK, self.length)
+
+    @cached_property
+    def program(self) -> RolloutProgram:
+        """The rollout program."""
+        return rollout_program(self.task, chunk=self.chunk)
+
+    def constants(self, horizon: int, *, mode: bool = False) -> tuple[float, float]:
+        """Mean return of original and target agent: normalised scores 0 and 1.
+
+        From the card where it knows the horizon, otherwise measured here once, on `CONSTANT_EPISODES` episodes.
+
+        Raises:
+            UnusableSetting: the target is not better than the original over so short a horizon.
+        """
+        low, high = self._known_constants(horizon, mode) or self._measured_constants(horizon, mode)
+        if not low < high:
+            raise UnusableSetting(
+                f"horizon {horizon} is too short for task {self.name!r}: its target agent returns {high:.0f}, "
+                f"no more than the original's {low:.0f}"
+            )
+        return low, high
+
+    def _known_constants(self, horizon: int, mode: bool) -> tuple[float, float] | None:
+        """Those on the card, if it knows the horizon."""
+        original, target = (_measured(self.card, role, mode) for role in ("original", "target"))
+        if horizon == self.card.horizon:
+            return original.return_, target.return_
+        if self.token_width != self.card.bin_width or horizon not in original.earlier.keys() & target.earlier.keys():
+            return None  # other tokens may have another least deviation
+        return original.earlier[horizon], target.earlier[horizon]
+
+    def _measured_constants(self, horizon: int, mode: bool) -> tuple[float, float]:
+        if (horizon, mode) not in self._constants:
+            agent, episode = (index.reshape(-1) for index in np.indices((2, CONSTANT_EPISODES)))
+            start, act = (
+                jax.random.split(stream_key(0, Stream.AGENT_CARD, horizon, purpose), CONSTANT_EPISODES)
+                for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
+            )
+            keys, noise = (start[episode], act[episode]), 0.0 if mode else 1.0
+            returns = self.program.returns(self.agents, agent, keys, horizon=horizon, noise=noise)
+            original, target = returns.reshape(2, CONSTANT_EPISODES).mean(1)
+            self._constants[horizon, mode] = float(original), float(target)
+        return self._constants[horizon, mode]
+
+    def compare(
+        self, candidates: list[Candidate], settings: ComparisonSettings, reporter: Reporter
+    ) -> ComparisonReturns:
+        """Trains and judges objectives on fresh units, as normalised scores."""
+        comparison = Comparison(self.program, self.agents, settings)
+        returns = comparison.run(candidates, _stages(reporter, comparison.steps(len(candidates)), "Judging"))
+        return ComparisonReturns(
+            self.normalised(returns.sampled, settings.evaluation),
+            self.normalised(returns.mode, settings.evaluation, mode=True) if settings.mode_actions else returns.mode,
+            returns.clamped,
+        )
+
+    def learning_curve(self, candidate: Candidate, settings: ComparisonSettings, reporter: Reporter) -> LearningCurve:
+        """Trains one objective and judges it after every epoch; returns are not normalised."""
+        advance = _stages(reporter, curve_steps(settings), "Judging every epoch")
+        return learning_curve(self.program, self.agents, candidate, settings, advance)
+
+    def normalised(self, returns: np.ndarray, evaluation: EvaluationSettings, *, mode: bool = False) -> np.ndarray:
+        """(J - J_original) / (J_target - J_original); where training or physics blew up, `FAILED_SCORE`."""
+        low, high = self.constants(evaluation.horizon, mode=mode)
+        return np.where(np.isfinite(returns), (returns - low) / (high - low), FAILED_SCORE)
+
+
+def _stages(reporter: Reporter, amounts: dict[str, int], judging: str) -> Callable[[str, int], None]:
+    """Turns the parts of a comparison into stages of a reporter."""
+    stages = {"data": ("Fresh data", "step"), "train": ("Training", "policy"), "judge": (judging, "step")}
+    current = [""]
+
+    def advance(what: str, amount: int) -> None:
+        if current[0] != what:
+            current[0] = what
+            reporter.stage(stages[what][0], amounts[what], stages[what][1])
+        reporter.advance(amount)
+
+    return advance
+
+
+def comparison_settings(
+    config: RunConfig, stream: Stream, units: int, *, mode_actions: bool = True
+) -> ComparisonSettings:
+    """A comparison on units of a stream, of the size and with the inner loop that a configuration says."""
+    return ComparisonSettings(
+        spec=parse_data_spec(config.data), rows=config.rows, inner=config.inner, evaluation=config.report.evaluation,
+        seed=config.seed, stream=stream, units=units, mode_actions=mode_actions,
+    )  # fmt: skip
+
+
+def _measured(card: AgentsCard, role: str, mode: bool) -> Measured:
+    record = card.original if role == "original" else card.target
+    return record.mode if mode else record.sampled

@@ -1,0 +1,1 @@
+"""Hand-written objectives tuned under one budget."""

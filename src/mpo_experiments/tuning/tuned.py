@@ -1,0 +1,107 @@
+"""Settings of the hand-written objectives, tuned per task and kind of data under one budget for all.
+
+The files in `bundled/tuned/` were written by `mpo tune`; `MPO_TUNED_DIR` names a folder of one's own, looked up first.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from adapters.storage.files import slug
+from adapters.storage.sealed import read_model, write_sealed
+from mpo_core.losses.catalogue import make_objective, objective_ids
+from mpo_core.settings import InnerLoopSettings, RowSettings
+
+BUNDLED = Path(__file__).parent.parent / "bundled" / "tuned"
+TUNED_DIR_VARIABLE = "MPO_TUNED_DIR"
+DEFAULT_DATA = "mixed:0.75"
+BASELINES = ("sft", "dpo", "orpo", "simpo", "cpo", "tempo")
+"""Objectives that a run's table has beside the discovered one, and that are tuned unless told otherwise."""
+
+
+class TunedObjective(pydantic.BaseModel):
+    """The best of an objective's random search, and what it scored on the tuning units."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    settings: dict[str, pydantic.FiniteFloat]
+    sft_epochs: pydantic.NonNegativeInt
+    score: pydantic.FiniteFloat
+    low: pydantic.FiniteFloat
+    high: pydantic.FiniteFloat
+    tried: pydantic.PositiveInt
+    """Settings tried, the published default among them."""
+
+
+class TunedCell(pydantic.BaseModel):
+    """All objectives on one task and kind of data."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = 1
+    task: str
+    data: str
+    command: str
+    units: int
+    ranges: dict[str, dict[str, list[float]]]
+    """Range searched of every setting, after scaling to this task's tokens."""
+    provenance: dict[str, Any]
+    objectives: dict[str, TunedObjective]
+
+    @pydantic.model_validator(mode="after")
+    def _settings_are_known(self) -> "TunedCell":
+        for id, found in self.objectives.items():
+            if id in objective_ids():  # others are of plug-ins that are not there
+                make_objective(id, **found.settings)
+        return self
+
+    def fits(self, data: str, rows: RowSettings, inner: InnerLoopSettings) -> bool:
+        """Whether it was tuned on such data, with such an inner loop."""
+        asked = {"rows": dataclasses.asdict(rows), "inner": dataclasses.asdict(inner)}
+        return self.data == data and all(self.provenance.get(name) == value for name, value in asked.items())
+
+    def conditions(self) -> str:
+        """On what it was tuned, in a few words."""
+        rows = self.provenance.get("rows")
+        size = f", {rows.get('count')} rows of {rows.get('length')}" if isinstance(rows, dict) else ""
+        return f"{self.data}{size}"
+
+
+def save_tuned(folder: Path, cell: TunedCell) -> Path:
+    """Writes a cell; returns its file."""
+    path = folder / cell.task / f"{slug(cell.data)}.json"
+    write_sealed(path, cell.model_dump(mode="json"))
+    return path
+
+
+def read_tuned(path: Path) -> TunedCell:
+    """A cell from its file.
+
+    Raises:
+        ValueError: one sentence: it cannot be read, or is damaged.
+    """
+    return read_model(path, "tuned settings", TunedCell, advice="write them anew with `mpo tune`")
+
+
+def load_tuned(task: str, data: str) -> TunedCell | None:
+    """The cell of a task and kind of data, or else the task's `mixed:0.75`; None where neither was tuned.
+
+    Raises:
+        ValueError: its file cannot be read, is damaged, or is of another task or kind of data.
+    """
+    own = os.environ.get(TUNED_DIR_VARIABLE)
+    folders = ([Path(own)] if own else []) + [BUNDLED]
+    for wanted in (data, DEFAULT_DATA):
+        for folder in folders:
+            path = folder / task / f"{slug(wanted)}.json"
+            if path.is_file():
+                found = read_tuned(path)
+                if (found.task, found.data) != (task, wanted):
+                    raise ValueError(
+                        f"tuned settings {path}: are of {found.task}, {found.data}, not of {task}, {wanted}"
+                    )
+                return found
+    return None

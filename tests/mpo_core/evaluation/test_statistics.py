@@ -1,0 +1,109 @@
+"""Summaries against scipy and against what is known of the distribution."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mpo_core.evaluation.statistics import (
+    improvement_interval,
+    interquartile_mean,
+    mean_interval,
+    paired_difference,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7, 20])
+def test_iqm_is_scipys_trimmed_mean(rng, count):
+    scores = rng.lognormal(size=(3, count))
+    np.testing.assert_allclose(interquartile_mean(scores), stats.trim_mean(scores, 0.25, axis=-1))
+    np.testing.assert_allclose(interquartile_mean(scores, axis=0), stats.trim_mean(scores, 0.25, axis=0))
+
+
+def test_iqm_ignores_one_outlier(rng):
+    scores = rng.normal(size=12)
+    wild = scores.copy()
+    wild[scores.argmax()] = 1e9
+    assert interquartile_mean(wild) == interquartile_mean(scores)
+
+
+def test_the_bootstrap_repeats_with_its_seed_and_brackets_its_estimate(rng):
+    scores = rng.normal(size=(2, 10))
+    first, again, other = (stratified_bootstrap(scores, seed=seed, repeats=500) for seed in (1, 1, 2))
+    assert first == again
+    assert (first.low, first.high) != (other.low, other.high)
+    assert first.low < first.estimate < first.high
+    assert first.estimate == interquartile_mean(scores.reshape(-1))
+    assert first.units == 20
+
+
+def test_units_are_resampled_within_their_stratum_only():
+    """Two tasks of unlike level but no spread within: nothing to be uncertain about, which pooling would deny."""
+    interval = stratified_bootstrap(np.repeat([[0.0], [10.0]], 8, axis=1), lambda x: x.mean(-1), repeats=200)
+    assert (interval.low, interval.estimate, interval.high) == (5, 5, 5)
+
+
+def test_the_bootstrap_covers_a_skewed_truth():
+    truth = float(stats.trim_mean(stats.expon.ppf((np.arange(100_000) + 0.5) / 100_000), 0.25))
+    generator = np.random.default_rng(5)
+    covered = []
+    for seed in range(300):
+        interval = stratified_bootstrap(generator.exponential(size=(2, 15)), seed=seed, repeats=400)
+        covered.append(interval.low <= truth <= interval.high)
+    assert 0.90 <= np.mean(covered) <= 0.99
+
+
+def test_a_wider_level_gives_a_wider_interval(rng):
+    scores = rng.normal(size=(1, 30))
+    wide, narrow = (stratified_bootstrap(scores, repeats=500, level=level) for level in (0.95, 0.5))
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_mean_interval_is_scipys_t_interval(rng):
+    values = rng.normal(3, 2, size=9)
+    interval = mean_interval(values, level=0.9)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    np.testing.assert_allclose((interval.low, interval.high), (expected.low, expected.high))
+    assert interval.estimate == pytest.approx(values.mean())
+
+
+def test_one_unit_has_no_interval():
+    interval = mean_interval(np.array([2.0]))
+    assert interval.estimate == 2
+    assert np.isnan([interval.low, interval.high]).all()
+
+
+def test_pairing_takes_out_what_units_share(rng):
+    unit = rng.normal(0, 5, size=20)
+    ours, theirs = unit + 1 + 0.1 * rng.normal(size=20), unit + 0.1 * rng.normal(size=20)
+    paired = paired_difference(ours, theirs)
+    expected = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    np.testing.assert_allclose((paired.low, paired.high), (expected.low, expected.high))
+    unpaired = stats.ttest_ind(ours, theirs).confidence_interval(0.95)
+    assert paired.high - paired.low < 0.1 * (unpaired.high - unpaired.low)
+    assert paired.low > 0 > unpaired.low
+
+
+def test_probability_of_improvement_by_hand():
+    # of six comparisons: 3 > 1, 3 > 2, 2 > 1 won, 2 = 2 half, 3 = 3 half, 2 < 3 lost
+    assert probability_of_improvement(np.array([2.0, 3.0]), np.array([1.0, 2.0, 3.0])) == pytest.approx(4 / 6)
+    assert probability_of_improvement(np.array([1.0]), np.array([1.0])) == 0.5
+    assert probability_of_improvement(np.array([0.0, 1.0]), np.array([2.0])) == 0
+
+
+def test_improvement_is_the_mean_probability_over_strata_with_an_interval_that_brackets_it(rng):
+    ours, theirs = rng.normal(0.5, 1, (3, 10)), rng.normal(0, 1, (3, 10))
+    found = improvement_interval(ours, theirs)
+    each = [probability_of_improvement(a, b) for a, b in zip(ours, theirs, strict=True)]
+    assert found.estimate == pytest.approx(np.mean(each))
+    assert found.low < found.estimate < found.high
+    assert improvement_interval(ours, theirs) == found
+    assert improvement_interval(ours, ours).estimate == pytest.approx(0.5)
+
+
+def test_improvement_resamples_both_sides_by_the_same_units():
+    # by hand: two units, ours above theirs on one only whatever is drawn
+    found = improvement_interval(np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]]), repeats=4000)
+    assert found.estimate == 0.5
+    assert (found.low, found.high) == (0.0, 1.0)

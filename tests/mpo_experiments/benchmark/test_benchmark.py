@@ -1,0 +1,135 @@
+"""`mpo benchmark` on real physics, small: it resumes cell by cell and repeats itself exactly."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.app import app
+from mpo_experiments.benchmark import run as benchmark_run
+from mpo_experiments.benchmark.cell import DEFAULT_IDS
+
+ARGUMENTS = (
+    "benchmark", "--task", "hopper", "--objectives", "sft,dpo,orpo", "--budget", "2", "--tuning-units", "2",
+    "--units", "2", "--preset", "smoke", "--seed", "3",
+)  # fmt: skip
+DATA = ("--data", "base,noisy:0.5")
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def scores(folder, name):
+    cell = json.loads((folder / "cells" / f"{name}.json").read_text())
+    return {entry["id"]: (entry["settings"], entry["sampled"], entry["mode"]) for entry in cell["objectives"]}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Both cells in one go."""
+    out = tmp_path_factory.mktemp("benchmark")
+    found = invoke(*ARGUMENTS, *DATA, "--out", out)
+    assert found.exit_code == 0, found.output
+    return found, out
+
+
+def test_every_objective_was_tuned_alike_and_has_a_score_on_every_unit(whole):
+    found, out = whole
+    cell = json.loads((out / "cells" / "hopper-noisy0.5-w0.1.json").read_text())
+    assert {entry["id"]: entry["tried"] for entry in cell["objectives"]} == {"sft": 1, "dpo": 2, "orpo": 2}
+    assert {entry["id"]: entry["sft_epochs"] for entry in cell["objectives"]} == {"sft": 0, "dpo": 1, "orpo": 0}
+    assert all(len(entry["sampled"]) == len(entry["mode"]) == 2 for entry in cell["objectives"])
+    assert "hopper, noisy:0.5: 2 units" in found.stdout
+    assert max(map(len, found.stdout.split("One cell again")[0].splitlines())) <= 80
+
+
+def test_a_cell_alone_repeats_exactly_by_its_printed_command(whole, tmp_path):
+    _, out = whole
+    command = json.loads((out / "cells" / "hopper-noisy0.5-w0.1.json").read_text())["command"]
+    found = invoke(*command.split()[1:], "--out", tmp_path)
+    assert found.exit_code == 0, found.output
+    name = "hopper-noisy0.5-w0.1"
+    assert scores(tmp_path, name) == scores(out, name)
+
+
+def test_an_interrupted_benchmark_goes_on_where_it_was(whole, tmp_path, monkeypatch):
+    _, out = whole
+    report_cell, calls = benchmark_run.report_cell, []
+
+    def interrupted(testbed, key, *rest):
+        calls.append(key.data)
+        if key.data != "base":
+            raise KeyboardInterrupt
+        return report_cell(testbed, key, *rest)
+
+    monkeypatch.setattr(benchmark_run, "report_cell", interrupted)
+    found = invoke(*ARGUMENTS, *DATA, "--out", tmp_path)
+    assert found.exit_code == 130
+    assert "Run the same command again" in found.output
+    assert calls == ["base", "noisy:0.5"]
+
+    tuned = []
+    monkeypatch.setattr(
+        benchmark_run,
+        "report_cell",
+        lambda testbed, key, *rest: calls.append(key.data) or report_cell(testbed, key, *rest),
+    )
+    monkeypatch.setattr(benchmark_run, "tune_cell", lambda *given: tuned.append(given))
+    assert invoke(*ARGUMENTS, *DATA, "--out", tmp_path).exit_code == 0
+    assert calls == ["base", "noisy:0.5", "noisy:0.5"]  # the finished cell is not run again
+    assert not tuned  # nor is what was tuned
+    for name in ("hopper-base-w0.1", "hopper-noisy0.5-w0.1"):
+        assert scores(tmp_path, name) == scores(out, name)
+
+
+def test_tables_of_the_cells_there_are(whole):
+    _, out = whole
+    found = invoke(*ARGUMENTS, "--data", "base,judge:5", "--out", out, "--only-tables")
+    assert found.exit_code == 0, found.output
+    assert "Not run: hopper, judge:5." in (out / "results.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--task", "hoper"), "hopper"),
+        (("--data", "mixd:0.5"), "mixed"),
+        (("--objectives", "sft,drpo_"), "unknown objective"),
+        (("--objectives", "sft,dpo:beta=1"), "only the id can stand here"),
+        (("--objectives", "sft,sft"), "twice"),
+        (("--bin-width", "0"), "--bin-width"),
+        (("--preset", "quik"), "quick"),
+    ],
+)
+def test_mistakes_are_refused_at_the_door(arguments, says, tmp_path):
+    found = invoke(*ARGUMENTS, *arguments, "--out", tmp_path / "new")
+    assert found.exit_code == 2
+    assert says in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_of_other_settings_or_a_damaged_cell_is_refused(whole, tmp_path):
+    _, out = whole
+    found = invoke(*ARGUMENTS, *DATA, "--units", 3, "--out", out)
+    assert (found.exit_code, "another command" in found.stderr) == (2, True)
+    cells = tmp_path / "cells"
+    cells.mkdir()
+    (cells / "hopper-base-w0.1.json").write_text('{"task": "hopper"}')
+    found = invoke(*ARGUMENTS, "--data", "base", "--out", tmp_path)
+    assert (found.exit_code, "is damaged" in found.stderr) == (2, True)
+
+
+def test_a_dry_run_measures_and_writes_nothing(tmp_path):
+    found = invoke(*ARGUMENTS, *DATA, "--out", tmp_path / "new", "--dry-run")
+    assert found.exit_code == 0, found.output
+    assert "2 cells: about" in found.stdout
+    assert "GiB" in found.stdout
+    # 5 settings on 2 tuning units, 3 objectives on 2 reporting units
+    assert "hopper, base: 16 policies" in found.stdout
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_defaults_are_the_papers_baselines_and_tempo():
+    assert DEFAULT_IDS == ("sft", "dpo", "ipo", "simpo", "orpo", "r_dpo", "cpo", "slic_hf", "kto", "rrhf", "tempo")

@@ -1,0 +1,160 @@
+"""The tables of a benchmark, from cells whose numbers are known."""
+
+import csv
+import dataclasses
+import io
+import json
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from mpo_core.evaluation.statistics import interquartile_mean
+from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Entry
+from mpo_experiments.benchmark.report import write_benchmark
+from mpo_experiments.benchmark.summary import by_width, standings
+from mpo_experiments.benchmark.tables import cell_table, judge_table, overview_table, short_table
+from mpo_experiments.text_table import TextTable
+
+UNITS = 8
+LEVELS = {"sft": 0.2, "orpo": 0.6, "dpo": -0.4, "mmpo": 0.9}
+SETTINGS = BenchmarkSettings(tuple(LEVELS), budget=2, tuning_units=2, units=UNITS)
+
+
+def make_cell(task="hopper", data="base", bin_width=0.1, seed=0, levels=LEVELS):
+    rng = np.random.default_rng(seed)
+
+    def entry(id, level):
+        sampled, mode = (level + 0.01 * rng.normal(size=UNITS) for _ in range(2))
+        return Entry(
+            id=id, settings={"lam": 0.25} if id == "orpo" else {}, sft_epochs=10 * (id == "dpo"), tried=2,
+            tuning_score=9.0, sees=["rewards"] if id == "mmpo" else [], sampled=sampled.tolist(), mode=mode.tolist(),
+            clamped=0.125,
+        )  # fmt: skip
+
+    key = CellKey(task, data, bin_width)
+    return BenchmarkCell(
+        task=task, data=data, bin_width=bin_width, command=SETTINGS.command(key),
+        config={"evaluation": {"horizon": 1000}},
+        provenance={"versions": {"jax": "0"}, "devices": {"count": 2, "kind": "cpu", "platform": "cpu"}},
+        seconds={"tuning": 60.0, "reporting": 30.0}, original=100.0, target=900.0,
+        ranges={"orpo": {"lam": [0.1, 2.0]}}, objectives=[entry(*item) for item in levels.items()],
+    )  # fmt: skip
+
+
+def ranked(cells):
+    return {cell.key: standings([cell]) for cell in cells}
+
+
+def test_objectives_are_ordered_by_their_scores_and_those_that_see_rewards_come_last():
+    assert [one.id for one in standings([make_cell()])] == ["orpo", "sft", "dpo", "mmpo"]
+
+
+def test_a_standing_is_the_interquartile_mean_of_its_units():
+    cell = make_cell()
+    orpo = next(one for one in standings([cell]) if one.id == "orpo")
+    assert orpo.sampled.estimate == pytest.approx(float(interquartile_mean(np.array(cell.objectives[1].sampled))))
+    assert orpo.sampled.low < orpo.sampled.estimate < orpo.sampled.high
+    assert orpo.improvement is not None
+    assert orpo.improvement.estimate == 1.0
+
+
+def test_sft_has_no_improvement_over_itself_and_nobody_has_one_without_it():
+    assert next(one for one in standings([make_cell()]) if one.id == "sft").improvement is None
+    without = make_cell(levels={"orpo": 0.6, "dpo": 0.1})
+    assert all(one.improvement is None for one in standings([without]))
+
+
+def test_several_cells_are_strata():
+    cells = [make_cell(seed=1), make_cell(data="noisy:0.2", seed=2, levels=dict.fromkeys(LEVELS, 0.0))]
+    orpo = next(one for one in standings(cells) if one.id == "orpo")
+    # all units of both cells: resampling within cells keeps the halves equal, so the interval stays narrow
+    assert orpo.sampled.units == 2 * UNITS
+    assert orpo.sampled.high - orpo.sampled.low < 0.05
+
+
+def test_a_cell_that_was_not_run_says_so():
+    cells = [make_cell()]
+    keys = [cells[0].key, CellKey("ant", "base")]
+    table = overview_table(keys, cells, ranked(cells))
+    assert table.columns[-1] == "ant, base"
+    assert {row[-1] for row in table.rows} == {"not run"}
+    assert {row[-2] for row in table.rows} == {f"{one.sampled.estimate:.2f}" for one in standings(cells)}
+
+
+def test_the_full_table_of_a_cell_names_settings_failures_and_its_command():
+    cell = make_cell(levels=LEVELS | {"sft": -1.0})
+    cell.objectives[0].sampled[:3] = [-1.0, -1.0, 0.5]
+    table = cell_table(cell, standings([cell]))
+    by_name = {row[0]: row for row in table.rows}
+    assert by_name["orpo"][-1] == "lam=0.25"
+    assert by_name["dpo"][-1] == "default; 10 SFT epochs first"
+    assert by_name["sft"][-2] == "2"
+    assert "mmpo (sees rewards)" in by_name
+    assert cell.command in table.caption
+    assert "9.0" not in str(table)  # tuning scores are optimistic
+
+
+def test_the_short_table_fits_a_terminal():
+    table = short_table(make_cell(), standings([make_cell()]))
+    assert max(sum(len(cell) + 3 for cell in row) for row in table.rows) <= 80
+
+
+def test_the_judge_table_crosses_temperature_with_noise():
+    kinds = ("base", "noisy:0.2", "judge:50", "noisy:0.2+judge:50")
+    cells = [
+        make_cell(data=kind, seed=place, levels={"sft": place / 10, "orpo": 1.0}) for place, kind in enumerate(kinds)
+    ]
+    table = judge_table(cells, "hopper", ranked(cells))
+    assert table is not None
+    assert table.columns == ("objective", "temperature", "noise 0", "noise 0.2")
+    sft = [row for row in table.rows if row[0] == "sft"]
+    assert [row[1] for row in sft] == ["0", "50"]
+    assert [[cell.split()[0] for cell in row[2:]] for row in sft] == [["0.00", "0.10"], ["0.20", "0.30"]]
+    assert judge_table(cells[:2], "hopper", ranked(cells)) is None
+    partly = judge_table(cells[:3], "hopper", ranked(cells[:3]))
+    assert partly is not None
+    assert "not run" in partly.markdown()
+
+
+def test_widths_are_compared_on_the_cells_they_share():
+    cells = [make_cell(), make_cell(data="noisy:0.2"), make_cell(bin_width=0.05)]
+    groups = by_width(cells)
+    assert list(groups) == [0.05, 0.1]
+    assert [[cell.data for cell in group] for group in groups.values()] == [["base"], ["base"]]
+
+
+def test_latex_escapes_and_csv_reads_back():
+    table = TextTable("95 % of a_b", ("name", "x & y"), (("r_dpo", "0.1 [0, 1]"), ("sft", "1,5")), "50 %")
+    assert r"95 \% of a\_b" in table.latex()
+    assert r"r\_dpo & 0.1 [0, 1] \\" in table.latex()
+    assert list(csv.reader(io.StringIO(table.csv()))) == [list(table.columns), *map(list, table.rows)]
+
+
+def test_everything_is_written_and_agrees(tmp_path):
+    cells = [
+        make_cell(),
+        make_cell(data="mixed:0.5", seed=3),
+        make_cell(bin_width=0.2, seed=4),
+        make_cell(data="mixed:0.5", bin_width=0.2),
+    ]
+    keys = [cell.key for cell in cells] + [CellKey("ant", "base")]
+    paths = write_benchmark(tmp_path, keys, cells, SETTINGS)
+    assert {path.name for path in paths} == {
+        "results.md", "results.tex", "scores.csv", "summary.json", "ranking-w0.1.png", "ranking-w0.2.png",
+        "bin-width.png",
+    }  # fmt: skip
+    markdown = (tmp_path / "results.md").read_text()
+    assert "Not run: ant, base." in markdown
+    assert all(cell.command in markdown for cell in cells)
+    scores = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    assert len(scores) == len(cells) * len(LEVELS) * UNITS
+    first = [float(row["sampled"]) for row in scores[:UNITS]]
+    assert first == cells[0].objectives[0].sampled
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["not_run"] == [dataclasses.asdict(CellKey("ant", "base"))]
+    assert [one["objective"] for one in summary["cells"][0]["standings"]] == ["orpo", "sft", "dpo", "mmpo"]
+    for path in paths:
+        if path.suffix == ".png":
+            image = matplotlib.image.imread(path)
+            assert image.std() > 0.02
