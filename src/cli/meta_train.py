@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.process_group import follow, follows, tell_followers, together
-from cli.validation import REFUSED, check_folder, check_objective, interruptible, validating_input
+from cli.validation import REFUSED, check_folder, interruptible, validating_input
 
 _PROCESS_START = time.monotonic()
 
@@ -77,13 +77,13 @@ def meta_train(
             file_layer = read_config_file(config) if config is not None else {}
             overrides = [parse_override(text) for text in set_ or []]
             settings = build_config(file_layer, _present(given), *overrides, several=True)
-            check_objective(settings.init)
+            settings.init.check()
     with together(process_group):
         if settings is not None:
             with validating_input():
                 _check_parts(settings)
                 check_folder("--out", out)
-                settings = settings.model_copy(update={"init": resolved_init(settings.init)})
+                settings = settings.model_copy(update={"init": settings.init.resolved()})
         if follows(process_group):
             follow(settings)
         else:
@@ -96,18 +96,10 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if value is not None and value != {}}
 
 
-def resolved_init(text: str) -> str:
-    """Where a search starts, an objective file by its full path, so that the run can be resumed from anywhere."""
-    from adapters.storage.objective_paths import PREFIX
-    from mpo_experiments.objectives.lookup import is_path
-
-    return str(Path(text).resolve()) if is_path(text) and not text.startswith(PREFIX) else text
-
-
 def _check_parts(settings: Any) -> None:
     """Reads every file that a run is made from."""
     from mpo_experiments.agents.lookup import load_agents
-    from mpo_experiments.objectives.lookup import learned_start
+    from mpo_experiments.objectives.learned import learned_start
     from mpo_experiments.tuning.tuned import load_tuned
 
     for task in settings.tasks:

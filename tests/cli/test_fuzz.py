@@ -22,9 +22,9 @@ from adapters.storage.objective_files import CARD_SEAL, save_objective
 from adapters.storage.objective_paths import CARD_NAME, TENSOR_NAME
 from adapters.storage.sealed import write_sealed
 from cli.app import app
+from helpers.objectives import canonical_text, learned_start
 from mpo_core.data.specification import DataSpec, parse_data_spec
 from mpo_core.losses.catalogue import objective_ids
-from mpo_experiments.objectives.lookup import canonical_text, learned_start
 from mpo_experiments.settings.presets import PRESETS
 from mpo_experiments.settings.run_config import RunConfig, build_config
 from mpo_experiments.tasks.registry import task_names

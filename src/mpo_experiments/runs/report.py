@@ -11,7 +11,6 @@ from adapters.storage.files import read_json
 from adapters.storage.sealed import read_model, write_sealed
 from mpo_core.evaluation.comparison import ComparisonReturns
 from mpo_core.evaluation.statistics import Interval, mean_interval, paired_difference
-from mpo_experiments.objectives.lookup import is_path
 from mpo_experiments.settings.run_config import RunConfig
 from mpo_experiments.tuning.tuned import TunedCell
 
@@ -242,14 +241,14 @@ def make_report(
         for place, name in enumerate(names)
     ]
     return Report(
-        task=config.task, data=config.data, preset=config.preset, init=config.init,
+        task=config.task, data=config.data, preset=config.preset, init=str(config.init),
         units=config.report.units, seed=config.seed, original=constants[0], target=constants[1], rows=rows,
     )  # fmt: skip
 
 
 def _note(name: str, config: RunConfig, cell: TunedCell | None) -> str:
     if name == "start":
-        own = is_path(config.init) or config.reference is False
+        own = config.init.is_saved or config.reference is False
         return f"{config.init}, where the search began" if own else f"{config.init} with a reference"
     if name == "discovered":
         return "the search mean"

@@ -18,7 +18,7 @@ from adapters.logging.tensorboard import ScalarLog, load_tensorboard
 from adapters.plotting.figures import draw_fitness, draw_maps
 from adapters.processes.distributed import from_first
 from adapters.processes.signals import signals_held
-from adapters.storage.objective_files import read_objective, save_objective
+from adapters.storage.objective_files import save_objective
 from adapters.storage.run_folder import RunFolder
 from mpo_core.data.pair_bank import PairBank, bank_shapes, label_pairs
 from mpo_core.data.specification import DataSpec
@@ -28,7 +28,6 @@ from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.training.prepared_rows import row_log_probs
-from mpo_experiments.objectives.lookup import canonical_text, is_path, located
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import agents_hash, data_hash, devices, versions
 from mpo_experiments.runs.report import RunReport, load_report, whole_report
@@ -179,11 +178,11 @@ class MetaTraining:
 
     def _save(self, discovered: MirrorObjective) -> None:
         config = self.config
-        init = read_objective(located(config.init))[0]["init"] if is_path(config.init) else canonical_text(config.init)
+        init = config.init.card()["init"] if config.init.loss is None else str(config.init.loss.spelled_out())
         per_task = {"per_task": config.per_task} if config.per_task else {}
         provenance = {
             "task": config.task, "data": config.data, "preset": config.preset, "seed": config.seed,
-            "started_from": config.init, "strategy": dataclasses.asdict(config.strategy),
+            "started_from": str(config.init), "strategy": dataclasses.asdict(config.strategy),
             "search": dataclasses.asdict(config.search), "rows": dataclasses.asdict(config.rows),
             "inner": dataclasses.asdict(config.inner), **per_task,
             "bin_width": _one({cell.config.task: cell.testbed.card.bin_width for cell in self.cells}),

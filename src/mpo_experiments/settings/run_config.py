@@ -15,6 +15,7 @@ from adapters.storage.sealed import SEAL, check_version, first_fault, unsealed
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.names import shortened, unknown_name
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
+from mpo_experiments.objectives.named import ObjectiveSetting, parse_objective
 from mpo_experiments.settings.nested import leaves, merged
 from mpo_experiments.settings.presets import PRESETS, preset_settings
 from mpo_experiments.settings.search_settings import SearchSettings
@@ -47,7 +48,7 @@ class RunConfig(_Model):
     data: str = "mixed:0.75"
     """One data specification, or several joined by commas: a search is then on every combination with a task."""
     preset: str = "quick"
-    init: str = "orpo"
+    init: ObjectiveSetting = parse_objective("orpo")
     temporal: bool = True
     reference: bool | None = None
     """Whether the objective has a reference policy; None: it has, but a file as `init` keeps its own."""

@@ -17,6 +17,7 @@ from adapters.evosax.strategy import Strategy
 from adapters.storage.objective_files import read_objective, save_objective
 from cli.app import app
 from cli.display import Display, console, report_lines
+from helpers.objectives import learned_start
 from helpers.toy_run import EXAMPLE, assert_same_results, save_toy_agents, the_run
 from helpers.toy_task import TOY_HORIZON, ToyTask
 from mpo_core.data.generate_pairs import generate_pairs
@@ -27,7 +28,6 @@ from mpo_core.mirror.learned import learned_mirror, split_learned, with_time
 from mpo_core.policies.gaussian import GaussianPolicy, Layer
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
-from mpo_experiments.objectives.lookup import learned_start
 from mpo_experiments.runs.report import (
     Report,
     Row,

@@ -14,7 +14,7 @@ from adapters.storage.objective_files import read_objective
 from adapters.storage.run_folder import RunFolder
 from cli import meta_train
 from cli.app import app
-from mpo_experiments.objectives.lookup import load_objective
+from helpers.objectives import load_objective
 from mpo_experiments.runs.folder import open_run
 from mpo_experiments.runs.report import Report
 from mpo_experiments.settings.run_config import build_config, read_config_file
