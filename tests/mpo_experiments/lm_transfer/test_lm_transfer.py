@@ -20,12 +20,12 @@ from mpo_experiments.lm_transfer import pairs as transfer_pairs
 from mpo_experiments.lm_transfer.models import END_ID, LONGEST, copy_of, sample, threads, word_tokenizer
 from mpo_experiments.lm_transfer.pairs import preference_rows
 from mpo_experiments.lm_transfer.settings import LEARNING_RATES, TransferSettings, Trial, WorldCard
-from mpo_experiments.lm_transfer.text import PROMPTS, VOCABULARY, WORDS_WANTED, Writer, best_of, reward
 from mpo_experiments.lm_transfer.trial import Bench
 from mpo_experiments.lm_transfer.tuning import candidates
 from mpo_experiments.lm_transfer.world import load_world, torch_seed
 from mpo_experiments.objectives.named import parse_objective, parse_objectives
 from mpo_experiments.progress import SilentReporter
+from mpo_experiments.reviews.grammar import PROMPTS, VOCABULARY, WORDS_WANTED, Writer, best_of, reward
 
 SHORT, LONG = "short review of film :", "long review of film :"
 GOOD, BAD = "the story is good .", "the story is bad ."
