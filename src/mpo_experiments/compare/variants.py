@@ -24,7 +24,7 @@ from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.objectives.saved import register_file
 from mpo_experiments.progress import Reporter
 from mpo_experiments.settings.nested import parse_override
-from mpo_experiments.settings.run_config import RunConfig, build_config
+from mpo_experiments.settings.run_config import RunConfig, build_single_run
 from mpo_experiments.text_table import TextTable
 
 INTRODUCTION = (
@@ -82,7 +82,7 @@ class VariantSettings:
             for name in layer.keys() & SHARED:
                 raise ValueError(f"setting {name!r} is the same in all searches and has an option of its own")
         try:
-            return build_config(own, *layers)
+            return build_single_run(own, *layers)
         except ValueError as error:
             raise ValueError(f"variant {shortened(variant.name)!r}: {error}") from None
 
