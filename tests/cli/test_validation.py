@@ -12,8 +12,6 @@ from typer.testing import CliRunner
 from adapters.storage.agent_files import CARD_FILE
 from adapters.storage.sealed import SEAL, seal_of, write_sealed
 from cli.app import app
-from mpo_core.losses import catalogue
-from mpo_core.losses.ids import OWN_IDS
 from mpo_experiments.agents.lookup import BUNDLED
 from mpo_experiments.runs.folder import create_run, open_run
 from mpo_experiments.runs.report import Report, Row
@@ -51,10 +49,6 @@ def unfinished(tmp_path):
     folder = create_run(tmp_path / "runs", build_config({"task": "halfcheetah", "preset": "smoke"}))
     folder.write_config(build_config({"task": "halfcheetah", "preset": "smoke"}).model_dump(mode="json"))
     return folder.path
-
-
-def test_the_ids_known_without_jax_are_those_of_the_catalogue():
-    assert tuple(entry.id for family in catalogue._FAMILIES for entry in family.ENTRIES) == OWN_IDS
 
 
 def test_an_unknown_objective_is_refused_without_jax(tmp_path):

@@ -227,7 +227,7 @@ def _check_setting(entry: CatalogueEntry, name: str, value: object) -> None:
     words = known[name].words
     if words:
         fault = None if value in words else f"is one of {', '.join(words)}, not {value!r}"
-    elif value is None and known[name].default is None:
+    elif value is None and known[name].optional:
         fault = None
     else:
         fault = fault_of_number(value, known[name].domain)

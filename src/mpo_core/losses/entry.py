@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import inspect
 import typing
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -33,7 +32,9 @@ class Setting:
 
     name: str
     default: float | str | None
-    """None: left open, so that the data decide."""
+    """None: left open, so that the data decide, or no number that stands in the class."""
+    optional: bool = False
+    """Whether it may be left open."""
     domain: Domain | None = None
     """The numbers that it may be; None: any finite one, or it is a word."""
     words: tuple[str, ...] = ()
@@ -91,14 +92,14 @@ def settings_of(factory: Callable[..., AbstractObjective]) -> Mapping[str, Setti
     if not isinstance(factory, type):
         return MappingProxyType({})
     hints, numbers = typing.get_type_hints(factory), number_settings(factory)
-    defaults = {name: one.default for name, one in inspect.signature(factory).parameters.items()}
     found = {}
     for field in dataclasses.fields(factory):
         number = numbers.get(field.name)
         search = number.search if number else None
         found[field.name] = Setting(
             name=field.name,
-            default=defaults.get(field.name),
+            default=field.default if isinstance(field.default, int | float | str) else None,
+            optional=field.default is None,
             domain=number.domain if number else None,
             words=typing.get_args(hints[field.name]) if field.metadata.get("static") else (),
             tuning=TuningRange(field.name, **dataclasses.asdict(search)) if search else None,

@@ -21,7 +21,7 @@ class Domain:
     low_open: bool = False
     high_open: bool = False
 
-    def __contains__(self, value: float) -> bool:
+    def __contains__(self, value: float | int) -> bool:
         if not math.isfinite(value) or abs(value) > np.finfo(np.float32).max:
             return False
         low, number, high = (np.float32(one) for one in (self.low, value, self.high))

@@ -46,9 +46,8 @@ class PairLogProbs(eqx.Module):
     """How many of a row's trajectories are the target agent's: 0, 1 or 2; None: not told. Privileged information."""
 
     def __check_init__(self):
-        shapes = {field.name: jnp.shape(getattr(self, field.name)) for field in dataclasses.fields(self)}
-        if self.group is None:
-            del shapes["group"]
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        shapes = {name: value.shape for name, value in fields.items() if value is not None}
         if len(set(shapes.values())) > 1 or len(shapes["chosen"]) != 1:
             shown = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
             raise ValueError(f"PairLogProbs takes one number a row in every field, and has the shapes {shown}")
