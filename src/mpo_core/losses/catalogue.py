@@ -125,6 +125,10 @@ def _fault(entry: CatalogueEntry) -> str | None:
     for name, leaf in vars(shapes).items():
         if isinstance(leaf, jax.ShapeDtypeStruct) and leaf.shape:
             return f"its setting {name!r} has shape {leaf.shape}, and a setting is one number"
+    for one in settings.values():
+        fault = None if one.words or one.default is None else fault_of_number(one.default, one.domain)
+        if fault:
+            return f"its default cannot be: {one.name} {fault}"
     for range_ in entry.tuning:
         if range_.name not in settings:
             return f"it tunes {range_.name!r}, which is none of its settings"

