@@ -134,6 +134,12 @@ def test_refusals_come_before_the_physics(tmp_path, unfinished):
         (("train", *TASK, "--objective", "b" * 300 + ".json"), "File name too long"),
         (("train", *TASK, "--objective", "/dev/zero"), "objective file /dev/zero"),
         (("train", *TASK, "--objective", "dpo:beta=1e400"), "beta is a finite number"),
+        (
+            ("train", *TASK, "--objective", "robust_dpo:epsilon=0.5"),
+            "objective 'robust_dpo': epsilon must be at least 0 and below 0.5, not 0.5",
+        ),
+        (("meta-train", *TASK, "--init", "dpo:beta=-1"), "objective 'dpo': beta must be above 0 and at most 1000000"),
+        (("export", "ipo:tau=0"), "objective 'ipo': tau must be at least 1e-06 and at most 1000000, not 0.0"),
         (("train", "--task", "ä\n\x1b[31m", "--objective", "dpo"), r"unknown task 'ä\n\x1b[31m'"),
         (("meta-train", "--task", "x" * 10_000), "unknown task 'xxx"),
         (("report", "no\nsuch"), r"run folder no\nsuch: has no report.json"),

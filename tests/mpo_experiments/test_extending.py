@@ -117,7 +117,7 @@ def test_a_registered_objective_is_known_everywhere():
             {"factory": Dpo, "tuning": (TuningRange("beta", 0.0, 2.0),)},
             "tuned where it cannot be: beta must be above 0",
         ),
-        ({"factory": OutsideItsDomain}, "its default cannot be: beta must be above 0 .*, not -2.0"),
+        ({"factory": OutsideItsDomain}, "its default lies outside the domain: beta must be above 0 .*, not -2.0"),
     ],
 )
 def test_what_would_fail_later_is_refused_when_registered(changes, says):

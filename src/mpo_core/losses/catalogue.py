@@ -128,14 +128,14 @@ def _fault(entry: CatalogueEntry) -> str | None:
     for one in settings.values():
         fault = None if one.words or one.default is None else fault_of_number(one.default, one.domain)
         if fault:
-            return f"its default cannot be: {one.name} {fault}"
+            return f"its default lies outside the domain: {one.name} {fault}"
     for range_ in entry.tuning:
         if range_.name not in settings:
             return f"it tunes {range_.name!r}, which is none of its settings"
         for end in (range_.low, range_.high):
             fault = fault_of_number(end, settings[range_.name].domain)
             if fault:
-                return f"it is tuned where it cannot be: {range_.name} {fault}"
+                return f"its search range leaves the domain: {range_.name} {fault}"
     return None
 
 
