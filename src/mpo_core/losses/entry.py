@@ -31,7 +31,7 @@ class Setting:
     """A hyper-parameter of an objective: a number, or one of a few words that are structure."""
 
     name: str
-    default: float | str | None
+    default: float | int | str | None
     """None: left open, so that the data decide, or no number that stands in the class."""
     optional: bool = False
     """Whether it may be left open."""

@@ -43,7 +43,7 @@ class AbstractStatefulObjective(AbstractObjective, Generic[State]):
     """An objective that remembers something of the updates before.
 
     The inner loop starts it at `initial_state` (after an SFT phase, where there is one) and calls `step` once an
-    update. Sub-classes are final. Called like any other objective, as modifiers do, it is its bare loss: the state it
+    update. Sub-classes are final. Called like any other objective, as exports do, it is its bare loss: the state it
     starts from, no row dropped. No gradient flows through a state.
     """
 
