@@ -13,6 +13,7 @@ from cli import (
     benchmark,
     compare,
     data,
+    diagnose,
     discover,
     distill,
     evaluate,
@@ -75,6 +76,7 @@ app = typer.Typer(
 app.command("meta-train")(meta_train.meta_train)
 app.command("train")(train.train)
 app.command("report")(report.report)
+app.command("diagnose")(diagnose.diagnose)
 app.command("evaluate")(evaluate.evaluate)
 app.command("tune")(tune.tune)
 app.command("benchmark")(benchmark.benchmark)
