@@ -55,7 +55,7 @@ def noise_from_duplicates(found: Duplicates) -> NoiseEstimate | None:
         return None
 
     def flipped(share: float) -> float:
-        return (1 - np.sqrt(max(0.0, 1 - 2 * share))) / 2
+        return float((1 - np.sqrt(max(0.0, 1 - 2 * share))) / 2)
 
     low, high = share_interval(found.contradictions, found.compared)
     return NoiseEstimate(
@@ -85,7 +85,7 @@ def noise_from_words(pairs: Pairs) -> NoiseEstimate | None:
     )  # fmt: skip
 
 
-def _falls(surest: Bool[np.ndarray, " pair"], next_surest: Bool[np.ndarray, " pair"]) -> bool:
+def _falls(surest: Bool[np.ndarray, " pair"], next_surest: Bool[np.ndarray, " other_pair"]) -> bool:
     """Whether the surer half disagrees less, by more than two standard errors."""
     pooled = (surest.sum() + next_surest.sum()) / (len(surest) + len(next_surest))
     error = np.sqrt(pooled * (1 - pooled) * (1 / len(surest) + 1 / len(next_surest)))

@@ -4,7 +4,7 @@ import dataclasses
 from collections import defaultdict
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, UInt
 
 from mpo_experiments.diagnose.pairs import Pairs, words
 
@@ -107,6 +107,6 @@ _FACTORS = _DRAW.integers(1, 2**31, HASHES, dtype=np.uint64)
 _SHIFTS = _DRAW.integers(0, 2**31, HASHES, dtype=np.uint64)
 
 
-def _signature(row: set[int]) -> Int[np.ndarray, " hash"]:
+def _signature(row: set[int]) -> UInt[np.ndarray, " hash"]:
     items = np.fromiter(row, np.uint64, len(row)) if row else np.zeros(1, np.uint64)
     return ((items[:, None] * _FACTORS + _SHIFTS) % np.uint64(4_294_967_311)).min(0)

@@ -6,8 +6,9 @@ import random
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra llm")
 pytest.importorskip("trl", reason="the extra llm")
+
+import torch
 
 from helpers.command_line import assert_refused, invoke
 from helpers.toy_language import toy_model, toy_tokenizer
@@ -192,7 +193,7 @@ def test_margins_around_zero_tell_nothing():
 def test_the_suites_nearest_cell():
     assert nearest(0.18, 0.1).data == "noisy:0.2"
     assert nearest(0.0, 0.6).data in ("mixed:0.5", "mixed:0.75")
-    assert "In the suite" in nearest(0, 0).table.caption
+    assert "In the suite" in nearest(0.0, 0.0).table.caption
 
 
 def test_without_a_model_and_refusals(tmp_path):
