@@ -53,7 +53,7 @@ def test_values_are_completed(words, wanted):
     )
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | told, capture_output=True, text=True)
     assert "Assertion" not in done.stderr
-    offered = {part for part in done.stdout.replace("\\:", ":").split('"') if part.strip() and "_arguments" not in part}
+    offered = {part for part in done.stdout.replace("\\", "").split('"') if part.strip() and "_arguments" not in part}
     assert wanted <= offered, (done.stdout, done.stderr)
     assert all(one.startswith(words.split()[-1]) for one in offered if not one.startswith(("'", ")")))
 

@@ -3,8 +3,8 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from scipy.optimize import minimize
+from jaxtyping import Float, Int
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_expit
 
 from mpo_experiments.diagnose.pairs import Pairs, words
@@ -12,8 +12,13 @@ from mpo_experiments.diagnose.text_faults import Duplicates, hash_of
 
 FEATURES, FOLDS, RIDGE = 1024, 5, 1.0
 MOST_ROWS, LEAST_ROWS = 20_000, 100
-SURE = 1 / 3
-"""Share of the held-out pairs, those that the model is surest of, from which the noise is read."""
+SHARES = np.linspace(0, 0.49, 99)
+"""Of flipped labels, that are tried."""
+MOST_STEEP = 50.0
+UNDECIDED = 0.4
+"""Where the interval of a share reaches this far, it says no more than an upper bound does."""
+INTERVAL = 3.84 / 2
+"""Of log-likelihood under the best, the 95 % interval."""
 LEAST_COUPLES = 20
 REPORTED = 0.02
 """What the lower end of an interval must lie above for label noise to be reported."""
@@ -29,7 +34,7 @@ class NoiseEstimate:
     high: float
     assumes: str
     bound: bool = False
-    """Whether it is no more than an upper bound: the disagreement still falls where the model is surer."""
+    """Whether it is no more than an upper bound."""
 
     @property
     def found(self) -> bool:
@@ -67,29 +72,35 @@ def noise_from_duplicates(found: Duplicates) -> NoiseEstimate | None:
 def noise_from_words(pairs: Pairs) -> NoiseEstimate | None:
     """From a logistic regression on which words the two responses have, held out by prompt.
 
-    Where it is surest, its disagreement with the labels is their noise: so long as it still falls there, it is a bound
-    alone. None: too few rows.
+    Of two explanations of its disagreement with the labels, that it is unsure and that labels are flipped, the second
+    shows where it is sure: with flips the chance of agreement levels off at 1 - e. The share e is fitted by maximum
+    likelihood beside the steepness of the logistic function, its interval is the profile's. None: too few rows.
     """
     if len(pairs) < LEAST_ROWS:
         return None
     kept = np.random.default_rng(0).permutation(len(pairs))[:MOST_ROWS]
-    scores = _held_out(_differences(pairs, kept), _folds(pairs, kept))
-    order = np.argsort(-np.abs(scores))
-    sure = scores[order[: max(int(SURE * len(order)), LEAST_ROWS // 2)]] < 0
-    low, high = share_interval(int(sure.sum()), len(sure))
-    surest, next_surest = np.array_split(sure, 2)
+    profile = _profile(_held_out(_differences(pairs, kept), _folds(pairs, kept)))
+    inside = SHARES[profile > profile.max() - INTERVAL]
+    low, high = float(inside.min()), float(inside.max())
     return NoiseEstimate(
-        "words, where they are surest", float(sure.mean()), low, high,
-        "labels are flipped regardless of the pair, and the words decide the pairs that they are surest of",
-        bound=bool(_falls(surest, next_surest) or sure.mean() > 0.4),
+        "words", high if high > UNDECIDED else float(SHARES[profile.argmax()]), low, high,
+        "labels are flipped regardless of the pair, and without flips a logistic function of the words is right",
+        bound=high > UNDECIDED,
     )  # fmt: skip
 
 
-def _falls(surest: Bool[np.ndarray, " pair"], next_surest: Bool[np.ndarray, " other_pair"]) -> bool:
-    """Whether the surer half disagrees less, by more than two standard errors."""
-    pooled = (surest.sum() + next_surest.sum()) / (len(surest) + len(next_surest))
-    error = np.sqrt(pooled * (1 - pooled) * (1 / len(surest) + 1 / len(next_surest)))
-    return bool(next_surest.mean() - surest.mean() > 2 * error + 1e-9)
+def _profile(scores: Float[np.ndarray, " pair"]) -> Float[np.ndarray, " share"]:
+    """Log-likelihood of each of `SHARES` at its best steepness; a score above 0 agrees with the label."""
+    scores = scores / max(float(np.abs(scores).mean()), 1e-12)
+
+    def cost(log_steepness: float, share: float) -> float:
+        agree = expit(np.exp(log_steepness) * scores)
+        return -float(np.log((1 - share) * agree + share * (1 - agree) + 1e-12).sum())
+
+    def best(share: float) -> float:
+        return -minimize_scalar(cost, bounds=(-5.0, np.log(MOST_STEEP)), args=(share,), method="bounded").fun
+
+    return np.array([best(float(share)) for share in SHARES])
 
 
 def _differences(pairs: Pairs, kept: Int[np.ndarray, " row"]) -> Float[np.ndarray, "row feature"]:

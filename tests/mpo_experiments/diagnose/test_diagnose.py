@@ -52,8 +52,8 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     tokenizer, model = toy_tokenizer(), toy_model()
     optimiser, draw = torch.optim.Adam(model.parameters(), 1e-2), random.Random(7)
-    for _ in range(60):
-        texts = [f"{text(draw, range(40))} {text(draw, [*OWN, *ALIKE])}" for _ in range(32)]
+    for _ in range(150):
+        texts = [f"{text(draw, range(40))} {text(draw, [*OWN, *ALIKE])} </s>" for _ in range(32)]
         batch = tokenizer(texts, return_tensors="pt", padding=True, return_token_type_ids=False)
         labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
         for row, words in enumerate(texts):  # the prompt is anything
@@ -79,7 +79,7 @@ def test_planted_faults_are_found_within_005(tmp_path, model):
     told = diagnosed(tmp_path, model, planted(FLIPPED, TIED, OTHER, OWN), "--out", page)
     assert told["ties"] == pytest.approx(TIED, abs=0.05)
     noise = {one["by"]: one for one in told["label_noise"]}
-    assert set(noise) == {"margins of the wrong sign", "words, where they are surest"}
+    assert set(noise) == {"margins of the wrong sign", "words"}
     for one in noise.values():
         assert one["found"]
         assert one["share"] == pytest.approx(FLIPPED, abs=0.05)
@@ -137,7 +137,7 @@ def test_words_that_tell_nothing_are_no_evidence_of_noise():
 
 
 def test_noise_from_contradictions():
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(1)
     flips = draw.random((5000, 2)) < 0.2
     found = noise_from_duplicates(Duplicates(10_000, 5000, int((flips[:, 0] != flips[:, 1]).sum())))
     assert found.share == pytest.approx(0.2, abs=0.03)
