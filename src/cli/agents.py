@@ -62,9 +62,11 @@ def list_agents(
     if as_json:
         typer.echo(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))
         return
-    line = "{:<11} {:<10} {:<8} {:>9}  {:<18} {:<17}"
-    typer.echo(line.format("task", "backend", "agent", "steps", "sampled actions", "mode actions").rstrip())
+    from cli.listing import plain_table
+
+    rows = []
     for card in cards:
         for role, record in (("original", card.original), ("target", card.target)):
             returns = [f"{r.return_:.0f} [{r.low:.0f}, {r.high:.0f}]" for r in (record.sampled, record.mode)]
-            typer.echo(line.format(card.task, card.backend, role, f"{record.steps:,}", *returns).rstrip())
+            rows.append((card.task, role, f"{record.steps / 1e6:.2f}M" if record.steps else "0", *returns))
+    plain_table(("task", "agent", "steps", "sampled actions", "mode actions"), rows, fold=("task",))

@@ -63,8 +63,8 @@ def align(
         folder = out if resume is None else resume
         check_folder("--out" if resume is None else "--resume", folder)
         settings = _settings(present, set_ or []) if resume is None else None
-        _check_extra("mpo align")
-        _settle()
+        check_extra("mpo align")
+        settle()
         from mpo_experiments.align.training import finished, prepare, quiet, read_run, start_run, train
 
         quiet()
@@ -125,8 +125,8 @@ def evaluate(
         for option, path in (("--generate", generate), ("--out", out)):
             if path is not None:
                 check_file(option, path)
-        _check_extra("mpo align evaluate")
-        _settle()
+        check_extra("mpo align evaluate")
+        settle()
         from mpo_experiments.align.training import quiet
 
         quiet()
@@ -169,13 +169,13 @@ def _settings(present: dict[str, Any], overrides: list[str]) -> Any:
     return settings.model_copy(update=whole | {"objective": settings.objective.resolved()})
 
 
-def _settle() -> None:
+def settle() -> None:
     """What the libraries read when they are imported: no telemetry, no bars, no threads before a fork."""
     for name, value in (("HF_HUB_DISABLE_TELEMETRY", "1"), ("TQDM_DISABLE", "1"), ("TOKENIZERS_PARALLELISM", "false")):
         os.environ.setdefault(name, value)
 
 
-def _check_extra(command: str) -> None:
+def check_extra(command: str) -> None:
     missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
     if missing:
         raise ValueError(

@@ -1,7 +1,7 @@
 """All commands under one roof."""
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -13,8 +13,10 @@ from cli import (
     benchmark,
     compare,
     data,
+    diagnose,
     discover,
     distill,
+    evaluate,
     export,
     listing,
     meta_train,
@@ -27,13 +29,20 @@ from cli import (
     transfer,
     tune,
 )
+from cli.completion import complete_values
 from cli.validation import FAILED, quiet_exit, refuse
 
 _UsageError: Any = typer.BadParameter.__base__  # click's, which typer ships under a private name
 
 
 class _OneSentence(TyperGroup):
-    """Commands whose usage errors read like all other refusals."""
+    """Commands whose usage errors read like all other refusals, and whose values a shell can complete."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        if found is not None:
+            complete_values(found)
+        return found
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         try:
@@ -67,6 +76,8 @@ app = typer.Typer(
 app.command("meta-train")(meta_train.meta_train)
 app.command("train")(train.train)
 app.command("report")(report.report)
+app.command("diagnose")(diagnose.diagnose)
+app.command("evaluate")(evaluate.evaluate)
 app.command("tune")(tune.tune)
 app.command("benchmark")(benchmark.benchmark)
 app.command("transfer")(transfer.transfer)
@@ -84,8 +95,21 @@ app.add_typer(data.app, name="data")
 app.add_typer(listing.app, name="list")
 
 
+def _say_version(wanted: bool) -> bool:
+    if wanted:
+        import mpo_core
+
+        typer.echo(f"mpo {mpo_core.__version__}")
+        raise typer.Exit
+    return wanted
+
+
 @app.callback()
-def _options() -> None:
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
     """Discover and compare preference-optimisation objectives on brax MuJoCo tasks, where the truth is known."""
     from mpo_experiments.plugins import load_plugins
 

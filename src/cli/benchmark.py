@@ -42,7 +42,10 @@ def benchmark(
     out: Annotated[Path, typer.Option(help="Folder of cells, tables and figures; continued if it is there.")] = Path(
         "benchmark"
     ),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, and say what it would cost.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost; an estimate.")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="With --dry-run: measure on each task, which compiles its programs first.")
+    ] = False,
     only_tables: Annotated[
         bool, typer.Option("--only-tables", help="Run nothing: tables of the cells there are.")
     ] = False,
@@ -51,8 +54,10 @@ def benchmark(
     with validating_input():
         settings, keys = _plan(task, data, objectives, budget, tuning_units, units, preset, seed, bin_width, tuned_from)
         check_folder("--out", out)
+        if measure and not dry_run:
+            raise ValueError("--measure: goes with --dry-run")
     if dry_run:
-        _say_cost(keys, settings)
+        _say_cost(keys, settings, measure)
         return
     from mpo_experiments.benchmark.folder import BenchmarkFolder
 
@@ -82,12 +87,13 @@ def _run(
     _show(screen, cells, paths)
 
 
-def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings") -> None:
+def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings", measure: bool) -> None:
     from mpo_experiments.benchmark.cost import describe_cost
 
-    typer.echo("Measuring rates (compiles each task's programs)...", err=True)
+    if measure:
+        typer.echo("Measuring rates (compiles each task's programs)...", err=True)
     with interruptible("Nothing was written."):
-        for line in describe_cost(keys, settings):
+        for line in describe_cost(keys, settings, measure=measure):
             typer.echo(line)
 
 

@@ -19,6 +19,9 @@ app = typer.Typer(help="Preference data: build, describe, export.", no_args_is_h
 Task = Annotated[str | None, typer.Option(help="Task whose agents make the data.")]
 Data = Annotated[str | None, typer.Option(help="Specification, such as mixed:0.75+noisy:0.1 (mpo list data).")]
 Rows = Annotated[int | None, typer.Option(help="Rows: pairs of trajectories.", show_default=False)]
+Preset = Annotated[
+    str | None, typer.Option(help="Rows and length of this preset, unless they are given: smoke, quick or paper.")
+]
 Length = Annotated[int | None, typer.Option(help="Steps of a trajectory at most.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="Seed of the data: 0 unless given.", show_default=False)]
 Dataset = Annotated[Path | None, typer.Option(help="A dataset that is built already.")]
@@ -37,6 +40,7 @@ def _options() -> None:
 def build(
     task: Task = None,
     data: Data = None,
+    preset: Preset = None,
     rows: Rows = None,
     length: Length = None,
     seed: Seed = None,
@@ -46,7 +50,7 @@ def build(
     with validating_input():
         from mpo_experiments.datasets.build import copy_dataset, find_copy
 
-        recipe = _recipe(task, data, (rows, length), seed, FULL)
+        recipe = _recipe(task, data, (rows, length), seed, _usual(preset, task, FULL))
         cache = _cache()
         if out is not None:
             check_folder("--out", out)
@@ -66,6 +70,7 @@ def build(
 def describe(
     task: Task = None,
     data: Data = None,
+    preset: Preset = None,
     rows: Rows = None,
     length: Length = None,
     seed: Seed = None,
@@ -74,7 +79,7 @@ def describe(
 ) -> None:
     """Say what is in a dataset: one that is built, or a small sample (64 rows of length 200) of a kind of data."""
     with validating_input():
-        wanted, cache = _wanted(dataset, task, data, (rows, length), seed, SAMPLE), _cache()
+        wanted, cache = _wanted(dataset, task, data, (rows, length), seed, _usual(preset, task, SAMPLE)), _cache()
     import json
 
     from adapters.storage.dataset_files import card_json
@@ -102,6 +107,7 @@ def export(
     dataset: Dataset = None,
     task: Task = None,
     data: Data = None,
+    preset: Preset = None,
     rows: Rows = None,
     length: Length = None,
     seed: Seed = None,
@@ -110,7 +116,7 @@ def export(
     with validating_input():
         from adapters.storage.dataset_exports import check_export, minari_root
 
-        wanted, cache = _wanted(dataset, task, data, (rows, length), seed, FULL), _cache()
+        wanted, cache = _wanted(dataset, task, data, (rows, length), seed, _usual(preset, task, FULL)), _cache()
         check_export(format, out, _recipe_of(wanted))
         check_folder("--out", minari_root(out) if out is None or format == "minari" else out.parent)
     from cli.display import Display, console
@@ -121,6 +127,19 @@ def export(
         lines = _export(taken, format, out)
     for line in lines:
         screen.print(line, soft_wrap=True, markup=False)
+
+
+def _usual(preset: str | None, task: str | None, usual: tuple[int, int]) -> tuple[int, int]:
+    """Rows and length unless given: those of a preset, if one is named."""
+    if preset is None:
+        return usual
+    from mpo_core.names import unknown_name
+    from mpo_experiments.settings.presets import PRESETS, preset_settings
+
+    if preset not in PRESETS:
+        raise unknown_name("preset", preset, PRESETS)
+    rows = preset_settings(preset, {"task": task})["rows"]
+    return rows["count"], rows["length"]
 
 
 def _recipe(

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +15,8 @@ from mpo_experiments.text_table import TextTable
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SECONDS_BETWEEN_LINES = 15.0
+LONG_COMPILATION = 5.0
+"""Seconds before a stage's first work is done, from which on a person is told what they were spent on."""
 
 
 def console() -> Console:
@@ -32,9 +34,11 @@ class Display:
         self._last: dict[str, Any] | None = None
         self._stage = ("", 0, "")
         self._done, self._first, self._began, self._said = 0, 0, 0.0, 0.0
+        self._compiled: float | None = None
+        """When the first work of the stage was done: until then its programs are compiled."""
         self._progress = Progress(
             TextColumn("{task.description:<21}"), BarColumn(bar_width=16), TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[amount]}"), TextColumn("eta"), TimeRemainingColumn(),
+            TextColumn("{task.fields[amount]}"), TimeElapsedColumn(), TextColumn("{task.fields[ahead]}"),
             console=out,
         )  # fmt: skip
         self._task = None
@@ -58,14 +62,19 @@ class Display:
         self._finish_stage()
         self._stage, self._done, self._first = (title, total, unit), done, done
         self._began = self._said = time.monotonic()
+        self._compiled = self._began if unit == "generation" else None  # compiled in a stage of its own
         if self._live:
-            self._task = self._progress.add_task(title, total=total, completed=done, amount=self._amount())
+            self._task = self._progress.add_task(
+                title, total=total, completed=done, amount=self._amount(), ahead=self._ahead()
+            )
 
     def advance(self, amount: int) -> None:
         """So much more is done."""
         self._done = min(self._done + amount, self._stage[1])
+        if amount and self._compiled is None:
+            self._first, self._compiled = self._done, time.monotonic()
         if self._live and self._task is not None:
-            self._progress.update(self._task, completed=self._done, amount=self._amount())
+            self._progress.update(self._task, completed=self._done, amount=self._amount(), ahead=self._ahead())
             self._live.update(self._picture())
         elif time.monotonic() - self._said > SECONDS_BETWEEN_LINES and self._stage[2] != "generation":
             self._said = time.monotonic()
@@ -91,19 +100,27 @@ class Display:
         if not title:
             return
         took = time.monotonic() - self._began
+        first = 0.0 if self._compiled is None else self._compiled - self._began
+        compiled = f", compiling for up to {_duration(first)} of it" if first > LONG_COMPILATION else ""
         if self._live and self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
-        self._out.print(f"{title}: {_count(self._done)} {_plural(unit)} in {_duration(took)}")
+        self._out.print(f"{title}: {_count(self._done)} {_plural(unit)} in {_duration(took)}{compiled}")
         self._stage = ("", 0, "")
 
     def _amount(self) -> str:
         _, total, unit = self._stage
         return f"{_count(self._done)}/{_count(total)} {_plural(unit)}"
 
+    def _ahead(self) -> str:
+        """What a bar says of the time to come."""
+        return "compiling" if self._compiled is None else f"eta {self._eta()}"
+
     def _eta(self, ahead: int = 0) -> str:
         here, left = self._done + ahead - self._first, self._stage[1] - self._done - ahead
-        return _duration((time.monotonic() - self._began) / here * left) if here else "?"
+        if not left:
+            return "0 s"
+        return _duration((time.monotonic() - (self._compiled or self._began)) / here * left) if here else "?"
 
     def _picture(self) -> Group:
         if self._last is None or self._stage[2] != "generation":

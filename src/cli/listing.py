@@ -1,7 +1,7 @@
 """`mpo list`: what there is."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -177,16 +177,27 @@ def _show(found: list[Row], as_json: bool, columns: tuple[str, ...]) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
+    plain_table(
+        columns, [tuple(_cell(row[column]) for column in columns) for row in found],
+        fold=[column for column in columns if column not in ("name", "member", "original", "target")],
+    )  # fmt: skip
+
+
+def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]], fold: Iterable[str]) -> None:
+    """Prints a table that fits the terminal, or 80 columns where there is none.
+
+    Args:
+        fold: columns whose long values go over several lines; others stay whole.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_edge=False, pad_edge=False)
+    table, folds = Table(show_edge=False, pad_edge=False), set(fold)
     for column in columns:
-        no_wrap = column in ("name", "member", "original", "target")
-        table.add_column(column, overflow="fold", no_wrap=no_wrap, max_width=WIDEST.get(column))
-    for row in found:
-        table.add_row(*(Text(_cell(row[column])) for column in columns))
+        table.add_column(column, overflow="fold", no_wrap=column not in folds, max_width=WIDEST.get(column))
+    for row in rows:
+        table.add_row(*map(Text, row))
     out = Console(highlight=False)  # that of cli.display, whose import takes seconds
     (out if out.is_terminal else Console(highlight=False, width=80)).print(table)
 

@@ -1,11 +1,21 @@
 """`mpo train`: one objective on one task."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.validation import MOST_UNITS, check_file, interruptible, objective_named, validating_input
+from cli.validation import (
+    MOST_UNITS,
+    check_file,
+    check_folder,
+    interruptible,
+    objective_named,
+    validating_input,
+)
+
+if TYPE_CHECKING:
+    pass
 
 
 def train(
@@ -19,7 +29,10 @@ def train(
     units: Annotated[int, typer.Option(min=2, max=MOST_UNITS, help="Replication units.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the units.")] = 0,
     figure: Annotated[Path | None, typer.Option(help="File for the curves, as PNG.")] = None,
-    out: Annotated[Path | None, typer.Option(help="File for scores and curves, as JSON.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="FILE.json for scores and curves; or a folder: those, trained policies, TensorBoard."),
+    ] = None,
 ) -> None:
     """Train a policy with one objective on fresh preference data: what it is worth, and how it works over time."""
     with validating_input():
@@ -30,9 +43,10 @@ def train(
         from mpo_experiments.agents.lookup import load_agents
 
         load_agents(task)
-        for option, path in (("--figure", figure), ("--out", out)):
-            if path is not None:
-                check_file(option, path)
+        if figure is not None:
+            check_file("--figure", figure)
+        if out is not None:
+            _check_out(out)
         loaded, total = named.load(), config.inner.epochs
         epochs = named.sft_epochs(total) if sft_epochs is None else sft_epochs
         if epochs > total:
@@ -44,11 +58,12 @@ def train(
     from mpo_experiments.testbed import Testbed, comparison_settings
     from mpo_experiments.training_report import curve_table, curve_values, divergence_note, draw_curve
 
+    kept: list[Any] = []
     comparison = comparison_settings(config, Stream.SELECTION, units)
     screen = console()
     testbed = Testbed(task)
     with interruptible("Nothing was written."), Display(screen) as display:
-        curve = testbed.learning_curve(Candidate(loaded, epochs), comparison, display)
+        curve = testbed.learning_curve(Candidate(loaded, epochs), comparison, display, kept.append)
         by_epoch = testbed.normalised(curve.return_, comparison.evaluation)
         mode_score = testbed.normalised(curve.final_mode, comparison.evaluation, mode=True)
     sampled, mode = mean_interval(by_epoch[:, -1]), mean_interval(mode_score)
@@ -66,11 +81,30 @@ def train(
             draw_curve(figure, curve, by_epoch, epochs, shown)
         screen.print(f"Written to {figure}", soft_wrap=True, markup=False)
     if out is not None:
-        from adapters.storage.files import write_json
-
         found: dict[str, Any] = {"objective": objective, "task": task, "data": config.data, "seed": seed}
         found |= {"sft_epochs": epochs, "sampled": by_epoch[:, -1].tolist(), "mode": mode_score.tolist()}
         found |= {"clamped": float(curve.clamped.mean()), "first_bad_update": curve.first_bad.tolist()}
         found |= {"epochs": curve_values(curve, by_epoch)}
         with interruptible("The scores above were not written."):
-            write_json(out, found)
+            _write(out, found, config, kept[0])
+        screen.print(f"Written to {out}", soft_wrap=True, markup=False)
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix == ".json":
+        check_file("--out", out)
+        return
+    check_folder("--out", out)
+    if (out / "config.json").exists():
+        raise ValueError(f"--out {out}: holds a run, which would be lost: name another folder, or a file FILE.json")
+
+
+def _write(out: Path, found: dict[str, Any], config: "CellConfig", policies: Any) -> None:
+    if out.suffix == ".json":
+        from adapters.storage.files import write_json
+
+        write_json(out, found)
+        return
+    from mpo_experiments.trained_folder import write_trained
+
+    write_trained(out, found, config, policies)

@@ -4,6 +4,7 @@ Names are imported on first use, so that `import mpo_core` starts no JAX.
 """
 
 import importlib
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     )
     from mpo_core.training.prepared_rows import row_log_probs as row_log_probs
 
+    __version__: str
+
+PACKAGE = "mirror-po"
+"""Its name among packages."""
 _HOMES = {
     "AbstractObjective": "mpo_core.objective.interface",
     "CatalogueEntry": "mpo_core.losses.catalogue",
@@ -101,7 +106,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first asked for."""
+    """Imports a public name when it is first asked for; `__version__` is that of the installed package."""
+    if name == "__version__":
+        return importlib.metadata.version(PACKAGE)
     if name not in _HOMES:
         raise AttributeError(f"module 'mpo_core' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -8,11 +8,14 @@ class Reporter(Protocol):
     """Stages one after another, each with a known amount of work."""
 
     def stage(self, title: str, total: int, unit: str, done: int = 0) -> None:
-        """A stage begins, or goes on where an interrupted run left it; the one before it is over."""
+        """A stage begins, or goes on where it was left; the one before it is over.
+
+        Called before the stage's first work: until something of it is done, its programs are compiled.
+        """
         ...
 
     def advance(self, amount: int) -> None:
-        """So much of the stage's total is done."""
+        """So much more of the stage's total is done; 0 says nothing new."""
         ...
 
     def generation(self, record: dict[str, Any]) -> None:

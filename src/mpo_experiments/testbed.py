@@ -139,10 +139,20 @@ class Testbed:
             returns.clamped,
         )
 
-    def learning_curve(self, candidate: Candidate, settings: ComparisonSettings, reporter: Reporter) -> LearningCurve:
-        """Trains one objective and judges it after every epoch; returns are not normalised."""
+    def learning_curve(
+        self,
+        candidate: Candidate,
+        settings: ComparisonSettings,
+        reporter: Reporter,
+        keep: Callable[[GaussianPolicy], None] = lambda policies: None,
+    ) -> LearningCurve:
+        """Trains one objective and judges it after every epoch; returns are not normalised.
+
+        Args:
+            keep: given the trained policies, leaves (numpy) with a leading unit axis.
+        """
         advance = _stages(reporter, curve_steps(settings), "Judging every epoch")
-        return learning_curve(self.program, self.agents, candidate, settings, advance)
+        return learning_curve(self.program, self.agents, candidate, settings, advance, keep)
 
     def normalised(self, returns: np.ndarray, evaluation: EvaluationSettings, *, mode: bool = False) -> np.ndarray:
         """(J - J_original) / (J_target - J_original); where training or physics blew up, `FAILED_SCORE`."""
@@ -153,12 +163,13 @@ class Testbed:
 def _stages(reporter: Reporter, amounts: dict[str, int], judging: str) -> Callable[[str, int], None]:
     """Turns the parts of a comparison into stages of a reporter."""
     stages = {"data": ("Fresh data", "step"), "train": ("Training", "policy"), "judge": (judging, "step")}
-    current = [""]
+    current, done = [""], dict.fromkeys(stages, 0)
 
     def advance(what: str, amount: int) -> None:
         if current[0] != what:
             current[0] = what
-            reporter.stage(stages[what][0], amounts[what], stages[what][1])
+            reporter.stage(stages[what][0], amounts[what], stages[what][1], done=done[what])
+        done[what] += amount
         reporter.advance(amount)
 
     return advance

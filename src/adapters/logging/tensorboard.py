@@ -57,16 +57,18 @@ class ScalarLog:
 
     def write(self, record: dict[str, Any]) -> None:
         """One scalar a number, under `search/`."""
+        self.write_scalars(
+            record["generation"], {f"search/{name}": record[name] for name in record if name != "generation"}
+        )
+
+    def write_scalars(self, step: int, values: dict[str, float | None]) -> None:
+        """Numbers by tag at a step; None is left out."""
         from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
-        values = [
-            Summary.Value(tag=f"search/{name}", simple_value=value)
-            for name, value in record.items()
-            if name != "generation" and value is not None
-        ]
+        found = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items() if value is not None]
         with naming(self._folder):
-            self._write(Event(step=record["generation"], summary=Summary(value=values)))
+            self._write(Event(step=step, summary=Summary(value=found)))
 
     def _write(self, event: "Event") -> None:
         event.wall_time = time.time()

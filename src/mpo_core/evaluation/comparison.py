@@ -78,15 +78,19 @@ class Comparison:
         """Trains and judges every candidate on every unit.
 
         Args:
-            advance: told what is under way ("data", "train", "judge") and how many of `steps` are done.
+            advance: told what is under way ("data", "train", "judge") and how many more of `steps` are done: 0 as a
+                part begins, which is when its programs are compiled.
         """
         settings = self._settings
         trained = []
         for first in range(0, settings.units, self.units_at_once()):
             batch = range(first, min(first + self.units_at_once(), settings.units))
+            advance("data", 0)
             units = self.make_units(batch, advance)
+            advance("train", 0)
             trained.append(self._train_all(candidates, units, len(batch), advance))
         whole, clamped = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *trained)
+        advance("judge", 0)
         sampled = self.evaluate(whole, 1.0, advance)
         mode = self.evaluate(whole, 0.0, advance) if settings.mode_actions else np.full_like(sampled, np.nan)
         return ComparisonReturns(sampled, mode, clamped)

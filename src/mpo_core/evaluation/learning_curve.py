@@ -45,12 +45,14 @@ def learning_curve(
     candidate: Candidate,
     settings: ComparisonSettings,
     advance: Callable[[str, int], None] = lambda what, done: None,
+    keep: Callable[[GaussianPolicy], None] = lambda policies: None,
 ) -> LearningCurve:
     """Trains on every unit of a comparison and judges the policy after every epoch, on the unit's own episodes.
 
     Args:
         agents: original and target agent along a leading axis.
-        advance: told what is under way ("data", "train", "judge") and how much of it is done.
+        advance: told what is under way ("data", "train", "judge") and how much more of it is done: 0 as it begins.
+        keep: given the policies after the last epoch, leaves (numpy) with a leading unit axis.
     """
     comparison = Comparison(program, agents, settings)
     train = _training(agents, candidate, settings)
@@ -58,7 +60,9 @@ def learning_curve(
     at_once = comparison.units_at_once()
     for first in range(0, settings.units, at_once):
         batch = range(first, min(first + at_once, settings.units))
+        advance("data", 0)
         units = comparison.make_units(batch, advance)
+        advance("train", 0)
         for place in range(len(batch)):
             unit = jax.tree.map(lambda leaf, place=place: leaf[place], units)
             by_epoch, trace = jax.tree.map(np.asarray, train(unit))
@@ -66,6 +70,8 @@ def learning_curve(
             traces.append(trace)
             advance("train", 1)
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *policies)
+    keep(jax.tree.map(lambda leaf: leaf[-1], stacked))
+    advance("judge", 0)
     return_ = comparison.evaluate(stacked, 1.0, advance).T
     final_mode = comparison.evaluate(jax.tree.map(lambda leaf: leaf[-1:], stacked), 0.0, advance)[0]
     return _curve(return_, final_mode, jax.tree.map(lambda *leaves: np.stack(leaves), *traces))

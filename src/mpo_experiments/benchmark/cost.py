@@ -1,14 +1,24 @@
-"""What a benchmark will cost on this machine: rates are measured on a small comparison, then multiplied out."""
+"""What a benchmark will cost on this machine: rates of the machine, multiplied out.
+
+Rates are *recorded* ones, scaled by how fast this machine multiplies matrices (seconds to find out, an estimate), or
+*measured* on a small comparison (exact, but each task's programs are compiled first).
+"""
 
 import dataclasses
+import functools
 import time
+from pathlib import Path
 
+import jax
+
+from adapters.storage.files import read_json
 from mpo_core.evaluation.comparison import JOBS_A_CALL, Candidate, Comparison, unit_bytes, units_at_once
 from mpo_core.losses.catalogue import catalogue_entry, make_objective
 from mpo_core.memory import peak_process_bytes
 from mpo_core.seeds import Stream
 from mpo_core.settings import EvaluationSettings, RowSettings
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey
+from mpo_experiments.profiling import matmul_gflops
 from mpo_experiments.tasks.registry import task_spec
 from mpo_experiments.testbed import Testbed, comparison_settings
 
@@ -19,12 +29,17 @@ COMPILE_SECONDS = 90.0
 """A task's programs from a cold cache, more or less."""
 
 
+RECORDED = Path(__file__).parent.parent / "bundled" / "rates.json"
+"""Written by `python -m benchmarks.rates`: a task's rates for each GFLOP/s of a float32 matrix product."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Rates:
     """What this machine does a second."""
 
     updates: float
     steps: float
+    how: str = "measured here"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,24 +86,56 @@ def cost_of(key: CellKey, settings: BenchmarkSettings, rates: Rates, testbed: Te
     return Cost(policies, steps, minutes, (held + peak_process_bytes()) / 2**30)
 
 
-def describe_cost(keys: list[CellKey], settings: BenchmarkSettings) -> list[str]:
-    """The cost of all cells, in lines for people; compiles and runs a small comparison on each task."""
-    lines, minutes, memory = [], 0.0, 0.0
+def recorded_rates(key: CellKey, settings: BenchmarkSettings) -> Rates | None:
+    """Rates of a task from the recorded ones; None where there are none: a task of one's own, or an accelerator.
+
+    Rows are taken to cost in proportion to their steps, and a simulator to gain from a machine as much as a matrix
+    product does: within about a factor of two.
+    """
+    found = _recorded().get(key.task)
+    if found is None or jax.default_backend() != "cpu":
+        return None
+    config, gflops = settings.config(key), _gflops()
+    row_steps = 2 * config.inner.minibatch * config.rows.length
+    how = f"estimated from recorded rates and {gflops:.0f} GFLOP/s measured here"
+    return Rates(found["row_steps"] * gflops / row_steps, found["steps"] * gflops, how)
+
+
+@functools.cache
+def _recorded() -> dict[str, dict[str, float]]:
+    return read_json(RECORDED, "file of rates")["tasks"]
+
+
+@functools.cache
+def _gflops() -> float:
+    return matmul_gflops()
+
+
+def describe_cost(keys: list[CellKey], settings: BenchmarkSettings, *, measure: bool = False) -> list[str]:
+    """The cost of all cells, in lines for people.
+
+    Args:
+        measure: compile and run a small comparison on each task rather than go by recorded rates.
+    """
+    lines, minutes, memory, measured = [], 0.0, 0.0, True
     for task in dict.fromkeys(key.task for key in keys):
         of_task = [key for key in keys if key.task == task]
         testbed = Testbed(task_spec(task).name, length=settings.config(of_task[0]).rows.length)
-        rates = measure_rates(testbed, of_task[0], settings)
-        lines.append(f"{task}: {rates.updates:,.0f} updates/s, {rates.steps:,.0f} environment steps/s, measured here")
+        rates = None if measure else recorded_rates(of_task[0], settings)
+        rates = rates or measure_rates(testbed, of_task[0], settings)
+        lines.append(f"{task}: {rates.updates:,.0f} updates/s, {rates.steps:,.0f} environment steps/s, {rates.how}")
         for key in of_task:
             cost = cost_of(key, settings, rates, testbed)
             lines.append(
                 f"  {key}: {cost.policies} policies, {cost.steps / 1e6:.1f}M environment steps, {cost.minutes:.1f} min"
             )
             minutes, memory = minutes + cost.minutes, max(memory, cost.gibibytes)
-        minutes += COMPILE_SECONDS / 60
+        minutes, measured = minutes + COMPILE_SECONDS / 60, measured and rates.how == Rates.how
     lines.append(
         f"{len(keys)} cells: about {minutes:.0f} min, compilation included, and {memory:.1f} GiB of host memory"
     )
+    if not measured:
+        lines.append("An estimate, within about a factor of two on an idle machine; --measure compiles and measures")
     return lines
 
 

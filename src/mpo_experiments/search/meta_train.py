@@ -94,7 +94,9 @@ class MetaTraining:
             compiling = aside.submit(program.compiled, shapes)
             aside.submit(load_tensorboard)
             banks = self._banks(first)
+            self.reporter.stage("Compiling the search", 1, "program")
             step = compiling.result()
+            self.reporter.advance(1)
         placed = program.place(banks)
         with ScalarLog(self.folder.path / "tensorboard", first) as log:
             self.reporter.stage("Search", settings.generations, "generation", done=first)

@@ -1,0 +1,5 @@
+"""`python -m mpo_core` says which version is installed."""
+
+import mpo_core
+
+print(mpo_core.__version__)

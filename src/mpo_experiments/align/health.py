@@ -1,0 +1,149 @@
+"""Whether a preference run is going wrong: a callback for TRL's DPO trainers, ours among them.
+
+The question asked most about such runs: accuracy and margins rise while the log-probs of *both* sides fall, and the
+text gets worse (likelihood displacement: Razin et al. 2024, arXiv 2410.08847).
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import transformers
+
+SIDES = ("chosen", "rejected")
+FALLS, NARROWS, LENGTH = "fall", "narrow", "length"
+
+
+@dataclasses.dataclass(frozen=True)
+class HealthSettings:
+    """From where on a run gets a warning; changes are since the first log."""
+
+    least_fall: float = 0.03
+    """Share of its own size by which the log-prob of the chosen side must have fallen, ..."""
+    share_of_margin: float = 0.5
+    """... and what this fall comes to beside the margin won: a dip beside a large margin is usual."""
+    least_rise: float = 0.02
+    """By how much accuracy must have risen meanwhile, unless it is `high_accuracy` already."""
+    high_accuracy: float = 0.95
+    least_entropy: float = 0.3
+    """Share of the first entropy under which the policy is narrow."""
+    most_length_drift: float = 0.5
+    """Relative change of the length of answers."""
+    logs: int = 2
+    """Logs in a row that must show a fault."""
+
+
+class PreferenceHealth(transformers.TrainerCallback):
+    """Logs how far the log-probs of both sides have moved since the first log, and warns early.
+
+    Added to every line of training metrics, and so to `log_history` and whatever reports it: `health/chosen` and
+    `health/rejected`, the change of each side's log-prob (nats a response); `health/entropy`, the entropy of a token as
+    a share of the first; with prompts, `health/answer_length`, tokens of greedy answers to them. Greedy answers draw no
+    random numbers: training stays the same to the bit.
+
+    `trainer.add_callback(PreferenceHealth())`, before training. Callbacks that report come after it in
+    `callbacks=[PreferenceHealth(), ...]`.
+    """
+
+    def __init__(
+        self,
+        settings: HealthSettings | None = None,
+        warn: Callable[[str], None] | None = None,
+        *,
+        prompts: Sequence[str] = (),
+        answer_tokens: int = 64,
+    ):
+        """A callback for one run.
+
+        Args:
+            settings: when to warn.
+            warn: told each warning, once a kind; the logger of this module unless given.
+            prompts: a few, whose answers are measured at every log; none: no lengths are.
+            answer_tokens: at most, of an answer.
+        """
+        self._settings = settings or HealthSettings()
+        self._warn = warn or logging.getLogger(__name__).warning
+        self._prompts, self._answer_tokens = list(prompts), answer_tokens
+        self._first: dict[str, float] = {}
+        self._in_a_row: dict[str, int] = {}
+        self.warnings: list[tuple[int, str]] = []
+        """Update and text of those given so far."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **more: Any) -> None:
+        """Looks at one line of training metrics and adds to it; other lines are left alone."""
+        if logs is None or any(f"logps/{side}" not in logs for side in SIDES):
+            return
+        now = {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}
+        length = self._answer_length(more.get("model"), more.get("processing_class"))
+        if length is not None:
+            now["answer_length"] = length
+        self._first = self._first or now
+        added = self._changes(now)
+        logs.update(added)
+        if state.log_history and state.log_history[-1].get("step") == state.global_step:
+            state.log_history[-1].update(added)
+        self._judge(self._faults(now, added), state.global_step)
+
+    def _changes(self, now: dict[str, float]) -> dict[str, float]:
+        first = self._first
+        found = {f"health/{side}": now[f"logps/{side}"] - first[f"logps/{side}"] for side in SIDES}
+        if first.get("entropy") and "entropy" in now:
+            found["health/entropy"] = now["entropy"] / first["entropy"]
+        if "answer_length" in now:
+            found["health/answer_length"] = now["answer_length"]
+        return found
+
+    def _faults(self, now: dict[str, float], added: dict[str, float]) -> dict[str, str]:
+        """What is wrong now, a text a kind."""
+        limits, found = self._settings, {}
+        fall, margin = -added["health/chosen"], added["health/chosen"] - added["health/rejected"]
+        accuracy, before = (line.get("rewards/accuracies", 0.0) for line in (now, self._first))
+        rises = accuracy - before >= limits.least_rise or accuracy >= limits.high_accuracy
+        size = abs(self._first["logps/chosen"])
+        if rises and fall > limits.least_fall * size and fall > limits.share_of_margin * max(margin, 0.0):
+            found[FALLS] = (
+                f"the chosen responses have lost {fall:.1f} nats of log-prob ({fall / size:.0%}) while accuracy went "
+                f"from {before:.2f} to {accuracy:.2f}: both sides are pushed down, the margin alone grows; lower the "
+                "learning rate, raise beta, or take a loss with a term for the chosen side (orpo, cpo, tempo)"
+            )
+        if added.get("health/entropy", 1.0) < limits.least_entropy:
+            found[NARROWS] = f"the entropy of a token is {added['health/entropy']:.0%} of what it was at first"
+        first_length = self._first.get("answer_length")
+        if first_length and abs(now["answer_length"] / first_length - 1) > limits.most_length_drift:
+            found[LENGTH] = f"answers went from {first_length:.0f} to {now['answer_length']:.0f} tokens"
+        return found
+
+    def _judge(self, faults: dict[str, str], step: int) -> None:
+        """Warns of what has lasted for some logs, once a kind."""
+        for kind in (FALLS, NARROWS, LENGTH):
+            self._in_a_row[kind] = self._in_a_row.get(kind, 0) + 1 if kind in faults else 0
+            if self._in_a_row[kind] == self._settings.logs and not self._told(kind):
+                text = f"update {step}: {faults[kind]}"
+                self._in_a_row[f"told {kind}"] = 1
+                self.warnings.append((step, text))
+                self._warn(text)
+
+    def _told(self, kind: str) -> bool:
+        return f"told {kind}" in self._in_a_row
+
+    def _answer_length(self, model: Any, tokenizer: Any) -> float | None:
+        """Mean tokens of greedy answers to the prompts."""
+        if not self._prompts or model is None or tokenizer is None:
+            return None
+        given = tokenizer(
+            self._prompts, return_tensors="pt", padding=True, padding_side="left", return_token_type_ids=False
+        ).to(model.device)
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                tokens = model.generate(
+                    **given, max_new_tokens=self._answer_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
+                )
+        finally:
+            model.train(was_training)
+        new = tokens[:, given["input_ids"].shape[1] :]
+        ends = (new == tokenizer.eos_token_id) | (new == tokenizer.pad_token_id)
+        return float(torch.where(ends.any(1), ends.int().argmax(1), new.shape[1]).float().mean())

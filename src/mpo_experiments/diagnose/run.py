@@ -1,0 +1,106 @@
+"""The diagnosis of a data set, with a model or without."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from mpo_experiments.diagnose.label_noise import NoiseEstimate, noise_from_duplicates, noise_from_words
+from mpo_experiments.diagnose.model_view import ModelView, check, model_view, too_long
+from mpo_experiments.diagnose.pairs import Pairs, read_pairs
+from mpo_experiments.diagnose.suite import Nearest, nearest
+from mpo_experiments.diagnose.text_faults import Duplicates, duplicates, length_correlation, length_difference, ties
+from mpo_experiments.progress import Reporter
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a user asks."""
+
+    dataset: str
+    split: str = "train"
+    model: str | None = None
+    limit: int | None = None
+    max_length: int = 1024
+    batch: int = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """A request whose data have been read, and no weights."""
+
+    request: Request
+    rows: Any
+    pairs: Pairs
+    tokenizer: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosis:
+    """What was found."""
+
+    request: Request
+    pairs: int
+    ties: float
+    """Share of rows."""
+    duplicates: Duplicates
+    length_difference: float
+    """Mean words of the chosen less the rejected response."""
+    length_correlation: float
+    dropped: float | None
+    """Share of rows whose prompt alone fills `max_length`; None without a model, whose tokenizer counts."""
+    cut: float | None
+    noise: tuple[NoiseEstimate, ...]
+    view: ModelView | None
+    nearest: Nearest
+
+    @property
+    def told_noise(self) -> float:
+        """The share of flipped labels that the suite's nearest cell is chosen by: the first estimate that finds any."""
+        return next((one.share for one in self.noise if one.found), 0.0)
+
+
+def read(request: Request) -> Read:
+    """Reads everything but the weights.
+
+    Raises:
+        ValueError: one sentence: a data set or model that cannot be used.
+    """
+    rows, pairs = read_pairs(request.dataset, request.split, request.limit)
+    return Read(request, rows, pairs, None if request.model is None else check(request.model, rows))
+
+
+def diagnose(found: Read, reporter: Reporter) -> Diagnosis:
+    """The whole diagnosis.
+
+    Raises:
+        WorkFailed: weights that cannot be loaded.
+        ValueError: every row is a tie or too long, so that a model has nothing to say.
+    """
+    request, pairs = found.request, found.pairs
+    tied = ties(pairs)
+    untied = _some(pairs, ~tied)
+    difference, repeated = length_difference(untied), duplicates(pairs)
+    dropped = cut = view = None
+    if request.model is not None:
+        long, shortened = too_long(found.tokenizer, found.rows, request.max_length)
+        dropped, cut = float(long.mean()), float(shortened.mean())
+        kept = np.flatnonzero(~tied & ~long)
+        if not len(kept):
+            raise ValueError(f"dataset {request.dataset}: every row is a tie, or its prompt fills --max-length")
+        rows = found.rows.select(kept)
+        view = model_view(request.model, rows, found.tokenizer, request.max_length, request.batch, reporter)
+    estimates = (None if view is None else view.noise(), noise_from_words(untied), noise_from_duplicates(repeated))
+    noise = tuple(one for one in estimates if one is not None)
+    told = next((one.share for one in noise if one.found), 0.0)
+    both_own = None if view is None else view.both_own
+    return Diagnosis(
+        request=request, pairs=len(pairs), ties=float(tied.mean()), duplicates=repeated,
+        length_difference=float(difference.mean()) if len(difference) else 0.0,
+        length_correlation=length_correlation(difference), dropped=dropped, cut=cut, noise=noise, view=view,
+        nearest=nearest(told, both_own or 0.0),
+    )  # fmt: skip
+
+
+def _some(pairs: Pairs, kept: np.ndarray) -> Pairs:
+    return Pairs(*(tuple(np.array(side, object)[kept]) for side in (pairs.prompt, pairs.chosen, pairs.rejected)))
