@@ -76,7 +76,9 @@ def _number(value: Any) -> float | None:
 
 def _compares_rows(rows: Callable[..., Any]) -> bool:
     """Tried on eight rows in order, and on each alone."""
-    values = [8 * torch.rand(8, generator=torch.Generator().manual_seed(place), dtype=torch.float64) for place in range(5)]
+    values = [
+        8 * torch.rand(8, generator=torch.Generator().manual_seed(place), dtype=torch.float64) for place in range(5)
+    ]
     chosen, rejected, reference, other, margin = (-values[0], -values[1], -values[2], -values[3], values[4])
     length = torch.arange(4.0, 12.0, dtype=torch.float64)
     given = (chosen, rejected, reference, other, length, length.flip(0))

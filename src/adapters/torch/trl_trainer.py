@@ -159,7 +159,9 @@ class LossTrainer(DPOTrainer):
     def _not_finite(self, what: str, rows: Any) -> WorkFailed:
         model: Any = self.model
         kind = "the data" if model.training else "the held-out data"
-        named = "" if rows is None else f" (rows {', '.join(map(str, sorted(rows.tolist())))} of {kind}; the first is 1)"
+        named = (
+            "" if rows is None else f" (rows {', '.join(map(str, sorted(rows.tolist())))} of {kind}; the first is 1)"
+        )
         where = f"update {self.state.global_step + 1}" if model.training else f"after update {self.state.global_step}"
         return WorkFailed(
             f"{where}: the {what} is not finite{named}, so training stops and no model is written: lower learning_rate, "

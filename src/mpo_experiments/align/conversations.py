@@ -88,7 +88,9 @@ def _message(value: Any, name: str, known: frozenset[str]) -> Message:
     role, content = value["role"], value.get("content")
     roles = [*ROLES, *(one for one in MORE_ROLES if one in known)]
     if role not in roles:
-        raise ValueError(f"{name} has a message of the role {str(role)[:40]!r}, and the template takes {_listed(roles)}")
+        raise ValueError(
+            f"{name} has a message of the role {str(role)[:40]!r}, and the template takes {_listed(roles)}"
+        )
     if value.get("tool_calls") and "tool_calls" not in known:
         raise ValueError(f"{name} has a message with tool calls, which the chat template does not know")
     kept = {key: value[key] for key in MORE_KEYS if key in known and value.get(key)}

@@ -81,7 +81,15 @@ def load_pair_rows(source: str, split: str) -> TextRows:
     Raises:
         ValueError: one sentence, as for `load_text`, or that a column is missing.
     """
-    found = load_text(source, split)
+    return pair_rows(load_text(source, split))
+
+
+def pair_rows(found: TextRows) -> TextRows:
+    """The rows, if they have the columns `chosen` and `rejected`.
+
+    Raises:
+        ValueError: one sentence: a column is missing.
+    """
     missing = [name for name in ("chosen", "rejected") if name not in found.columns]
     if missing:
         raise ValueError(
