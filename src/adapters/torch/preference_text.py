@@ -136,7 +136,7 @@ def _read_folder(path: Path, split: str) -> Any:
     if not isinstance(rows, DatasetDict):
         return rows
     if split not in rows:
-        raise ValueError(f"it has no split {split!r}, only {', '.join(rows)}")
+        raise ValueError(f"it has no split {split!r}, only {', '.join(map(str, rows))}")
     return rows[split]
 
 

@@ -23,7 +23,7 @@ UNUSED = (
 
 
 def settled_arguments(args: DPOConfig | None, loss: TorchLoss) -> DPOConfig:
-    """A copy of a trainer's settings that says what is done: the beta of the objective, no reference where none is read.
+    """A copy of a trainer's settings that says what is done: the objective's beta, no reference where none is read.
 
     Raises:
         ValueError: one sentence: settings that shape TRL's losses, or that contradict the objective's own.

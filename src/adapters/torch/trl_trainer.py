@@ -164,8 +164,8 @@ class LossTrainer(DPOTrainer):
         )
         where = f"update {self.state.global_step + 1}" if model.training else f"after update {self.state.global_step}"
         return WorkFailed(
-            f"{where}: the {what} is not finite{named}, so training stops and no model is written: lower learning_rate, "
-            "or look at these rows"
+            f"{where}: the {what} is not finite{named}, so training stops and no model is written: lower "
+            "learning_rate, or look at these rows"
         )
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:

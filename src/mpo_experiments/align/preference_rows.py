@@ -1,7 +1,7 @@
 """How a row of preference data is read: a prompt, two answers and a margin, or the reason why it is no pair.
 
-The rule is ours. A prompt that is not given is what both sides share, cut back to the start of a word (in conversations:
-to a turn); one that is given and repeated at the head of a side is taken once. Nothing of an answer is ever cut.
+The rule is ours. A prompt that is not given is what both sides share, cut back to the start of a word (in
+conversations: to a turn); one that is given and repeated at the head of both sides is taken once. No text is lost.
 """
 
 import dataclasses

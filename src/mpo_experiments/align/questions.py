@@ -55,7 +55,7 @@ class Question:
     """File that answers are written to, before a judge begins."""
     answers_from: Path | None = None
     """File of answers that were made before."""
-    generation: Generation = Generation()
+    generation: Generation = dataclasses.field(default_factory=Generation)
 
     @property
     def wants_answers(self) -> bool:

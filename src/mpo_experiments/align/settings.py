@@ -70,7 +70,7 @@ class AlignSettings(_Model):
     max_left_out: float = pydantic.Field(default=0.1, ge=0, le=1)
     """Share of pairs that may be left out because their prompt alone fills max_length; with more a run is refused."""
     scored: Literal["assistant", "all"] = "assistant"
-    """Tokens of an answer of several turns that are scored: the assistant's, or all that follow the prompt, as TRL's."""
+    """Tokens of an answer of several turns that are scored: the assistant's, or all that follow the prompt, as TRL."""
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     warmup: float = pydantic.Field(default=0.0, ge=0, lt=1)
     """Share of all updates over which the learning rate rises."""

@@ -111,6 +111,7 @@ def token_row(row: PreferenceRow, encoder: Encoder, scored: Scored = "assistant"
         both = [
             _once(encoder.messages([*row.prompt, *answer], row.tools, opens=False), encoder.eos)
             for answer in (row.chosen, row.rejected)
+            if isinstance(answer, list)
         ]
     start = min(_common(alone, tokens) for tokens in both)
     masks = [[1] * (len(tokens) - start) for tokens in both]
