@@ -98,7 +98,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
                     raise ValueError(f"line {reader.line_num} has more cells than the first line has names")
                 rows.append({name: value or None for name, value in row.items()})
         except csv.Error as error:
-            raise ValueError(f"line {reader.line_num} is no line of a csv file ({error})") from None
+            raise ValueError(f"line {reader.reader.line_num} is no line of a csv file ({error})") from None
     return rows
 
 

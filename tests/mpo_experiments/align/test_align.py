@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from cli.app import app
-from helpers.toy_language import BAD, GOOD, toy_folder, toy_rows, toy_tokenizer
+from helpers.toy_language import BAD, GOOD, toy_rows, toy_tokenizer
 from mpo_core.failures import WorkFailed
 from mpo_experiments.align.evaluation import PairScores, preferences
 from mpo_experiments.align.judge import Judge, win_rate
@@ -31,23 +31,6 @@ JUDGE = (
     f"    good = lambda text: sum(word in {GOOD!r} for word in text.split())\n"
     "    print(1 if good(row['output_1']) >= good(row['output_2']) else 2)\n"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def offline():
-    """No network, and one thread: these models are too small to share."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        patch.setattr("datasets.config.HF_HUB_OFFLINE", True)
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory):
-    return toy_folder(tmp_path_factory.mktemp("toys"))
 
 
 def mpo(*arguments):
