@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.validation import LAST_SEED, check_file, check_folder, interruptible, validating_input
+from mpo_core.names import unknown_name
 
 if TYPE_CHECKING:
     from typer import Context
@@ -104,6 +105,9 @@ def evaluate(
     max_left_out: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of pairs that may be left out for their length.")
     ] = 0.1,
+    scored: Annotated[
+        str, typer.Option(help="Tokens that count: assistant, of its turns alone; all, whatever follows the prompt.")
+    ] = "assistant",
     batch: Annotated[int, typer.Option(min=1, help="Rows at once.")] = 8,
     generate: Annotated[
         Path | None, typer.Option(help="File for the answers to the prompts, as alpaca_eval reads them.")
@@ -152,7 +156,8 @@ def evaluate(
             check_file("verdicts beside the answers,", verdicts)
         question = Question(
             model=model, dataset=dataset, split=split, reference=reference, limit=limit, max_length=max_length,
-            max_left_out=max_left_out, batch=batch, against=against, chat=chat, chat_template=chat_template,
+            max_left_out=max_left_out, scored=_scored(scored), batch=batch, against=against, chat=chat,
+            chat_template=chat_template,
             judge=None if judge is None else Judge(judge, judge_seconds, verdicts, seed),
             answers_to=generate, answers_from=answers, generation=Generation(max_new_tokens, temperature, batch, seed),
         )  # fmt: skip
@@ -178,6 +183,12 @@ def evaluate(
     for path in (generate, out):
         if path is not None:
             screen.print(f"Written to {path}", soft_wrap=True, markup=False)
+
+
+def _scored(text: str) -> Any:
+    if text not in ("assistant", "all"):
+        raise unknown_name("--scored", text, ("assistant", "all"))
+    return text
 
 
 def _settings(present: dict[str, Any], overrides: list[str]) -> Any:

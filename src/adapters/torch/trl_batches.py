@@ -7,15 +7,18 @@ import torch
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.utils import pad
 
-OURS = ("margin", "row")
+OURS = ("margin", "row_number")
 """What is in a batch and TRL does not know."""
-COLUMNS = ("margin", "row", "chosen_scored", "rejected_scored")
+COLUMNS = ("margin", "row_number", "chosen_scored", "rejected_scored")
 """Of data that `PairCollator` reads beside TRL's."""
 
 
 @dataclasses.dataclass
 class PairCollator(DataCollatorForPreference):
     """TRL's collator; tokens that are not scored are taken out of `completion_mask`."""
+
+    margins: bool = False
+    """Whether the objective reads the column `margin`."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """A batch, stacked as [chosen; rejected]."""
@@ -29,7 +32,7 @@ class PairCollator(DataCollatorForPreference):
             batch["completion_mask"] = pad(
                 masks, padding_value=0, padding_side="right", pad_to_multiple_of=self.pad_to_multiple_of
             )
-        return with_columns(batch, examples)
+        return with_columns(batch, examples, self.margins)
 
     def _kept(self, mask: list[int]) -> list[int]:
         if self.max_length is None:
@@ -40,19 +43,19 @@ class PairCollator(DataCollatorForPreference):
 class WithColumns:
     """A collator of a user's, whose batches are given margins and numbers of rows."""
 
-    def __init__(self, collator: Any):
-        self._collator = collator
+    def __init__(self, collator: Any, margins: bool):
+        self._collator, self._margins = collator, margins
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        return with_columns(self._collator(examples), examples)
+        return with_columns(self._collator(examples), examples, self._margins)
 
 
-def with_columns(batch: dict[str, Any], examples: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch with the columns `margin` and `row` of its examples, where they have them."""
-    if "margin" in examples[0]:
+def with_columns(batch: dict[str, Any], examples: list[dict[str, Any]], margins: bool) -> dict[str, Any]:
+    """A batch with the columns `row_number`, if there is one, and `margin`, if it is read, of its examples."""
+    if margins:
         batch["margin"] = torch.tensor([float(one["margin"]) for one in examples])
-    if "row" in examples[0]:
-        batch["row"] = torch.tensor([one["row"] for one in examples])
+    if "row_number" in examples[0]:
+        batch["row_number"] = torch.tensor([one["row_number"] for one in examples])
     return batch
 
 

@@ -80,8 +80,8 @@ class LossTrainer(DPOTrainer):
             ref_model = NoReference()  # or TRL would load one, or copy the adapter
         elif not loss.needs_reference:
             ref_model = None
-        rest["processing_class"] = _tokenizer_of(model, rest.get("processing_class"))
-        rest["data_collator"] = _collator(rest.get("data_collator"), rest["processing_class"], args)
+        rest["processing_class"] = _tokenizer_of(model, rest.get("processing_class"), args)
+        rest["data_collator"] = _collator(rest.get("data_collator"), rest["processing_class"], args, loss.needs_margin)
         super().__init__(model, ref_model, args, **rest)
         if not loss.needs_reference:
             self.ref_model = None
@@ -111,7 +111,7 @@ class LossTrainer(DPOTrainer):
         reference = self._reference(inputs, policy)
         lengths = mask.sum(dim=1).clamp(min=1).to(kind).chunk(2)
         losses = self.loss_of_rows.rows(*policy, *reference, *lengths, self.progress, inputs.get("margin"))
-        self._check_rows(losses, inputs.get("row"))
+        self._check_rows(losses, inputs.get("row_number"))
         loss = losses.mean()
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * outputs.aux_loss
@@ -140,7 +140,7 @@ class LossTrainer(DPOTrainer):
         Raises:
             WorkFailed: a loss or the gradient is not finite; it names the rows.
         """
-        self._update_rows.append(inputs.get("row"))
+        self._update_rows.append(inputs.get("row_number"))
         loss = super().training_step(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients:
             rows, self._update_rows = self._update_rows, []
@@ -232,25 +232,30 @@ class LossTrainer(DPOTrainer):
         return policy / lengths if self.loss_of_rows.normalises_length else policy
 
 
-def _tokenizer_of(model: Any, given: Any) -> Any:
+def _tokenizer_of(model: Any, given: Any, args: DPOConfig) -> Any:
     """The tokenizer that is given, or that of the model, as TRL finds it; it must end sequences and pad."""
     found = given
     if found is None:
         name = model if isinstance(model, str) else model.config._name_or_path
-        found = transformers.AutoProcessor.from_pretrained(name)
+        told = args.model_init_kwargs if isinstance(model, str) and isinstance(args.model_init_kwargs, dict) else {}
+        found = transformers.AutoProcessor.from_pretrained(
+            name, revision=told.get("revision"), trust_remote_code=args.trust_remote_code
+        )
     check_special_tokens(getattr(found, "tokenizer", found))
     return found
 
 
-def _collator(given: Any, tokenizer: Any, args: DPOConfig) -> Any:
+def _collator(given: Any, tokenizer: Any, args: DPOConfig, margins: bool) -> Any:
     """Ours, or a user's with our columns; of images, TRL's own."""
     if given is not None:
-        return WithColumns(given)
+        return WithColumns(given, margins)
     if not isinstance(tokenizer, transformers.PreTrainedTokenizerBase):
         return None
     if args.pad_token is not None:
         tokenizer.pad_token = args.pad_token
-    return PairCollator(tokenizer.pad_token_id, args.max_length, args.truncation_mode, args.pad_to_multiple_of)  # pyright: ignore[reportArgumentType]
+    padded: Any = args.pad_to_multiple_of
+    pad: Any = tokenizer.pad_token_id
+    return PairCollator(pad, args.max_length, args.truncation_mode, padded, margins=margins)
 
 
 def _check_margins(text: str, wanted: bool, train: Any, evaluation: Any) -> None:

@@ -65,7 +65,7 @@ def score_pairs(model: Any, settings: AlignSettings, tokenizer: Any, pairs: Pair
     scores = PairScores(*(torch.cat(one).double().numpy() for one in zip(*found, strict=True)))
     odd = ~(np.isfinite(scores.chosen) & np.isfinite(scores.rejected))
     if odd.any():
-        numbers = shown_rows([row for row, one in zip(pairs.data["row"], odd, strict=True) if one])
+        numbers = shown_rows([row for row, one in zip(pairs.data["row_number"], odd, strict=True) if one])
         raise WorkFailed(f"log-probs under the model are not finite in rows {numbers} of {pairs.where}")
     return scores
 

@@ -161,7 +161,7 @@ def _columns(rows: list[TokenRow], margins: bool) -> dict[str, list[Any]]:
         "prompt_ids": [row.prompt for row in rows],
         "chosen_ids": [row.chosen.tokens for row in rows],
         "rejected_ids": [row.rejected.tokens for row in rows],
-        "row": [row.number for row in rows],
+        "row_number": [row.number for row in rows],
     }
     if margins:
         found["margin"] = [row.margin for row in rows]

@@ -27,7 +27,7 @@ from mpo_experiments.align.judge import Judge, win_rate
 from mpo_experiments.align.pairs import PairRule, Pairs, holds_talk, pair_rows, read_pairs
 from mpo_experiments.align.preference_rows import RowRule, is_talk, plain, read_prompts
 from mpo_experiments.align.settings import AlignSettings
-from mpo_experiments.align.token_rows import TokenRule
+from mpo_experiments.align.token_rows import Scored, TokenRule
 from mpo_experiments.progress import Reporter
 
 PROMPTS = ("prompt", "instruction")
@@ -46,6 +46,7 @@ class Question:
     limit: int | None = None
     max_length: int = 1024
     max_left_out: float = 0.1
+    scored: Scored = "assistant"
     batch: int = 8
     judge: Judge | None = None
     against: str = "chosen"
@@ -157,7 +158,7 @@ def prepare_questions(question: Question) -> Asked:
     encoder = TokenEncoder(tokenizer)
     rule = PairRule(
         RowRule(template_words=template_words(tokenizer.chat_template)),
-        TokenRule(question.max_length),
+        TokenRule(question.max_length, scored=question.scored),
         question.max_left_out,
     )
     pairs = read_pairs(rows, rows.where, encoder, rule) if paired else None

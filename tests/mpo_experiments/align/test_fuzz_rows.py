@@ -60,8 +60,12 @@ EXTRA = st.sampled_from(
 )
 MESSAGE = st.builds(lambda role, content, extra: {"role": role, "content": content} | extra, ROLES, CONTENTS, EXTRA)
 SOUND = st.lists(TEXT, min_size=1, max_size=4).map(
-    lambda texts: [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(texts)]
+    lambda texts: [
+        {"role": ("user", "assistant")[at % 2], "content": text}
+        for at, text in enumerate(texts[: len(texts) - 1 + len(texts) % 2])
+    ]
 )
+"""Turns of a user and the assistant, the user's last."""
 ANSWER = TEXT.map(lambda text: [{"role": "assistant", "content": text}])
 TALK = st.one_of(SOUND, ANSWER, st.builds(list.__add__, SOUND, ANSWER), st.lists(st.one_of(MESSAGE, ODD), max_size=3))
 CELL = st.one_of(TEXT, TEXT, TALK, TALK, ODD)

@@ -10,6 +10,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from adapters.torch.language_models import ZEPHYR, TokenEncoder
 from helpers.toy_language import toy_arguments, toy_model, toy_rows, toy_tokenizer
+from mpo_experiments.align.evaluation import prompt_tokens
 from mpo_experiments.align.pairs import PairRule, read_pairs
 from mpo_experiments.align.preference_rows import PreferenceRow, RowRule, read_row
 from mpo_experiments.align.token_rows import TokenRule, token_row
@@ -48,7 +49,7 @@ def test_tokens_are_trls(talk, tmp_path):
     for name in ("prompt_ids", "chosen_ids", "rejected_ids"):
         assert list(ours[name]) == list(theirs[name])
     assert "chosen_scored" not in ours.column_names
-    assert list(ours["row"]) == [1, 2, 3, 4, 5, 6]
+    assert list(ours["row_number"]) == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("answer", ["w3 w4", "w3 w4 </s>", "w3 w4</s>", "w3 w4</s></s>"])
@@ -59,6 +60,17 @@ def test_an_answer_ends_once(make, answer):
     assert words(tokenizer, row.prompt)[-2:] == ["w1", "w2"]
     assert words(tokenizer, row.chosen.tokens) == ["w3", "w4", "</s>"]
     assert words(tokenizer, row.rejected.tokens) == ["w5", "</s>"]
+
+
+@pytest.mark.parametrize("make", [toy_tokenizer, ends_every_text])
+def test_a_prompt_that_is_answered_has_no_end(make):
+    tokenizer = make()
+    tokens, talk = prompt_tokens(["w1 w2 ", "w3"], TokenEncoder(tokenizer)), zephyr()
+    assert [words(tokenizer, one)[-1] for one in tokens] == ["w2", "w3"]
+    opened = prompt_tokens([[said("user", "w1")]], TokenEncoder(talk))[0]
+    assert words(talk, opened) == ["<unk>", "w1", "</s>", "<unk>"]  # the headers are words that it does not know
+    with pytest.raises(ValueError, match="prompt 2 is empty"):
+        prompt_tokens(["w1", " "], TokenEncoder(toy_tokenizer()))
 
 
 TURNS = {
@@ -114,7 +126,7 @@ def test_what_is_left_out_is_counted():
     found = counted(rows, 4)
     assert (found.counts.rows, found.counts.used, found.counts.ties, found.counts.too_long) == (7, 3, 1, 1)
     assert (found.counts.same_tokens, found.counts.cut) == (2, 1)
-    assert list(found.data["row"]) == [1, 3, 7]
+    assert list(found.data["row_number"]) == [1, 3, 7]
     said = "\n".join(found.notes())
     assert "1 of 7 rows left out, for the prompt alone fills the length (rows 2)" in said
     assert "1 of 7 rows left out, for chosen and rejected are equal (rows 4)" in said
