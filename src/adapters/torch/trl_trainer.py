@@ -6,6 +6,7 @@ metrics; both are private, which is why the extra pins `trl<2` and a test compar
 tokens already are taken as they are, and a step that is not finite ends training.
 """
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +73,7 @@ class LossTrainer(DPOTrainer):
         _check_margins(loss.text, loss.needs_margin, rest.get("train_dataset"), rest.get("eval_dataset"))
         self.loss_of_rows, self._prepare_pairs = loss, prepare
         self._name = f"the objective {loss.text} of mirror-po"
-        self._update_rows: list[Any] = []
+        self._update, self._update_rows = -1, []
         adapted = not isinstance(model, str) and is_peft_model(model)
         if adapted:
             check_adapter(model)
@@ -135,21 +136,24 @@ class LossTrainer(DPOTrainer):
         return super().compute_ref_log_probs(model, {name: one for name, one in inputs.items() if name not in OURS})
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-        """TRL's; before an update, its gradient is checked.
+        """TRL's; it remembers which rows an update is made of."""
+        if self._update != self.state.global_step:
+            self._update, self._update_rows = self.state.global_step, []
+        if "row_number" in inputs:
+            self._update_rows.append(inputs["row_number"])
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """The trainer's, of every update, before it is made.
 
         Raises:
-            WorkFailed: a loss or the gradient is not finite; it names the rows.
+            WorkFailed: it is not finite; it names the rows.
         """
-        self._update_rows.append(inputs.get("row_number"))
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        if self.accelerator.sync_gradients:
-            rows, self._update_rows = self._update_rows, []
-            found = [one.grad for one in model.parameters() if one.grad is not None]
-            scaled = self.accelerator.scaler is not None  # in float16 a step that overflows is tried again
-            if found and not scaled and not torch.isfinite(torch.nn.utils.get_total_norm(found)):
-                kept = [one for one in rows if one is not None]
-                raise self._not_finite("gradient", torch.cat(kept) if kept else None)
-        return loss
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        scaled = self.accelerator.scaler is not None  # in float16 a step that overflows is tried again
+        if norm is not None and not scaled and not math.isfinite(float(norm)):
+            raise self._not_finite("gradient", torch.cat(self._update_rows) if self._update_rows else None)
+        return norm
 
     def _check_rows(self, losses: Any, rows: Any) -> None:
         finite = torch.isfinite(losses.detach())
