@@ -52,6 +52,7 @@ class LossTrainer(DPOTrainer):
         *,
         loss: TorchLoss,
         prepare: Prepare | None = None,
+        stops: bool = True,
         **rest: Any,
     ):
         """As for `trl.DPOTrainer`.
@@ -61,6 +62,7 @@ class LossTrainer(DPOTrainer):
                 reward, in standard deviations.
             prepare: makes data in text into tokens, given the data, the tokenizer, `args` and what they are for; None:
                 TRL's own way. Data with a column `prompt_ids` are tokens already.
+            stops: whether a loss or gradient that is not finite ends training; else it goes on, as TRL's does.
             rest: `train_dataset`, `eval_dataset`, `processing_class`, `peft_config`, `data_collator`, `callbacks` and
                 so on.
 
@@ -71,7 +73,7 @@ class LossTrainer(DPOTrainer):
         """
         args = settled_arguments(args, loss)
         _check_margins(loss.text, loss.needs_margin, rest.get("train_dataset"), rest.get("eval_dataset"))
-        self.loss_of_rows, self._prepare_pairs = loss, prepare
+        self.loss_of_rows, self._prepare_pairs, self._stops = loss, prepare, stops
         self._name = f"the objective {loss.text} of mirror-po"
         self._update, self._update_rows = -1, []
         adapted = not isinstance(model, str) and is_peft_model(model)
@@ -151,13 +153,13 @@ class LossTrainer(DPOTrainer):
         """
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         scaled = self.accelerator.scaler is not None  # in float16 a step that overflows is tried again
-        if norm is not None and not scaled and not math.isfinite(float(norm)):
+        if self._stops and norm is not None and not scaled and not math.isfinite(float(norm)):
             raise self._not_finite("gradient", torch.cat(self._update_rows) if self._update_rows else None)
         return norm
 
     def _check_rows(self, losses: Any, rows: Any) -> None:
         finite = torch.isfinite(losses.detach())
-        if not bool(finite.all()):
+        if self._stops and not bool(finite.all()):
             raise self._not_finite("loss", None if rows is None else rows[~finite])
 
     def _not_finite(self, what: str, rows: Any) -> WorkFailed:

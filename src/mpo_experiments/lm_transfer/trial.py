@@ -90,9 +90,9 @@ class Bench:
                 seed=seed, max_length=None, use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none",
                 save_strategy="no", logging_strategy="no", disable_tqdm=True, dataloader_pin_memory=False,
             )  # fmt: skip
-            trainer = LossTrainer(  # every pair is trained on, as it was drawn: ties and empty answers too
+            trainer = LossTrainer(  # every pair as it was drawn, ties too; a model that diverges is judged
                 model, reference, arguments, loss=torch_loss(objective), train_dataset=self._rows,
-                processing_class=self._world.tokenizer,
+                processing_class=self._world.tokenizer, stops=False,
             )  # fmt: skip
             trainer.remove_callback(PrinterCallback)
             trainer.train()

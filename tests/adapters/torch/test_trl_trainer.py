@@ -9,6 +9,7 @@ from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from trl.trainer.dpo_trainer import DPOTrainer
 
+from adapters.torch.trl_trainer import LossTrainer
 from helpers.toy_language import toy_arguments, toy_model, toy_pairs, toy_tokenizer
 from mpo_core.failures import WorkFailed
 from mpo_core.losses.catalogue import make_objective, objective_ids
@@ -367,3 +368,13 @@ def test_margins_that_are_no_numbers_are_refused(folder, margin):
     pairs = toy_pairs(4, margin=["0.5", "1", margin, "2"])
     with pytest.raises(ValueError, match="train_dataset: row 3: "):
         made(folder, "mmpo", pairs=pairs)
+
+
+def test_it_goes_on_where_it_is_told_to(folder):
+    """`mpo transfer` judges models that diverge."""
+    pairs = toy_pairs(4, margin=[0.5, 1.0, 3e38, 0.0])
+    trainer = LossTrainer(toy_model(), toy_model(seed=1), toy_arguments(folder), loss=torch_loss("rpo_sq"), stops=False,
+                          train_dataset=pairs, processing_class=toy_tokenizer())  # fmt: skip
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert not all(torch.isfinite(one).all() for one in trainer.model.parameters())
