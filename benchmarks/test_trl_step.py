@@ -45,7 +45,8 @@ def seconds(trainer, batch):
 
 def trainers(folder):
     """TRL's, and ours with the same loss."""
-    pairs = toy_pairs(PAIRS).map(lambda row: {name: " ".join(["w1"] * WORDS) for name in ("chosen", "rejected")})
+    words = {"chosen": "w1", "rejected": "w2"}
+    pairs = toy_pairs(PAIRS).map(lambda row: {name: " ".join([word] * WORDS) for name, word in words.items()})
     arguments = {"per_device_train_batch_size": PAIRS, "use_cpu": not torch.cuda.is_available()}
     made = []
     for kind, more in ((DPOTrainer, {}), (ObjectiveTrainer, {"objective": "dpo"})):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.validation import LAST_SEED, check_file, check_folder, interruptible, validating_input
+from mpo_core.names import unknown_name
 
 if TYPE_CHECKING:
     from typer import Context
@@ -65,10 +66,11 @@ def align(
         settings = _settings(present, set_ or []) if resume is None else None
         check_extra("mpo align")
         settle()
+        from mpo_experiments.align.arguments import settle_adapter
         from mpo_experiments.align.training import finished, prepare, quiet, read_run, start_run, train
 
         quiet()
-        settings = read_run(folder) if settings is None else settings
+        settings = read_run(folder) if settings is None else settle_adapter(settings)
         result = None if resume is None else finished(folder)
         run = prepare(settings) if result is None else None
         if run is not None and resume is None:
@@ -80,7 +82,9 @@ def align(
         advice = f"mpo align --resume {folder} goes on from its last checkpoint."
         with interruptible(advice), Display(screen) as display:
             screen.print(f"{settings.loss} on {len(run.pairs)} pairs, {settings.model}", soft_wrap=True, markup=False)
-            result = train(run, folder, display)
+            for note in run.notes():
+                screen.print(f"Note: {note}", soft_wrap=True, markup=False)
+            result = train(run, folder, display, fresh=resume is None)
     scores = (result or {}).get("held_out")
     if scores is not None:
         accuracy, margin = scores["eval_rewards/accuracies"], scores["eval_rewards/margins"]
@@ -93,19 +97,31 @@ def evaluate(
     model: Annotated[str, typer.Option(help="Folder or hub id of a model, or of a LoRA adapter.")],
     dataset: Annotated[str, typer.Option(help="Held-out pairs; or prompts alone, to answer them.")],
     reference: Annotated[
-        str | None, typer.Option(help="Model before training; of an adapter, its base unless given.")
+        str | None, typer.Option(help="Model before training; of an adapter, what it was trained from unless given.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a hub data set or saved folder.")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows, from the first.")] = None,
     max_length: Annotated[int, typer.Option(min=2, max=MOST_TOKENS, help="Tokens of prompt and response.")] = 1024,
+    max_left_out: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of pairs that may be left out for their length.")
+    ] = 0.1,
+    scored: Annotated[
+        str, typer.Option(help="Tokens that count: assistant, of its turns alone; all, whatever follows the prompt.")
+    ] = "assistant",
     batch: Annotated[int, typer.Option(min=1, help="Rows at once.")] = 8,
     generate: Annotated[
         Path | None, typer.Option(help="File for the answers to the prompts, as alpaca_eval reads them.")
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="File of answers that --generate wrote before: none are made again.")
     ] = None,
     judge: Annotated[
         str | None,
         typer.Option(help="Command that reads JSON lines {prompt, output_1, output_2} and writes 1 or 2 for each."),
     ] = None,
+    judge_seconds: Annotated[
+        float, typer.Option(min=0.1, max=1e7, help="Time that the judge has; what it said before is kept.")
+    ] = 3600.0,
     against: Annotated[
         str, typer.Option(help="What the judge compares with: chosen, reference, or a file as --generate writes it.")
     ] = "chosen",
@@ -131,12 +147,19 @@ def evaluate(
 
         quiet()
         from mpo_experiments.align.evaluation import Generation
+        from mpo_experiments.align.judge import Judge
         from mpo_experiments.align.questions import Question, prepare_questions
 
+        kept = generate or answers
+        verdicts = None if kept is None else kept.with_suffix(".verdicts.jsonl")
+        if judge is not None and verdicts is not None:
+            check_file("verdicts beside the answers,", verdicts)
         question = Question(
             model=model, dataset=dataset, split=split, reference=reference, limit=limit, max_length=max_length,
-            batch=batch, judge=judge, against=against, chat=chat, chat_template=chat_template,
-            generates=generate is not None, generation=Generation(max_new_tokens, temperature, batch, seed),
+            max_left_out=max_left_out, scored=_scored(scored), batch=batch, against=against, chat=chat,
+            chat_template=chat_template,
+            judge=None if judge is None else Judge(judge, judge_seconds, verdicts, seed),
+            answers_to=generate, answers_from=answers, generation=Generation(max_new_tokens, temperature, batch, seed),
         )  # fmt: skip
         asked = prepare_questions(question)
     from adapters.storage.files import write_json
@@ -144,10 +167,15 @@ def evaluate(
     from mpo_experiments.align.questions import answer
 
     screen = console()
-    with interruptible("Nothing was written."), Display(screen) as display:
+    advice = (
+        "Nothing was written."
+        if generate is None
+        else f"Answers that are in {generate} need not be made again: --answers."
+    )
+    with interruptible(advice), Display(screen) as display:
+        for note in asked.notes():
+            screen.print(f"Note: {note}", soft_wrap=True, markup=False)
         found = answer(asked, display)
-        if generate is not None:
-            write_json(generate, found.outputs)
         if out is not None:
             write_json(out, found.as_json())
     for line in found.lines():
@@ -155,6 +183,12 @@ def evaluate(
     for path in (generate, out):
         if path is not None:
             screen.print(f"Written to {path}", soft_wrap=True, markup=False)
+
+
+def _scored(text: str) -> Any:
+    if text not in ("assistant", "all"):
+        raise unknown_name("--scored", text, ("assistant", "all"))
+    return text
 
 
 def _settings(present: dict[str, Any], overrides: list[str]) -> Any:

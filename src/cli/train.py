@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     pass
 
 
+if TYPE_CHECKING:
+    from mpo_experiments.settings.run_config import CellConfig
+
+
 def train(
     task: Annotated[str, typer.Option(help="Task to train on.")],
     objective: Annotated[str, typer.Option(help="id, id:name=value,..., an objective file, or a run folder.")],

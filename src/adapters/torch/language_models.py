@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import peft
 import torch
 import transformers
@@ -30,9 +31,10 @@ def load_tokenizer(source: str) -> Any:
     """
     with _one_sentence(source, "its tokenizer"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-    if tokenizer.eos_token is None:
-        raise ValueError(f"model {source}: its tokenizer has no end-of-sequence token")
-    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    try:
+        check_special_tokens(tokenizer)
+    except ValueError as error:
+        raise ValueError(f"model {source}: {error}") from None
     return tokenizer
 
 
@@ -95,17 +97,81 @@ def set_chat_template(tokenizer: Any, wanted: str | None, source: str) -> None:
         wanted: a file, `zephyr`, or None: its own.
 
     Raises:
-        ValueError: no such file, or it has none of its own.
+        ValueError: no such file, one that is no template, or the tokenizer has none of its own.
     """
     if wanted == "zephyr":
         tokenizer.chat_template = ZEPHYR
     elif wanted is not None:
         tokenizer.chat_template = read_text(Path(wanted), "chat template")
+        _check_template(tokenizer, wanted)
     elif tokenizer.chat_template is None:
         raise ValueError(
             f"model {source}: its tokenizer has no chat template and the data are conversations: "
             "name one with --set chat_template=zephyr or --set chat_template=FILE"
         )
+
+
+def check_special_tokens(tokenizer: Any) -> None:
+    """Refuses a tokenizer that cannot end a sequence; without a token for padding it takes the one that ends.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    if tokenizer.eos_token is None:
+        raise ValueError(
+            "the tokenizer has no end-of-sequence token, so answers would have no end: set tokenizer.eos_token (and "
+            "tokenizer.pad_token, if it is to be another)"
+        )
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+
+
+class TokenEncoder:
+    """Texts and conversations as tokens, as a tokenizer and its chat template make them."""
+
+    def __init__(self, tokenizer: Any):
+        self._tokenizer = tokenizer
+
+    @property
+    def eos(self) -> int:
+        """The token that ends a sequence."""
+        return self._tokenizer.eos_token_id
+
+    @property
+    def eos_text(self) -> str:
+        """How it is written."""
+        return self._tokenizer.eos_token
+
+    def text(self, text: str) -> list[int]:
+        """Tokens of a text, with those that the tokenizer adds."""
+        return list(self._tokenizer(text=text)["input_ids"])
+
+    def messages(self, messages: list[dict[str, Any]], tools: Any, opens: bool) -> list[int]:
+        """Tokens of a conversation.
+
+        Args:
+            tools: a list, or JSON of one.
+            opens: whether the assistant's next turn is opened.
+
+        Raises:
+            ValueError: the template cannot take it, and why.
+        """
+        try:
+            found = self._tokenizer.apply_chat_template(
+                messages, tokenize=True, return_dict=True, add_generation_prompt=opens,
+                tools=json.loads(tools) if isinstance(tools, str) else tools,
+            )  # fmt: skip
+        except Exception as error:  # whatever a template raises: its own, or what it does with a value of another type
+            raise ValueError(f"the chat template cannot take its messages ({_short(error)})") from None
+        return list(found["input_ids"])
+
+
+def _check_template(tokenizer: Any, source: str) -> None:
+    try:
+        tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
+    except jinja2.TemplateSyntaxError as error:
+        raise ValueError(f"chat template {source}: line {error.lineno}: {_short(error)}") from None
+    except Exception:  # of this conversation; each row is tried
+        return
 
 
 @contextlib.contextmanager

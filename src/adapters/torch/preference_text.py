@@ -1,18 +1,45 @@
-"""Preference pairs in text: local files, saved folders and hub data sets, in the columns that TRL reads."""
+"""Rows of text data from local files, saved folders and the hub, and pairs of tokens as a data set."""
 
+import csv
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 from datasets import Dataset, DatasetDict
-from trl.data_utils import extract_prompt
 
-READERS = {".json": "json", ".jsonl": "json", ".parquet": "parquet", ".csv": "csv"}
-COLUMNS = ("prompt", "chosen", "rejected", "margin")
+KINDS = (".json", ".jsonl", ".parquet", ".csv")
+LARGEST_CELL = 2**31 - 1
 
 
-def load_text(source: str, split: str) -> Dataset:
+@dataclasses.dataclass(frozen=True)
+class TextRows:
+    """Rows as they stand in a file or on the hub."""
+
+    where: str
+    """How a message names them."""
+    columns: tuple[str, ...]
+    rows: Any
+    """A list of objects, or a `datasets.Dataset`."""
+
+    def first(self, count: int | None) -> "TextRows":
+        """Only so many, from the first."""
+        if count is None or count >= len(self.rows):
+            return self
+        rows = self.rows[:count] if isinstance(self.rows, list) else self.rows.select(range(count))
+        return dataclasses.replace(self, rows=rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.rows)
+
+
+def load_text(source: str, split: str) -> TextRows:
     """Rows of a file (json, jsonl, parquet, csv), of a folder that `datasets` saved, or of a hub id.
+
+    Cells of a csv file are text, and None where they are empty.
 
     Args:
         split: of a hub data set, or of a folder that has several.
@@ -20,76 +47,87 @@ def load_text(source: str, split: str) -> Dataset:
     Raises:
         ValueError: one sentence: it is missing, unreadable, empty, or has no such split.
     """
-    path = Path(source)
-    if path.suffix in READERS and not path.is_dir():
-        rows = _tried(source, lambda: _read_file(path))
+    path, where = Path(source), f"dataset {source}"
+    kind = path.suffix.lower()
+    if kind in KINDS and not path.is_dir():
+        rows = _local(where, lambda: _read_file(path, kind))
     elif path.is_dir():
-        rows = _tried(source, lambda: _read_folder(path, split))
+        rows = _local(where, lambda: _read_folder(path, split))
     elif source.count("/") > 1 or source.startswith((".", "~")) or path.is_file():
-        kinds = ", ".join(READERS)
-        raise ValueError(f"dataset {source}: there is no such folder or file of the kinds {kinds}")
+        raise ValueError(f"{where}: there is no such folder or file of the kinds {', '.join(KINDS)}")
     else:
-        rows = _tried(source, lambda: datasets.load_dataset(source, split=split))
-    if not isinstance(rows, Dataset) or not len(rows):
-        raise ValueError(f"dataset {source}: holds no rows")
+        rows = _hub(where, source, split)
+    if not isinstance(rows, list | Dataset) or not len(rows):
+        raise ValueError(f"{where}: holds no rows")
+    if isinstance(rows, Dataset):
+        return TextRows(where, tuple(rows.column_names), rows)
+    return TextRows(where, tuple(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row)), rows)
+
+
+def token_dataset(columns: dict[str, list[Any]]) -> Dataset:
+    """A data set of columns; lists of whole numbers become arrays of four bytes each."""
+    return Dataset.from_dict(
+        {
+            name: [np.asarray(one, np.int32) for one in column] if isinstance(column[0], list) else column
+            for name, column in columns.items()
+        }
+    )
+
+
+def _read_file(path: Path, kind: str) -> Any:
+    if not path.exists():
+        raise ValueError("there is no such file")
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    if kind == ".parquet":
+        return datasets.load_dataset("parquet", data_files=str(path), split="train")
+    try:
+        return _read_csv(path) if kind == ".csv" else _read_json(path)
+    except UnicodeDecodeError:
+        raise ValueError("it is not text in UTF-8") from None
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    csv.field_size_limit(LARGEST_CELL)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, strict=True)
+        rows: list[dict[str, Any]] = []
+        try:
+            for row in reader:
+                if None in row:
+                    raise ValueError(f"line {reader.line_num} has more cells than the first line has names")
+                rows.append({name: value or None for name, value in row.items()})
+        except csv.Error as error:
+            raise ValueError(f"line {reader.reader.line_num} is no line of a csv file ({error})") from None
     return rows
 
 
-def load_pairs(source: str, split: str) -> Dataset:
-    """Preference pairs: columns `prompt`, `chosen`, `rejected` and, if there is one, `margin`.
-
-    All three are text, or all are lists of messages. Conversations that hold their prompt are split where chosen and
-    rejected part; a prompt in text before messages becomes a message of the user.
-
-    Raises:
-        ValueError: one sentence, as for `load_text`, or which column or row is not as it must be.
-    """
-    rows, where = load_text(source, split), f"dataset {source}"
-    missing = [name for name in ("chosen", "rejected") if name not in rows.column_names]
-    if missing:
-        raise ValueError(
-            f"{where}: has no column {' or '.join(map(repr, missing))} (it has {', '.join(rows.column_names)}); "
-            "preference data has prompt, chosen and rejected"
-        )
-    rows = rows.select_columns([name for name in COLUMNS if name in rows.column_names])
-    for number, row in enumerate(rows):
-        _check_row(where, number, row)
-    talk = isinstance(rows[0]["chosen"], list)
-    shape = _split_talk if talk else _split_text
-    return rows.map(shape, desc="Reading pairs")
+def _read_json(path: Path) -> list[Any]:
+    """A list of rows, or a row a line."""
+    with path.open(encoding="utf-8-sig") as file:
+        head = file.read(1024).lstrip()[:1]
+        file.seek(0)
+        if head == "[":
+            return _parsed(file.read(), "the file")
+        lines = [(number, line) for number, line in enumerate(file, 1) if line.strip()]
+    try:
+        return [_parsed(line, f"line {number}") for number, line in lines]
+    except ValueError:
+        if head != "{":
+            raise
+        whole = "".join(line for _, line in lines)
+        if len(lines) > 1 and not lines[0][1].rstrip().endswith("}"):  # one row over several lines
+            return [_parsed(whole, "the file")]
+        raise
 
 
-def load_prompts(source: str, split: str) -> list[Any]:
-    """Prompts to answer: the column `prompt`, or `instruction` as in AlpacaEval, or those of preference pairs.
-
-    Raises:
-        ValueError: one sentence, as for `load_text`, or that there is no such column.
-    """
-    rows = load_text(source, split)
-    for name in ("prompt", "instruction"):
-        if name in rows.column_names and "chosen" not in rows.column_names:
-            return list(rows[name])
-    if "chosen" not in rows.column_names:
-        raise ValueError(
-            f"dataset {source}: has no column 'prompt' or 'instruction' (it has {', '.join(rows.column_names)})"
-        )
-    return list(load_pairs(source, split)["prompt"])
-
-
-def is_talk(value: Any) -> bool:
-    """Whether a prompt or response is a list of messages."""
-    return isinstance(value, list)
-
-
-def plain(value: Any) -> str:
-    """A prompt or response as text for a person or judge: of messages, the contents."""
-    return "\n".join(message["content"] for message in value) if is_talk(value) else value
-
-
-def _read_file(path: Path) -> Any:
-    if not path.exists():
-        raise FileNotFoundError("there is no such file")
-    return datasets.load_dataset(READERS[path.suffix], data_files=str(path), split="train")
+def _parsed(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{what} is not JSON ({error.msg.lower()}, column {error.colno})") from None
+    except (ValueError, RecursionError):
+        raise ValueError(f"{what} is not JSON that can be read (a number too long, or nested too deeply)") from None
 
 
 def _read_folder(path: Path, split: str) -> Any:
@@ -98,51 +136,28 @@ def _read_folder(path: Path, split: str) -> Any:
     if not isinstance(rows, DatasetDict):
         return rows
     if split not in rows:
-        raise ValueError(f"Unknown split {split!r}. Should be one of {list(rows)}.")
+        raise ValueError(f"it has no split {split!r}, only {', '.join(map(str, rows))}")
     return rows[split]
 
 
-def _tried(source: str, read: Any) -> Any:
-    """What a reader of `datasets` gives; what it raises, of many kinds, as one sentence."""
+def _local(where: str, read: Callable[[], Any]) -> Any:
+    """What a reader gives; what it raises, of many kinds, as one sentence on that file or folder."""
     try:
         return read()
     except Exception as error:
-        said = " ".join(str(error.__cause__ or error).split()).rstrip(".")
-        known = " (a local path, or the id of a data set on the hub; is this machine offline?)"
-        hint = known if "/" not in said or "hub" in said.lower() or "connect" in said.lower() else ""
-        raise ValueError(f"dataset {source}: cannot be read: {said[:300]}{hint}") from None
+        raise ValueError(f"{where}: cannot be read: {_said(error)}") from None
 
 
-def _check_row(where: str, number: int, row: Any) -> None:
-    kinds = {type(row[name]) for name in ("chosen", "rejected")}
-    if kinds not in ({str}, {list}) or not all(row[name] for name in ("chosen", "rejected")):
-        raise ValueError(
-            f"{where}: row {number} needs chosen and rejected as two texts or two lists of messages, none of them empty"
-        )
-    if kinds == {list} and not all(
-        isinstance(one, dict) and {"role", "content"} <= one.keys()
-        for name in ("chosen", "rejected")
-        for one in row[name]
-    ):
-        raise ValueError(f"{where}: row {number} has messages without 'role' and 'content'")
-    if kinds == {str} and not isinstance(row.get("prompt", ""), str):
-        raise ValueError(f"{where}: row {number} has messages as prompt and text as chosen: give both in one form")
+def _hub(where: str, source: str, split: str) -> Any:
+    try:
+        return datasets.load_dataset(source, split=split)
+    except Exception as error:
+        said = _said(error)
+        known = "split" in said.lower() and split in said
+        hint = "" if known else " (a local path, or the id of a data set on the hub; is this machine offline?)"
+        raise ValueError(f"{where}: cannot be read from the hub: {said}{hint}") from None
 
 
-def _split_talk(row: Any) -> dict[str, Any]:
-    """The columns of a conversation that change."""
-    prompt, sides = row.get("prompt"), _sides(row)
-    if isinstance(prompt, list):
-        return {}
-    if sides["chosen"][0]["role"] != "assistant":  # the conversations hold the prompt
-        return extract_prompt(sides)
-    return {"prompt": [{"role": "user", "content": prompt or ""}]}
-
-
-def _split_text(row: Any) -> dict[str, Any]:
-    """The columns of a text that change."""
-    return {} if row.get("prompt") is not None else extract_prompt(_sides(row))
-
-
-def _sides(row: Any) -> dict[str, Any]:
-    return {name: row[name] for name in ("chosen", "rejected")}
+def _said(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error.__cause__ or error)
+    return " ".join(text.split()).rstrip(".")[:300] or type(error).__name__

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 if "jax" not in sys.modules:  # JAX only traces the loss: it must not take the memory of the GPU that torch trains on
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
@@ -28,6 +30,10 @@ class TorchLoss:
     provenance: dict[str, Any]
     beta: float | None
     """Its scale of log-probs, if it has one."""
+    temperature: float | None = None
+    """That of its blend, if it has one: `discopop_tau` of TRL."""
+    compares_rows: bool = False
+    """Whether the loss of a row depends on the other rows of its batch."""
 
     @property
     def needs_reference(self) -> bool:
@@ -59,5 +65,23 @@ def torch_loss(text: str, objective: AbstractObjective, provenance: dict[str, An
     )
     scope: dict[str, Any] = {}
     exec(compile(source, f"<mpo export {text}>", "exec"), scope)
-    beta = getattr(objective, "beta", None)
-    return TorchLoss(text, scope["loss"], arguments_of(graph), provenance, None if beta is None else float(beta))
+    beta, temperature = (_number(getattr(objective, name, None)) for name in ("beta", "temperature"))
+    rows = scope["loss"]
+    return TorchLoss(text, rows, arguments_of(graph), provenance, beta, temperature, _compares_rows(rows))
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _compares_rows(rows: Callable[..., Any]) -> bool:
+    """Tried on eight rows in order, and on each alone."""
+    values = [
+        8 * torch.rand(8, generator=torch.Generator().manual_seed(place), dtype=torch.float64) for place in range(5)
+    ]
+    chosen, rejected, reference, other, margin = (-values[0], -values[1], -values[2], -values[3], values[4])
+    length = torch.arange(4.0, 12.0, dtype=torch.float64)
+    given = (chosen, rejected, reference, other, length, length.flip(0))
+    whole = rows(*given, 0.5, margin)
+    alone = [rows(*(one[at : at + 1] for one in given), 0.5, margin[at : at + 1]) for at in range(8)]
+    return not torch.allclose(whole, torch.cat(alone), rtol=1e-9, atol=1e-12, equal_nan=True)

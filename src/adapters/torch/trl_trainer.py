@@ -1,31 +1,35 @@
 """TRL's `DPOTrainer` with any objective of ours in place of its losses.
 
-Only `compute_loss` is overridden, the hook that TRL documents (https://github.com/huggingface/trl/pull/6918). It takes
-the same way to the log-probs as TRL's own, its fused language-model head, which builds no logits, and writes to the
-same metrics; both are private, which is why the extra pins `trl<2` and a test compares every logged name.
+`compute_loss` is overridden, the hook that TRL documents (https://github.com/huggingface/trl/pull/6918). It takes the
+same way to the log-probs as TRL's own, its fused language-model head, which builds no logits, and writes to the same
+metrics; both are private, which is why the extra pins `trl<2` and a test compares every logged name. Data that are
+tokens already are taken as they are, and a step that is not finite ends training.
 """
 
-import copy
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from accelerate.utils import is_peft_model
+from datasets import Dataset
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
+from adapters.torch.language_models import check_special_tokens
 from adapters.torch.torch_loss import TorchLoss
+from adapters.torch.trl_batches import COLUMNS, OURS, NoReference, PairCollator, WithColumns
+from adapters.torch.trl_settings import check_adapter, settled_arguments
+from mpo_core.failures import WorkFailed
 
-UNUSED = {
-    "loss_type": ["sigmoid"],
-    "loss_weights": None,
-    "ld_alpha": None,
-    "f_divergence_type": "reverse_kl",
-    "label_smoothing": 0.0,
-    "use_weighting": False,
-}
-"""Settings of `DPOConfig` that shape TRL's own losses, at their defaults: here the objective alone is the loss."""
-NOT_THE_MODELS = ("completion_mask", "ref_chosen_logps", "ref_rejected_logps", "margin")
+NOT_THE_MODELS = ("completion_mask", "ref_chosen_logps", "ref_rejected_logps", *OURS)
 """What is in a batch and no argument of the model."""
+REFERENCE = "ref"
+"""TRL's name of the copy of an adapter that is trained further."""
+Prepare = Callable[[Dataset, Any, DPOConfig, str], Dataset]
 
 
 class LossTrainer(DPOTrainer):
@@ -35,7 +39,7 @@ class LossTrainer(DPOTrainer):
     evaluation, checkpoints, logging. Differences: the loss, with its progress = updates made / `max_steps`; an
     objective that reads no reference makes none and runs none; `rewards/...` are on the scale of the objective's own
     `beta` (`args.beta` if it has none) and, where there is no reference, are of the log-probs themselves: of a token's
-    mean if the objective reads lengths, as in TRL's SimPO, else of the sum.
+    mean if the objective reads lengths, as in TRL's SimPO, else of the sum; ties count half in `rewards/accuracies`.
     """
 
     _tag_names, _paper = ["trl", "mirror-po"], {}  # of model cards: TRL's own would call every model one of DPO's
@@ -47,7 +51,8 @@ class LossTrainer(DPOTrainer):
         args: DPOConfig | None = None,
         *,
         loss: TorchLoss,
-        train_dataset: Any = None,
+        prepare: Prepare | None = None,
+        stops: bool = True,
         **rest: Any,
     ):
         """As for `trl.DPOTrainer`.
@@ -55,36 +60,34 @@ class LossTrainer(DPOTrainer):
         Args:
             loss: the objective. One that reads margins needs a column `margin` in the data: chosen minus rejected
                 reward, in standard deviations.
-            rest: `eval_dataset`, `processing_class`, `peft_config`, `data_collator`, `callbacks` and so on.
+            prepare: makes data in text into tokens, given the data, the tokenizer, `args` and what they are for; None:
+                TRL's own way. Data with a column `prompt_ids` are tokens already.
+            stops: whether a loss or gradient that is not finite ends training; else it goes on, as TRL's does.
+            rest: `train_dataset`, `eval_dataset`, `processing_class`, `peft_config`, `data_collator`, `callbacks` and
+                so on.
 
         Raises:
-            ValueError: one sentence: an objective that reads margins which the data does not have, or settings in
-                `args` that would shape a loss of TRL's.
+            ValueError: one sentence: an objective that reads margins which the data does not have, settings in `args`
+                that would shape a loss of TRL's, an adapter that cannot be trained, or a tokenizer that has no token
+                to end a sequence.
         """
-        found = loss
-        args = copy.copy(args) if args is not None else DPOConfig("ObjectiveTrainer")
-        changed = [name for name, default in UNUSED.items() if getattr(args, name) != default]
-        if changed:
-            raise ValueError(
-                f"{' and '.join(changed)} of DPOConfig: they shape TRL's own losses and are not used with objective "
-                f"{found.text!r}; leave them out, and write settings into the objective, as in dpo:beta=0.05"
-            )
-        _check_margins(found.text, found.needs_margin, train_dataset, rest.get("eval_dataset"))
-        self.loss_of_rows = found
-        self._name = f"the objective {found.text} of mirror-po"
-        args.beta = args.beta if found.beta is None else found.beta
-        if not found.needs_reference:
-            args.precompute_ref_log_probs = False
-            args.sync_ref_model = False
-            loaded = not isinstance(model, str) and is_peft_model(model)
-            adapters = loaded or rest.get("peft_config") is not None
-            ref_model = None if adapters else _NoReference()  # or TRL would load one
-        super().__init__(model, ref_model, args, train_dataset=train_dataset, **rest)
-        if not found.needs_reference:
+        args = settled_arguments(args, loss)
+        _check_margins(loss.text, loss.needs_margin, rest.get("train_dataset"), rest.get("eval_dataset"))
+        self.loss_of_rows, self._prepare_pairs, self._stops = loss, prepare, stops
+        self._name = f"the objective {loss.text} of mirror-po"
+        self._update, self._update_rows = -1, []
+        adapted = not isinstance(model, str) and is_peft_model(model)
+        if adapted:
+            check_adapter(model)
+        if not loss.needs_reference and (adapted or rest.get("peft_config") is None):
+            ref_model = NoReference()  # or TRL would load one, or copy the adapter
+        elif not loss.needs_reference:
+            ref_model = None
+        rest["processing_class"] = _tokenizer_of(model, rest.get("processing_class"), args)
+        rest["data_collator"] = _collator(rest.get("data_collator"), rest["processing_class"], args, loss.needs_margin)
+        super().__init__(model, ref_model, args, **rest)
+        if not loss.needs_reference:
             self.ref_model = None
-        if found.needs_margin:
-            self.args.remove_unused_columns = False
-            self.data_collator = _WithMargins(self.data_collator, self.precompute_ref_logps)
 
     @property
     def progress(self) -> float:
@@ -110,7 +113,9 @@ class LossTrainer(DPOTrainer):
         policy = token_logps.sum(dim=1, dtype=kind).chunk(2)
         reference = self._reference(inputs, policy)
         lengths = mask.sum(dim=1).clamp(min=1).to(kind).chunk(2)
-        loss = self.loss_of_rows.rows(*policy, *reference, *lengths, self.progress, inputs.get("margin")).mean()
+        losses = self.loss_of_rows.rows(*policy, *reference, *lengths, self.progress, inputs.get("margin"))
+        self._check_rows(losses, inputs.get("row_number"))
+        loss = losses.mean()
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * outputs.aux_loss
         with torch.no_grad():
@@ -125,9 +130,72 @@ class LossTrainer(DPOTrainer):
             return tuple(torch.zeros_like(one) for one in policy)
         if self.precompute_ref_logps:
             return tuple(inputs[name].to(policy[0]) for name in ("ref_chosen_logps", "ref_rejected_logps"))
-        seen = {name: value for name, value in inputs.items() if name != "margin"}
         model = self.model if self.ref_model is None else self.ref_model
-        return tuple(one.to(policy[0]) for one in self.compute_ref_log_probs(model, seen))
+        return tuple(one.to(policy[0]) for one in self.compute_ref_log_probs(model, inputs))
+
+    def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
+        """TRL's, of a batch that may hold more than TRL knows."""
+        return super().compute_ref_log_probs(model, {name: one for name, one in inputs.items() if name not in OURS})
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        """TRL's; it remembers which rows an update is made of."""
+        if self._update != self.state.global_step:
+            self._update, self._update_rows = self.state.global_step, []
+        if "row_number" in inputs:
+            self._update_rows.append(inputs["row_number"])
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """The trainer's, of every update, before it is made.
+
+        Raises:
+            WorkFailed: it is not finite; it names the rows.
+        """
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        scaled = self.accelerator.scaler is not None  # in float16 a step that overflows is tried again
+        if self._stops and norm is not None and not scaled and not math.isfinite(float(norm)):
+            raise self._not_finite("gradient", torch.cat(self._update_rows) if self._update_rows else None)
+        return norm
+
+    def _check_rows(self, losses: Any, rows: Any) -> None:
+        finite = torch.isfinite(losses.detach())
+        if self._stops and not bool(finite.all()):
+            raise self._not_finite("loss", None if rows is None else rows[~finite])
+
+    def _not_finite(self, what: str, rows: Any) -> WorkFailed:
+        model: Any = self.model
+        kind = "the data" if model.training else "the held-out data"
+        named = (
+            "" if rows is None else f" (rows {', '.join(map(str, sorted(rows.tolist())))} of {kind}; the first is 1)"
+        )
+        where = f"update {self.state.global_step + 1}" if model.training else f"after update {self.state.global_step}"
+        return WorkFailed(
+            f"{where}: the {what} is not finite{named}, so training stops and no model is written: lower "
+            "learning_rate, or look at these rows"
+        )
+
+    def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
+        """Data that are tokens already as they are; text by `prepare`, where there is one and it can be."""
+        columns = getattr(dataset, "column_names", None) or ()
+        if "prompt_ids" in columns:
+            return dataset
+        beyond = {"image", "images", "chat_template_kwargs"} & set(columns)
+        tokenizer = isinstance(processing_class, transformers.PreTrainedTokenizerBase)
+        if self._prepare_pairs is None or not isinstance(dataset, Dataset) or beyond or not tokenizer:
+            return super()._prepare_dataset(dataset, processing_class, args, dataset_name)
+        return self._prepare_pairs(dataset, processing_class, args, dataset_name)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        known: list[str] = self._signature_columns or []
+        self._signature_columns = [*known, *(name for name in COLUMNS if name not in known)]
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """TRL's, without its copy of the adapter that training began from."""
+        super()._save(output_dir, state_dict)
+        copy_of_start = Path(output_dir or str(self.args.output_dir)) / REFERENCE
+        if self.args.should_save and (copy_of_start / "adapter_config.json").exists():
+            shutil.rmtree(copy_of_start)
 
     def _log(self, inputs: Any, outputs: Any, mask: Any, policy: Any, reference: Any, lengths: tuple[Any, ...]) -> None:
         """Metrics under TRL's names, averaged over the batches between two logs."""
@@ -159,7 +227,7 @@ class LossTrainer(DPOTrainer):
         better, worse, chosen_logp, rejected_logp = rows.mean(0).tolist()
         metrics["rewards/chosen"].append(better)
         metrics["rewards/rejected"].append(worse)
-        metrics["rewards/accuracies"].append((rows[:, 0] > rows[:, 1]).float().mean().item())
+        metrics["rewards/accuracies"].append(((1 + torch.sign(rows[:, 0] - rows[:, 1])) / 2).mean().item())
         metrics["rewards/margins"].append(better - worse)
         metrics["logps/chosen"].append(chosen_logp)
         metrics["logps/rejected"].append(rejected_logp)
@@ -170,36 +238,30 @@ class LossTrainer(DPOTrainer):
         return policy / lengths if self.loss_of_rows.normalises_length else policy
 
 
-class _NoReference(torch.nn.Module):
-    """Stands where TRL wants a reference model, until it has been set up; holds nothing and computes nothing."""
-
-    class _Config:
-        def get_text_config(self) -> "_NoReference._Config":
-            """Itself: it has no other."""
-            return self
-
-    config = _Config()
-
-    def forward(self, *_: Any, **__: Any) -> Any:
-        """Refuses.
-
-        Raises:
-            RuntimeError: always.
-        """
-        raise RuntimeError("this objective reads no reference")
+def _tokenizer_of(model: Any, given: Any, args: DPOConfig) -> Any:
+    """The tokenizer that is given, or that of the model, as TRL finds it; it must end sequences and pad."""
+    found = given
+    if found is None:
+        name = model if isinstance(model, str) else model.config._name_or_path
+        told = args.model_init_kwargs if isinstance(model, str) and isinstance(args.model_init_kwargs, dict) else {}
+        found = transformers.AutoProcessor.from_pretrained(
+            name, revision=told.get("revision"), trust_remote_code=args.trust_remote_code
+        )
+    check_special_tokens(getattr(found, "tokenizer", found))
+    return found
 
 
-class _WithMargins:
-    """A collator that adds the column `margin`, except where reference log-probs are still to be computed."""
-
-    def __init__(self, collator: Any, precomputed: bool):
-        self._collator, self._precomputed = collator, precomputed
-
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        batch = self._collator(examples)
-        if not self._precomputed or "ref_chosen_logps" in batch:
-            batch["margin"] = torch.tensor([float(example["margin"]) for example in examples])
-        return batch
+def _collator(given: Any, tokenizer: Any, args: DPOConfig, margins: bool) -> Any:
+    """Ours, or a user's with our columns; of images, TRL's own."""
+    if given is not None:
+        return WithColumns(given, margins)
+    if not isinstance(tokenizer, transformers.PreTrainedTokenizerBase):
+        return None
+    if args.pad_token is not None:
+        tokenizer.pad_token = args.pad_token
+    padded: Any = args.pad_to_multiple_of
+    pad: Any = tokenizer.pad_token_id
+    return PairCollator(pad, args.max_length, args.truncation_mode, padded, margins=margins)
 
 
 def _check_margins(text: str, wanted: bool, train: Any, evaluation: Any) -> None:

@@ -1,8 +1,6 @@
-"""How good an aligned model is: preferences on held-out pairs, answers to prompts, and what a judge says of them."""
+"""How good an aligned model is: preferences on held-out pairs, and its answers to prompts."""
 
 import dataclasses
-import json
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,14 @@ from jaxtyping import Float
 
 from adapters.storage.files import parse_json, read_text
 from adapters.torch.language_models import base_of, load_model
-from adapters.torch.preference_text import is_talk, plain
-from mpo_core.evaluation.statistics import Interval, mean_interval
+from mpo_core.evaluation.statistics import Interval, mean_interval, share_interval
 from mpo_core.failures import WorkFailed
+from mpo_experiments.align.arguments import training_arguments
+from mpo_experiments.align.pairs import Pairs
+from mpo_experiments.align.preference_rows import plain, shown_rows
 from mpo_experiments.align.settings import AlignSettings
+from mpo_experiments.align.token_rows import Encoder
 from mpo_experiments.align.trainer import ObjectiveTrainer
-from mpo_experiments.align.training import training_arguments
 from mpo_experiments.progress import Reporter
 
 
@@ -42,13 +42,17 @@ class Preference:
     margin: Interval
 
 
-def score_pairs(model: Any, settings: AlignSettings, tokenizer: Any, pairs: Any, reporter: Reporter) -> PairScores:
-    """Scores pairs under a model, tokenised and cut as in training; pairs whose prompt fills it all are left out."""
+def score_pairs(model: Any, settings: AlignSettings, tokenizer: Any, pairs: Pairs, reporter: Reporter) -> PairScores:
+    """Scores pairs under a model, tokenised and cut as in training.
+
+    Raises:
+        WorkFailed: log-probs that are not finite.
+    """
     found: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(settings, Path(folder), disable_dropout=True)
         trainer = ObjectiveTrainer(  # of an objective without reference: the model alone is wanted
-            model, args=arguments, objective="sft", train_dataset=pairs, processing_class=tokenizer
+            model, args=arguments, objective="sft", train_dataset=pairs.data, processing_class=tokenizer
         )
         loader = trainer.get_eval_dataloader(trainer.train_dataset)  # pyright: ignore[reportArgumentType]
         model.to(trainer.accelerator.device).eval()
@@ -58,7 +62,12 @@ def score_pairs(model: Any, settings: AlignSettings, tokenizer: Any, pairs: Any,
             sums = trainer.compute_ref_log_probs(model, batch)
             found.append([one.float().cpu() for one in (*sums, *lengths)])
             reporter.advance(len(lengths[0]))
-    return PairScores(*(torch.cat(one).double().numpy() for one in zip(*found, strict=True)))
+    scores = PairScores(*(torch.cat(one).double().numpy() for one in zip(*found, strict=True)))
+    odd = ~(np.isfinite(scores.chosen) & np.isfinite(scores.rejected))
+    if odd.any():
+        numbers = shown_rows([row for row, one in zip(pairs.data["row_number"], odd, strict=True) if one])
+        raise WorkFailed(f"log-probs under the model are not finite in rows {numbers} of {pairs.where}")
+    return scores
 
 
 def preferences(policy: PairScores, reference: PairScores | None) -> list[Preference]:
@@ -70,7 +79,7 @@ def preferences(policy: PairScores, reference: PairScores | None) -> list[Prefer
     if reference is not None:
         views["log-ratios to the reference"] = (policy.chosen - reference.chosen, policy.rejected - reference.rejected)
     return [
-        Preference(by, mean_interval((1 + np.sign(chosen - rejected)) / 2), mean_interval(chosen - rejected))
+        Preference(by, share_interval((1 + np.sign(chosen - rejected)) / 2), mean_interval(chosen - rejected))
         for by, (chosen, rejected) in views.items()
     ]
 
@@ -92,8 +101,28 @@ class Generation:
     seed: int = 0
 
 
-def generate(model: Any, tokenizer: Any, prompts: list[Any], how: Generation, reporter: Reporter) -> list[str]:
-    """An answer to each prompt, without special tokens."""
+def prompt_tokens(prompts: list[Any], encoder: Encoder) -> list[list[int]]:
+    """The tokens that each answer follows.
+
+    Raises:
+        ValueError: one sentence: a prompt that a template cannot take, or that has no tokens.
+    """
+    found = []
+    for number, prompt in enumerate(prompts, 1):
+        try:
+            tokens = encoder.text(prompt) if isinstance(prompt, str) else encoder.messages(prompt, None, opens=True)
+        except ValueError as error:
+            raise ValueError(f"prompt {number}: {error}") from None
+        while len(tokens) > 1 and tokens[-1] == encoder.eos and isinstance(prompt, str):
+            tokens = tokens[:-1]  # of a tokenizer that ends every text: an answer would come after the end
+        if not tokens:
+            raise ValueError(f"prompt {number} is empty: there is nothing to answer")
+        found.append(tokens)
+    return found
+
+
+def generate(model: Any, tokenizer: Any, prompts: list[list[int]], how: Generation, reporter: Reporter) -> list[str]:
+    """An answer to each prompt (in tokens), without special tokens."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).eval()
     torch.manual_seed(how.seed)
@@ -101,29 +130,19 @@ def generate(model: Any, tokenizer: Any, prompts: list[Any], how: Generation, re
     answers: list[str] = []
     reporter.stage("answering", len(prompts), "prompt")
     for start in range(0, len(prompts), how.batch):
-        texts = [_asked(tokenizer, prompt) for prompt in prompts[start : start + how.batch]]
-        given = tokenizer(
-            texts,
-            return_tensors="pt",
-            padding=True,
-            padding_side="left",
-            add_special_tokens=not is_talk(prompts[start]),  # a chat template has its own
-            return_token_type_ids=False,
-        ).to(device)
+        batch = prompts[start : start + how.batch]
+        width = max(map(len, batch))
+        given = torch.tensor([[tokenizer.pad_token_id] * (width - len(one)) + one for one in batch], device=device)
+        mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in batch], device=device)
         with torch.no_grad():
             tokens = model.generate(
-                **given, max_new_tokens=how.max_new_tokens, pad_token_id=tokenizer.pad_token_id, **chosen
-            )
-        new = tokens[:, given["input_ids"].shape[1] :]
-        answers += [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
-        reporter.advance(len(texts))
+                input_ids=given, attention_mask=mask, max_new_tokens=how.max_new_tokens,
+                pad_token_id=tokenizer.pad_token_id, **chosen,
+            )  # fmt: skip
+        texts = tokenizer.batch_decode(tokens[:, width:], skip_special_tokens=True)
+        answers += [text.strip() for text in texts]
+        reporter.advance(len(batch))
     return answers
-
-
-def _asked(tokenizer: Any, prompt: Any) -> str:
-    if not is_talk(prompt):
-        return prompt
-    return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
 
 
 def alpaca_outputs(prompts: list[Any], answers: list[str], generator: str) -> list[dict[str, str]]:
@@ -143,6 +162,8 @@ def read_outputs(path: Path, prompts: list[Any]) -> list[str]:
     try:
         rows = parse_json(read_text(path, "outputs"))
         known = {row["instruction"]: row["output"] for row in rows}
+        if not all(isinstance(text, str) for pair in known.items() for text in pair):
+            raise TypeError
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         said = str(error) if isinstance(error, ValueError) and str(path) in str(error) else f"outputs {path}: is not"
         raise ValueError(f"{said} a JSON list of objects with 'instruction' and 'output'") from None
@@ -150,35 +171,3 @@ def read_outputs(path: Path, prompts: list[Any]) -> list[str]:
     if missing:
         raise ValueError(f"outputs {path}: has no answer to {missing[0][:60]!r} ({len(missing)} prompts without one)")
     return [known[plain(prompt)] for prompt in prompts]
-
-
-def win_rate(command: str, prompts: list[Any], ours: list[str], theirs: list[str], seed: int) -> Interval:
-    """The share of prompts where a judge prefers ours; which answer it sees first is drawn for each.
-
-    Args:
-        command: a shell command that reads lines of JSON with `prompt`, `output_1`, `output_2` and writes 1 or 2, a
-            line for each.
-
-    Raises:
-        WorkFailed: it failed, or wrote something else.
-    """
-    swapped = np.random.default_rng(seed).random(len(prompts)) < 0.5
-    lines = [
-        json.dumps(
-            {"prompt": plain(prompt), "output_1": second if swap else first, "output_2": first if swap else second}
-        )
-        for prompt, first, second, swap in zip(prompts, ours, theirs, swapped, strict=True)
-    ]
-    done = subprocess.run(
-        command, shell=True, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = " ".join(done.stderr.split())[-200:]
-        raise WorkFailed(f"the judge {command!r} ended with exit code {done.returncode} ({said or 'it said nothing'})")
-    verdicts = done.stdout.split()
-    if len(verdicts) != len(lines) or not set(verdicts) <= {"1", "2"}:
-        odd = next((one for one in verdicts if one not in ("1", "2")), None)
-        what = f"{len(verdicts)} verdicts for {len(lines)} pairs" if odd is None else f"{odd[:40]!r} as a verdict"
-        raise WorkFailed(f"the judge {command!r} wrote {what}: it must write 1 or 2 for each line that it reads")
-    first = np.array([verdict == "1" for verdict in verdicts])
-    return mean_interval((first != swapped).astype(float))

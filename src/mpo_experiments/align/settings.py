@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class _Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LoraSettings(_Model):
@@ -66,6 +66,10 @@ class AlignSettings(_Model):
     """Pairs a process holds in memory at once; the rest of a batch is accumulated."""
     max_length: int = pydantic.Field(default=1024, ge=2)
     """Tokens of prompt and response together; what is longer is cut at its end."""
+    max_left_out: float = pydantic.Field(default=0.1, ge=0, le=1)
+    """Share of pairs that may be left out because their prompt alone fills max_length; with more a run is refused."""
+    scored: Literal["assistant", "all"] = "assistant"
+    """Tokens of an answer of several turns that are scored: the assistant's, or all that follow the prompt, as TRL."""
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     warmup: float = pydantic.Field(default=0.0, ge=0, lt=1)
     """Share of all updates over which the learning rate rises."""

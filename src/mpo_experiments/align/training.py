@@ -7,12 +7,14 @@ OUT/model/          the trained model or adapter with its tokenizer
 OUT/result.json     updates, and the last scores on held-out pairs
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
 import logging
 import os
 import platform
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,29 +23,36 @@ import datasets
 import huggingface_hub
 import torch
 import transformers
-from peft import LoraConfig, PeftModel
+from peft import PeftModel
 from transformers.trainer_callback import PrinterCallback
-from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.utils import disable_dropout_in_model
 
 from adapters.storage.files import read_json, write_json
-from adapters.torch.language_models import check_model, has_bfloat16, load_model, load_tokenizer, set_chat_template
-from adapters.torch.preference_text import is_talk, load_pairs
+from adapters.torch.language_models import TokenEncoder, check_model, load_model, load_tokenizer, set_chat_template
 from adapters.torch.torch_loss import TorchLoss
 from mpo_core.failures import WorkFailed
+from mpo_experiments.align.arguments import (
+    CHECKPOINTS,
+    MODEL,
+    ORIGIN,
+    SETTINGS,
+    accumulation,
+    lora_config,
+    training_arguments,
+)
 from mpo_experiments.align.callback import ReporterCallback
+from mpo_experiments.align.conversations import template_words
 from mpo_experiments.align.loss import torch_loss
-from mpo_experiments.align.settings import AlignSettings, LoraSettings, build_settings
-from mpo_experiments.align.trainer import ObjectiveTrainer
+from mpo_experiments.align.pairs import PairRule, Pairs, holds_talk, load_pair_rows, read_pairs
+from mpo_experiments.align.preference_rows import RowRule
+from mpo_experiments.align.settings import AlignSettings, build_settings
+from mpo_experiments.align.token_rows import TokenRule
+from mpo_experiments.align.trainer import ObjectiveTrainer, micro_batch_note
 from mpo_experiments.progress import Reporter
 
-SETTINGS, METRICS, CHECKPOINTS, MODEL, RESULT = (
-    "align.json",
-    "metrics.jsonl",
-    "checkpoints",
-    "model",
-    "result.json",
-)
+METRICS, RESULT = "metrics.jsonl", "result.json"
+EARLIER = {"max_left_out": 1.0, "scored": "all"}
+"""What runs did before there were these settings."""
 PACKAGES = ("mirror-po", "jax", "torch", "trl", "transformers", "peft", "datasets")
 
 
@@ -54,8 +63,19 @@ class Prepared:
     settings: AlignSettings
     loss: TorchLoss
     tokenizer: Any
-    pairs: datasets.Dataset
-    held_out: datasets.Dataset | None
+    pairs: Pairs
+    held_out: Pairs | None
+
+    def notes(self) -> list[str]:
+        """What a user should know before it begins."""
+        several = [self.pairs] if self.held_out is None else [self.pairs, self.held_out]
+        found = micro_batch_note(self.loss, self.settings.batch // self.settings.micro_batch)
+        return [note for pairs in several for note in pairs.notes()] + ([] if found is None else [found])
+
+    def counts(self) -> dict[str, Any]:
+        """How many pairs the data have, and what became of them."""
+        held_out = None if self.held_out is None else dataclasses.asdict(self.held_out.counts)
+        return {"train": dataclasses.asdict(self.pairs.counts), "held_out": held_out}
 
 
 def prepare(settings: AlignSettings) -> Prepared:
@@ -65,20 +85,27 @@ def prepare(settings: AlignSettings) -> Prepared:
         ValueError: one sentence: an objective, model or data set that cannot be used, or not together.
     """
     loss = torch_loss(settings.loss)
-    _accumulation(settings)
+    accumulation(settings)
     check_model(settings.model)
     tokenizer = load_tokenizer(settings.model)
-    pairs = load_pairs(settings.dataset, settings.split)
-    held_out = None if settings.eval_dataset is None else load_pairs(settings.eval_dataset, settings.eval_split)
-    for rows in [pairs] if held_out is None else [pairs, held_out]:
-        if loss.needs_margin and "margin" not in rows.column_names:
+    data = [load_pair_rows(settings.dataset, settings.split)]
+    if settings.eval_dataset is not None:
+        data.append(load_pair_rows(settings.eval_dataset, settings.eval_split))
+    for rows in data:
+        if loss.needs_margin and "margin" not in rows.columns:
             raise ValueError(
-                f"objective {loss.text!r} reads margins of reward: the data need a column 'margin', chosen minus "
+                f"objective {loss.text!r} reads margins of reward: {rows.where} needs a column 'margin', chosen minus "
                 "rejected reward in standard deviations"
             )
-    if is_talk(pairs[0]["chosen"]):
+    if any(holds_talk(rows) for rows in data):
         set_chat_template(tokenizer, settings.chat_template, settings.model)
-    return Prepared(settings, loss, tokenizer, pairs, held_out)
+    rule = PairRule(
+        RowRule(loss.needs_margin, template_words(tokenizer.chat_template)),
+        TokenRule(settings.max_length, scored=settings.scored),
+        settings.max_left_out,
+    )
+    pairs, *held_out = [read_pairs(rows, rows.where, TokenEncoder(tokenizer), rule) for rows in data]
+    return Prepared(settings, loss, tokenizer, pairs, held_out[0] if held_out else None)
 
 
 def start_run(folder: Path, run: Prepared) -> None:
@@ -96,6 +123,7 @@ def start_run(folder: Path, run: Prepared) -> None:
         | {"python": platform.python_version()},
         "objective": run.loss.provenance,
         "pairs": len(run.pairs),
+        "data": run.counts(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
     write_json(folder / SETTINGS, {"settings": run.settings.model_dump(), "provenance": provenance})
@@ -109,7 +137,8 @@ def read_run(folder: Path) -> AlignSettings:
     """
     path = folder / SETTINGS
     try:
-        return build_settings(read_json(path, "settings of mpo align")["settings"])
+        stored = read_json(path, "settings of mpo align")["settings"]
+        return build_settings(EARLIER | stored)
     except (KeyError, TypeError):
         raise ValueError(f"settings of mpo align {path}: are not what mpo align writes") from None
 
@@ -120,28 +149,35 @@ def finished(folder: Path) -> dict[str, Any] | None:
     return read_json(path, "result of mpo align") if path.exists() else None
 
 
-def train(run: Prepared, folder: Path, reporter: Reporter) -> dict[str, Any]:
+def train(run: Prepared, folder: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, Any]:
     """Trains, from the last whole checkpoint if there is one, and writes the model.
 
+    Args:
+        fresh: whether the folder was begun for this: it goes, if training cannot be set up.
+
     Returns:
-        What is in result.json: updates, and the metrics on held-out pairs after the last epoch.
+        What is in result.json: updates, the metrics on held-out pairs after the last epoch, and counts of pairs.
 
     Raises:
-        WorkFailed: weights that cannot be loaded, or a device without enough memory.
+        WorkFailed: weights that cannot be loaded, a device without enough memory, or a step that is not finite.
     """
     checkpoint = last_checkpoint(folder / CHECKPOINTS)
     try:
-        trainer = _made(run, folder, reporter)
+        trainer = _made(run, folder, reporter, fresh)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except torch.OutOfMemoryError:
         raise WorkFailed(
             "the device is out of memory: lower micro_batch or max_length, set gradient_checkpointing=true, or train "
             f"an adapter (lora.rank), with --set; the run in {folder} cannot go on with the settings it has"
         ) from None
+    _check_weights(trainer)
     trainer.save_model(str(folder / MODEL))
     scores = [line for line in trainer.state.log_history if "eval_loss" in line]
-    result = {"updates": trainer.state.global_step, "held_out": scores[-1] if scores else None}
+    result = {
+        "updates": trainer.state.global_step, "held_out": scores[-1] if scores else None, "data": run.counts(),
+    }  # fmt: skip
     if _first_process():
+        write_json(folder / MODEL / ORIGIN, {"settings": run.settings.model_dump(include={"model", "objective"})})
         write_json(folder / RESULT, result)
     return result
 
@@ -161,46 +197,42 @@ def quiet() -> None:
     transformers.utils.logging.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
+    warnings.filterwarnings("ignore", message=".*compares the rows of a batch.*")  # it is in the notes of a run
 
 
-def training_arguments(settings: AlignSettings, folder: Path, **more: Any) -> DPOConfig:
-    """What TRL's trainer is told."""
-    given: dict[str, Any] = {
-        "output_dir": str(folder / CHECKPOINTS),
-        "num_train_epochs": settings.epochs,
-        "learning_rate": settings.learning_rate,
-        "lr_scheduler_type": settings.schedule,
-        "warmup_steps": settings.warmup,
-        "weight_decay": settings.weight_decay,
-        "max_grad_norm": settings.max_grad_norm,
-        "per_device_train_batch_size": settings.micro_batch,
-        "per_device_eval_batch_size": settings.micro_batch,
-        "gradient_accumulation_steps": _accumulation(settings),
-        "max_length": settings.max_length,
-        "precompute_ref_log_probs": settings.precompute_reference,
-        "gradient_checkpointing": settings.gradient_checkpointing,
-        "bf16": has_bfloat16(),
-        "save_strategy": "steps",
-        "save_steps": settings.save_every,
-        "save_total_limit": 2,
-        "logging_steps": settings.log_every,
-        "seed": settings.seed,
-        "disable_dropout": False,  # it would switch off the adapter's own; the model's is switched off before
-        "disable_tqdm": True,
-        "report_to": "none",
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return DPOConfig(**given | more)
+def _made(run: Prepared, folder: Path, reporter: Reporter, fresh: bool) -> ObjectiveTrainer:
+    """The trainer; what TRL or PEFT refuse, such as layers that the model does not have, in a sentence.
 
-
-def _made(run: Prepared, folder: Path, reporter: Reporter) -> ObjectiveTrainer:
-    """The trainer; what TRL or PEFT refuse, such as layers that the model does not have, in a sentence."""
+    A folder that was begun for it goes then: nothing can go on from it.
+    """
     try:
         return _trainer(run, folder, reporter)
     except (ValueError, NotImplementedError) as error:
+        _abandon(folder, fresh)
         said = " ".join(str(error).split()).rstrip(".")
-        raise WorkFailed(f"training cannot be set up with the settings in {folder / SETTINGS}: {said[:400]}") from None
+        raise WorkFailed(f"training cannot be set up with these settings: {said[:400]}") from None
+    except (WorkFailed, torch.OutOfMemoryError):
+        _abandon(folder, fresh)
+        raise
+
+
+def _abandon(folder: Path, fresh: bool) -> None:
+    if not fresh or not _first_process():
+        return
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    for name in (SETTINGS, METRICS):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it held something before
+        folder.rmdir()
+
+
+def _check_weights(trainer: ObjectiveTrainer) -> None:
+    model: Any = trainer.model
+    if not all(bool(torch.isfinite(one).all()) for one in model.parameters() if one.requires_grad):
+        raise WorkFailed(
+            f"after update {trainer.state.global_step} the weights are not finite, so no model is written: lower "
+            "learning_rate"
+        )
 
 
 def _trainer(run: Prepared, folder: Path, reporter: Reporter) -> ObjectiveTrainer:
@@ -212,37 +244,16 @@ def _trainer(run: Prepared, folder: Path, reporter: Reporter) -> ObjectiveTraine
     new = adapted and not isinstance(model, PeftModel)
     trainer = ObjectiveTrainer(
         model,
-        args=training_arguments(settings, folder),
+        args=training_arguments(settings, folder / CHECKPOINTS),
         objective=settings.loss,
-        train_dataset=run.pairs,
-        eval_dataset=run.held_out,
+        train_dataset=run.pairs.data,
+        eval_dataset=None if run.held_out is None else run.held_out.data,
         processing_class=run.tokenizer,
-        peft_config=_lora(settings.lora) if new else None,
+        peft_config=lora_config(settings.lora) if new else None,
         callbacks=[ReporterCallback(reporter, folder / METRICS), _Borders(run.held_out is not None)],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _lora(settings: LoraSettings) -> LoraConfig:
-    targets = [name.strip() for name in settings.targets.split(",")]
-    return LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType]
-        lora_dropout=settings.dropout,
-        target_modules=settings.targets if settings.targets == "all-linear" else targets,
-        task_type="CAUSAL_LM",
-    )
-
-
-def _accumulation(settings: AlignSettings) -> int:
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if settings.batch % (settings.micro_batch * processes):
-        raise ValueError(
-            f"batch ({settings.batch}) must be a multiple of micro_batch ({settings.micro_batch}) times the "
-            f"{processes} processes"
-        )
-    return settings.batch // (settings.micro_batch * processes)
 
 
 def _first_process() -> bool:

@@ -4,12 +4,16 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from adapters.torch.language_models import check_model, load_tokenizer, set_chat_template
-from adapters.torch.preference_text import is_talk
+from adapters.torch.language_models import TokenEncoder, check_model, load_tokenizer, set_chat_template
+from adapters.torch.preference_text import TextRows
+from mpo_experiments.align.conversations import template_words
 from mpo_experiments.align.evaluation import load_plain, score_pairs
+from mpo_experiments.align.pairs import PairRule, Pairs as TokenPairs, holds_talk, read_pairs as read_token_pairs
+from mpo_experiments.align.preference_rows import RowRule
 from mpo_experiments.align.settings import AlignSettings
+from mpo_experiments.align.token_rows import TokenRule
 from mpo_experiments.diagnose.label_noise import NoiseEstimate
 from mpo_experiments.diagnose.mixtures import Heaps, MirroredHeap, heaps, mirrored_heap
 from mpo_experiments.progress import Reporter
@@ -58,7 +62,7 @@ def view(chosen: Float[np.ndarray, " pair"], rejected: Float[np.ndarray, " pair"
     )  # fmt: skip
 
 
-def check(model: str, rows: Any) -> Any:
+def check(model: str, rows: TextRows) -> Any:
     """The tokenizer of a model, ready for these rows; costs nothing.
 
     Raises:
@@ -66,30 +70,29 @@ def check(model: str, rows: Any) -> Any:
     """
     check_model(model)
     tokenizer = load_tokenizer(model)
-    if is_talk(rows[0]["chosen"]):
+    if holds_talk(rows):
         set_chat_template(tokenizer, None, model)
     return tokenizer
 
 
-def too_long(tokenizer: Any, rows: Any, max_length: int) -> tuple[Bool[np.ndarray, " row"], Bool[np.ndarray, " row"]]:
-    """Rows whose prompt alone fills the length, so that training drops them; and rows with a response that is cut."""
-    prompts = np.array([_tokens(tokenizer, row["prompt"]) for row in rows])
-    longest = np.array([max(_tokens(tokenizer, row[side]) for side in ("chosen", "rejected")) for row in rows])
-    return prompts >= max_length, prompts + longest > max_length
-
-
-def model_view(model: str, rows: Any, tokenizer: Any, max_length: int, batch: int, reporter: Reporter) -> ModelView:
-    """Scores rows, none of which is to be dropped, under a model.
+def in_tokens(rows: TextRows, tokenizer: Any, max_length: int) -> TokenPairs:
+    """Pairs as training takes them: without ties, and without rows whose prompt alone fills the length.
 
     Raises:
-        WorkFailed: weights that cannot be loaded.
+        ValueError: one sentence: no pair is left.
+    """
+    rule = PairRule(RowRule(template_words=template_words(tokenizer.chat_template)), TokenRule(max_length))
+    return read_token_pairs(rows, rows.where, TokenEncoder(tokenizer), rule)
+
+
+def model_view(
+    model: str, pairs: TokenPairs, tokenizer: Any, max_length: int, batch: int, reporter: Reporter
+) -> ModelView:
+    """Scores pairs under a model.
+
+    Raises:
+        WorkFailed: weights that cannot be loaded, or log-probs that are not finite.
     """
     settings = AlignSettings(model=model, dataset="-", max_length=max_length, batch=batch, micro_batch=batch)
-    scores = score_pairs(load_plain(model), settings, tokenizer, rows, reporter)
+    scores = score_pairs(load_plain(model), settings, tokenizer, pairs, reporter)
     return view(scores.chosen / scores.chosen_length, scores.rejected / scores.rejected_length)
-
-
-def _tokens(tokenizer: Any, value: Any) -> int:
-    if is_talk(value):
-        return len(tokenizer.apply_chat_template(value, tokenize=True, return_dict=False)) if value else 0
-    return len(tokenizer(value)["input_ids"])

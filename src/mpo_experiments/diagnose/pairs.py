@@ -2,9 +2,9 @@
 
 import dataclasses
 import re
-from typing import Any
 
-from adapters.torch.preference_text import load_pairs, plain
+from adapters.torch.preference_text import TextRows
+from mpo_experiments.align.preference_rows import RowRule, plain, read_row, read_rows
 
 WORD = re.compile(r"\w+")
 
@@ -21,16 +21,15 @@ class Pairs:
         return len(self.prompt)
 
 
-def read_pairs(dataset: str, split: str, limit: int | None) -> tuple[Any, Pairs]:
-    """The rows as TRL reads them, and as plain text.
+def read_pairs(rows: TextRows, rule: RowRule) -> Pairs:
+    """The rows as plain text, ties too.
 
     Raises:
-        ValueError: one sentence, as for `adapters.torch.preference_text.load_pairs`.
+        ValueError: one sentence: rows that are no pairs, or ties alone.
     """
-    rows = load_pairs(dataset, split)
-    if limit is not None:
-        rows = rows.select(range(min(limit, len(rows))))
-    return rows, Pairs(*(tuple(plain(one) for one in rows[name]) for name in ("prompt", "chosen", "rejected")))
+    read_rows(rows, rows.where, rule)  # says what is wrong with which rows
+    found = [read_row(row, rule) for row in rows]
+    return Pairs(*(tuple(plain(getattr(row, side)) for row in found) for side in ("prompt", "chosen", "rejected")))
 
 
 def words(text: str) -> list[str]:

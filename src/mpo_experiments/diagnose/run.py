@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from mpo_experiments.align.conversations import template_words
+from mpo_experiments.align.pairs import Pairs as TokenPairs, load_pair_rows
+from mpo_experiments.align.preference_rows import RowRule
 from mpo_experiments.diagnose.label_noise import NoiseEstimate, noise_from_duplicates, noise_from_words
-from mpo_experiments.diagnose.model_view import ModelView, check, model_view, too_long
+from mpo_experiments.diagnose.model_view import ModelView, check, in_tokens, model_view
 from mpo_experiments.diagnose.pairs import Pairs, read_pairs
 from mpo_experiments.diagnose.suite import Nearest, nearest
 from mpo_experiments.diagnose.text_faults import Duplicates, duplicates, length_correlation, length_difference, ties
@@ -30,9 +33,10 @@ class Read:
     """A request whose data have been read, and no weights."""
 
     request: Request
-    rows: Any
     pairs: Pairs
     tokenizer: Any
+    """None without a model."""
+    in_tokens: TokenPairs | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +70,12 @@ def read(request: Request) -> Read:
     Raises:
         ValueError: one sentence: a data set or model that cannot be used.
     """
-    rows, pairs = read_pairs(request.dataset, request.split, request.limit)
-    return Read(request, rows, pairs, None if request.model is None else check(request.model, rows))
+    rows = load_pair_rows(request.dataset, request.split).first(request.limit)
+    if request.model is None:
+        return Read(request, read_pairs(rows, RowRule()), None, None)
+    tokenizer = check(request.model, rows)
+    pairs = read_pairs(rows, RowRule(template_words=template_words(tokenizer.chat_template)))
+    return Read(request, pairs, tokenizer, in_tokens(rows, tokenizer, request.max_length))
 
 
 def diagnose(found: Read, reporter: Reporter) -> Diagnosis:
@@ -75,21 +83,16 @@ def diagnose(found: Read, reporter: Reporter) -> Diagnosis:
 
     Raises:
         WorkFailed: weights that cannot be loaded.
-        ValueError: every row is a tie or too long, so that a model has nothing to say.
     """
     request, pairs = found.request, found.pairs
     tied = ties(pairs)
     untied = _some(pairs, ~tied)
     difference, repeated = length_difference(untied), duplicates(pairs)
     dropped = cut = view = None
-    if request.model is not None:
-        long, shortened = too_long(found.tokenizer, found.rows, request.max_length)
-        dropped, cut = float(long.mean()), float(shortened.mean())
-        kept = np.flatnonzero(~tied & ~long)
-        if not len(kept):
-            raise ValueError(f"dataset {request.dataset}: every row is a tie, or its prompt fills --max-length")
-        rows = found.rows.select(kept)
-        view = model_view(request.model, rows, found.tokenizer, request.max_length, request.batch, reporter)
+    if request.model is not None and found.in_tokens is not None:
+        counts = found.in_tokens.counts
+        dropped, cut = counts.too_long / counts.rows, counts.cut / counts.rows
+        view = model_view(request.model, found.in_tokens, found.tokenizer, request.max_length, request.batch, reporter)
     estimates = (None if view is None else view.noise(), noise_from_words(untied), noise_from_duplicates(repeated))
     noise = tuple(one for one in estimates if one is not None)
     told = next((one.share for one in noise if one.found), 0.0)

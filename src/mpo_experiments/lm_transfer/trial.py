@@ -9,10 +9,11 @@ from transformers import LlamaForCausalLM
 from transformers.trainer_callback import PrinterCallback
 from trl.trainer.dpo_config import DPOConfig
 
+from adapters.torch.trl_trainer import LossTrainer
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.seeds import Purpose
 from mpo_core.settings import FAILED_SCORE
-from mpo_experiments.align.trainer import ObjectiveTrainer
+from mpo_experiments.align.loss import torch_loss
 from mpo_experiments.lm_transfer.models import copy_of
 from mpo_experiments.lm_transfer.pairs import preference_rows
 from mpo_experiments.lm_transfer.settings import Outcome, TransferSettings, Trial
@@ -89,9 +90,9 @@ class Bench:
                 seed=seed, max_length=None, use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none",
                 save_strategy="no", logging_strategy="no", disable_tqdm=True, dataloader_pin_memory=False,
             )  # fmt: skip
-            trainer = ObjectiveTrainer(
-                model, reference, arguments, objective=objective, train_dataset=self._rows,
-                processing_class=self._world.tokenizer,
+            trainer = LossTrainer(  # every pair as it was drawn, ties too; a model that diverges is judged
+                model, reference, arguments, loss=torch_loss(objective), train_dataset=self._rows,
+                processing_class=self._world.tokenizer, stops=False,
             )  # fmt: skip
             trainer.remove_callback(PrinterCallback)
             trainer.train()

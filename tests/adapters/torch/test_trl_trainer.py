@@ -5,11 +5,14 @@ import pytest
 pytest.importorskip("trl")  # an optional extra: .ci/run installs it
 
 import torch
-from peft import LoraConfig
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
 from trl.trainer.dpo_trainer import DPOTrainer
 
+from adapters.torch.trl_trainer import LossTrainer
 from helpers.objectives import torch_loss
 from helpers.toy_language import toy_arguments, toy_model, toy_pairs, toy_tokenizer
+from mpo_core.failures import WorkFailed
 from mpo_core.losses.catalogue import make_objective, objective_ids
 from mpo_core.objective.interface import AbstractStatefulObjective
 from mpo_experiments.align.trainer import ObjectiveTrainer
@@ -243,8 +246,135 @@ def test_every_objective_is_taken_or_refused_in_a_sentence(id):
         ("mmpo", {}, "no column 'margin'"),
         ("dpo", {"loss_type": ["ipo"]}, "loss_type of DPOConfig"),
         ("dpo", {"label_smoothing": 0.1, "use_weighting": True}, "label_smoothing and use_weighting of DPOConfig"),
+        ("dpo:beta=0.2", {"beta": 0.7}, r"beta=0.7 of DPOConfig contradicts the objective 'dpo:beta=0.2'.*has 0.2"),
+        ("simpo", {"beta": 0.7}, "beta=0.7 of DPOConfig contradicts"),
+        ("discopop", {"discopop_tau": 0.2}, "discopop_tau=0.2 of DPOConfig contradicts"),
+        ("dpo", {"discopop_tau": 0.2}, "discopop_tau of DPOConfig"),
+        ("dpo", {"f_alpha_divergence_coef": 0.2}, "f_alpha_divergence_coef of DPOConfig"),
     ],
 )
 def test_mistakes_are_refused(folder, objective, settings, says):
     with pytest.raises(ValueError, match=says):
         made(folder, objective, **settings)
+
+
+@pytest.mark.parametrize(
+    ("objective", "settings"),
+    [("dpo:beta=0.7", {"beta": 0.7}), ("discopop:temperature=0.2", {"discopop_tau": 0.2}), ("sft", {"beta": 0.7})],
+)
+def test_settings_that_say_the_same_are_taken(folder, objective, settings):
+    assert made(folder, objective, **settings).args.beta == settings.get("beta", 0.05)
+
+
+COMPARE = {"aot", "aot_unpaired", "relative_po", "rpo_diagonal", "kto", "aql", "aqfl", "dbaql"}
+"""Those that sort or average over the rows of a batch."""
+STATELESS = [id for id in objective_ids() if not isinstance(make_objective(id), AbstractStatefulObjective)]
+
+
+@pytest.mark.parametrize("id", STATELESS)
+def test_objectives_that_compare_rows_are_known(id):
+    assert torch_loss(id).compares_rows is (id in COMPARE)
+
+
+def test_they_warn_under_micro_batches(folder):
+    with pytest.warns(UserWarning, match="'aot' compares the rows of a batch, and each update is computed in 2 parts"):
+        made(folder, "aot", gradient_accumulation_steps=2)
+
+
+def without(**tokens):
+    tokenizer = toy_tokenizer()
+    for name in tokens:
+        setattr(tokenizer, name, None)
+    return tokenizer
+
+
+def bare(folder, tokenizer, **more):
+    given = {"model": toy_model(), "ref_model": toy_model(seed=1), "args": toy_arguments(folder)} | more
+    return ObjectiveTrainer(objective="dpo", train_dataset=toy_pairs(4), processing_class=tokenizer, **given)
+
+
+def test_a_tokenizer_that_cannot_end_a_sequence_is_refused(folder):
+    for tokens in ({"eos_token": None}, {"eos_token": None, "pad_token": None}):
+        with pytest.raises(ValueError, match="the tokenizer has no end-of-sequence token"):
+            bare(folder, without(**tokens))
+    trainer = bare(folder, without(pad_token=None))
+    assert trainer.data_collator.pad_token_id == trainer.processing_class.eos_token_id
+
+
+def adapted(name="default", trained=True):
+    model = get_peft_model(toy_model(), LoraConfig(r=2, task_type="CAUSAL_LM"), adapter_name=name)
+    for one in model.parameters():
+        one.requires_grad_(one.requires_grad and trained)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "says"), [({"name": "mine"}, "is named 'mine'"), ({"trained": False}, "is_trainable=True")]
+)
+def test_adapters_that_would_not_be_trained_are_refused(folder, model, says):
+    with pytest.raises(ValueError, match=says):
+        bare(folder, toy_tokenizer(), model=adapted(**model), ref_model=None)
+
+
+@pytest.mark.parametrize("objective", ["dpo", "simpo"])
+def test_a_trained_adapter_is_saved_without_its_start(folder, objective, tmp_path):
+    trainer = made(folder, objective, model=adapted(), reference=False)
+    trainer.save_model(str(tmp_path))
+    assert (tmp_path / "adapter_config.json").exists()
+    assert not (tmp_path / "ref").exists()
+    assert ("ref" in trainer.model.peft_config) is (objective == "dpo")
+
+
+def test_ties_count_half_in_the_log(folder):
+    trainer = made(folder, "dpo", reference=False, lora=LoraConfig(r=2, task_type="CAUSAL_LM"), max_steps=1)
+    trainer.train()
+    assert trainer.state.log_history[0]["rewards/accuracies"] == 0.5  # policy and reference alike
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_loss_that_is_not_finite_ends_training_with_its_rows(folder, steps):
+    margins = [0.5, 1.0, 3e38, 0.0]
+    trainer = made(folder, "rpo_sq", pairs=toy_pairs(4, margin=margins), gradient_accumulation_steps=steps,
+                   per_device_train_batch_size=4 // steps)  # fmt: skip
+    before = adapter(trainer)
+    with pytest.raises(WorkFailed, match=r"update 1: the loss is not finite \(rows 3 of the data; the first is 1\)"):
+        trainer.train()
+    assert all(torch.equal(before[name], value) for name, value in adapter(trainer).items())
+
+
+def test_a_gradient_that_is_not_finite_ends_training_with_its_rows(folder):
+    trainer = made(folder, "simpo", pairs=toy_pairs(4), reference=False, gradient_accumulation_steps=2,
+                   per_device_train_batch_size=2)  # fmt: skip
+    trainer.model.lm_head.weight.register_hook(lambda gradient: gradient * torch.inf)
+    before = adapter(trainer)
+    with pytest.raises(WorkFailed, match=r"update 1: the gradient is not finite \(rows 1, 2, 3, 4 of the data"):
+        trainer.train()
+    assert all(torch.equal(before[name], value) for name, value in adapter(trainer).items())
+
+
+def test_pairs_are_read_by_our_rule(folder):
+    """TRL would make `Paris`, ` ` and `n` of the first, and train on ties."""
+    rows = [("w1 ", "w2"), ("w1 w2 w3", "w1 w2 w30"), ("w5", "w5")]
+    pairs = Dataset.from_list([{"chosen": chosen, "rejected": rejected} for chosen, rejected in rows])
+    with pytest.warns(UserWarning, match="1 of 3 rows left out, for chosen and rejected are equal"):
+        trainer = made(folder, "dpo", pairs=pairs)
+    names = [[trainer.processing_class.convert_ids_to_tokens(row[f"{part}_ids"]) for part in
+              ("prompt", "chosen", "rejected")] for row in trainer.train_dataset]  # fmt: skip
+    assert names == [[[], ["w1", "</s>"], ["w2", "</s>"]], [["w1", "w2"], ["w3", "</s>"], ["w30", "</s>"]]]
+
+
+@pytest.mark.parametrize("margin", ["high", None])
+def test_margins_that_are_no_numbers_are_refused(folder, margin):
+    pairs = toy_pairs(4, margin=["0.5", "1", margin, "2"])
+    with pytest.raises(ValueError, match="train_dataset: row 3: "):
+        made(folder, "mmpo", pairs=pairs)
+
+
+def test_it_goes_on_where_it_is_told_to(folder):
+    """`mpo transfer` judges models that diverge."""
+    pairs = toy_pairs(4, margin=[0.5, 1.0, 3e38, 0.0])
+    trainer = LossTrainer(toy_model(), toy_model(seed=1), toy_arguments(folder), loss=torch_loss("rpo_sq"), stops=False,
+                          train_dataset=pairs, processing_class=toy_tokenizer())  # fmt: skip
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert not all(torch.isfinite(one).all() for one in trainer.model.parameters())

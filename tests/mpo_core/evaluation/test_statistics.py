@@ -10,6 +10,7 @@ from mpo_core.evaluation.statistics import (
     mean_interval,
     paired_difference,
     probability_of_improvement,
+    share_interval,
     stratified_bootstrap,
 )
 
@@ -107,3 +108,16 @@ def test_improvement_resamples_both_sides_by_the_same_units():
     found = improvement_interval(np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]]), repeats=4000)
     assert found.estimate == 0.5
     assert (found.low, found.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("wins", "count"), [(0, 1), (1, 1), (0, 30), (30, 30), (7, 20), (1, 1000)])
+def test_share_interval_is_scipys_wilson_interval(wins, count):
+    found = share_interval(np.array([1.0] * wins + [0.0] * (count - wins)))
+    right = stats.binomtest(wins, count).proportion_ci(0.95, method="wilson")
+    assert (found.estimate, found.units) == (wins / count, count)
+    assert (found.low, found.high) == pytest.approx((right.low, right.high), abs=1e-12)
+    assert 0 <= found.low < found.high <= 1
+
+
+def test_share_interval_counts_ties_half():
+    assert share_interval(np.full(4, 0.5)).estimate == 0.5

@@ -12,11 +12,13 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from adapters.torch.preference_text import load_pairs
 from cli.app import app
-from helpers.toy_language import BAD, GOOD, toy_folder, toy_rows, toy_tokenizer
+from helpers.toy_language import BAD, GOOD, toy_rows, toy_tokenizer
 from mpo_core.failures import WorkFailed
-from mpo_experiments.align.evaluation import PairScores, preferences, win_rate
+from mpo_experiments.align.evaluation import PairScores, preferences
+from mpo_experiments.align.judge import Judge, win_rate
+from mpo_experiments.align.pairs import load_pair_rows
+from mpo_experiments.align.preference_rows import RowRule, read_rows
 from mpo_experiments.align.settings import build_settings
 from mpo_experiments.align.training import last_checkpoint
 
@@ -29,23 +31,6 @@ JUDGE = (
     f"    good = lambda text: sum(word in {GOOD!r} for word in text.split())\n"
     "    print(1 if good(row['output_1']) >= good(row['output_2']) else 2)\n"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def offline():
-    """No network, and one thread: these models are too small to share."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        patch.setattr("datasets.config.HF_HUB_OFFLINE", True)
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory):
-    return toy_folder(tmp_path_factory.mktemp("toys"))
 
 
 def mpo(*arguments):
@@ -158,13 +143,13 @@ def test_a_judge_sees_both_orders_and_must_judge(tmp_path):
     (tmp_path / "judge.py").write_text(JUDGE)
     prompts, good, bad = ["p"] * 40, [GOOD[0]] * 40, [BAD[0]] * 40
     command = f"{sys.executable} {tmp_path / 'judge.py'}"
-    assert win_rate(command, prompts, good, bad, seed=0).estimate == 1
-    assert win_rate(command, prompts, bad, good, seed=0).estimate == 0
+    assert win_rate(Judge(command), prompts, good, bad).estimate == 1
+    assert win_rate(Judge(command), prompts, bad, good).estimate == 0
     always_first = f"{sys.executable} -c 'import sys; [print(1) for _ in sys.stdin]'"
-    assert 0.2 < win_rate(always_first, prompts, good, bad, seed=0).estimate < 0.8
+    assert 0.2 < win_rate(Judge(always_first), prompts, good, bad).estimate < 0.8
     for judge, says in (("exit 3", "exit code 3"), ("echo 1", "1 verdicts for 40"), ("cat", "as a verdict")):
         with pytest.raises(WorkFailed, match=says):
-            win_rate(judge, prompts, good, bad, seed=0)
+            win_rate(Judge(judge), prompts, good, bad)
 
 
 def test_ties_count_half():
@@ -203,24 +188,9 @@ def test_pairs_are_read_from_every_form(form, tmp_path):
         rows.to_parquet(path)
     else:
         rows.to_json(path, lines=form == "jsonl")
-    found = load_pairs(str(path), "train")
-    assert sorted(found.column_names) == ["chosen", "margin", "prompt", "rejected"]
-    assert found[1]["chosen"] == toy_rows(3)[1]["chosen"]
-
-
-def test_conversations_that_hold_their_prompt_are_split(tmp_path):
-    user, yes, no = (
-        {"role": role, "content": text} for role, text in (("user", "q"), ("assistant", "y"), ("assistant", "n"))
-    )
-    forms = [
-        {"chosen": [user, yes], "rejected": [user, no]},
-        {"prompt": "q", "chosen": [user, yes], "rejected": [user, no]},
-        {"prompt": "q", "chosen": [yes], "rejected": [no]},
-    ]
-    for number, form in enumerate(forms):
-        path = tmp_path / f"{number}.jsonl"
-        path.write_text(json.dumps(form) + "\n")
-        assert load_pairs(str(path), "train")[0] == {"prompt": [user], "chosen": [yes], "rejected": [no]}
+    found = read_rows(load_pair_rows(str(path), "train"), "it", RowRule(margin=True)).rows
+    assert [row.margin for row in found] == [0.5] * 3
+    assert [(row.prompt, row.chosen, row.rejected) for row in found] == [tuple(row.values()) for row in toy_rows(3)]
 
 
 def test_the_papers_settings():
