@@ -27,9 +27,9 @@ def train(
 
         check_objective(objective)
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
-        from mpo_experiments.agents.lookup import load_agents
+        from mpo_experiments.agents.lookup import check_agents
 
-        load_agents(task)
+        check_agents(task, [config.data])
         for option, path in (("--figure", figure), ("--out", out)):
             if path is not None:
                 check_file(option, path)

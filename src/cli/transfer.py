@@ -106,13 +106,21 @@ def _plan(
 ) -> "tuple[tuple[str, ...], TransferSettings]":  # fmt: skip
     from mpo_core.data.specification import parse_data_spec
     from mpo_core.names import unknown_name
-    from mpo_experiments.lm_transfer.settings import DEFAULT_DATA, DEFAULT_OBJECTIVES, SIZES, TransferSettings
+    from mpo_experiments.lm_transfer.settings import (
+        DEFAULT_DATA,
+        DEFAULT_OBJECTIVES,
+        SIZES,
+        TransferSettings,
+        check_models,
+    )
     from mpo_experiments.settings.run_config import split_data
 
     if preset not in SIZES:
         raise unknown_name("preset", preset, SIZES)
     given = [part for text in data or DEFAULT_DATA for part in split_data(text)]
-    kinds = tuple(dict.fromkeys(str(parse_data_spec(part)) for part in given))
+    specs = [parse_data_spec(part) for part in given]
+    check_models(specs)
+    kinds = tuple(dict.fromkeys(map(str, specs)))
     found = tuple(name.strip() for text in objectives or DEFAULT_OBJECTIVES for name in split_objectives(text))
     if len(set(found)) < len(found):
         raise ValueError(f"--objectives {','.join(found)}: names one of them twice")

@@ -230,7 +230,7 @@ class MetaTraining:
         return _one({cell.config.task: cell.testbed.task.backend for cell in self.cells})
 
     def _agents(self) -> Any:
-        return _one({cell.config.task: agents_hash(cell.config.task) for cell in self.cells})
+        return _one({cell.config.task: agents_hash(cell.config.task, self.config.data) for cell in self.cells})
 
 
 def _one(values: dict[str, Any]) -> Any:
