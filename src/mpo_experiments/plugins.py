@@ -1,30 +1,35 @@
-"""Tasks and objectives that other installed packages bring, by entry point."""
+"""Tasks, objectives and data faults that other installed packages bring, by entry point."""
 
 import contextlib
 import functools
 import importlib.metadata
 import sys
+import typing
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
 
+from mpo_core.data.fault import DataFault
+from mpo_core.data.fault_registry import register_data_fault
 from mpo_experiments.tasks.registry import TaskSpec, register_task
 
 Kind = TypeVar("Kind")
-TASK_GROUP, OBJECTIVE_GROUP = "mpo.tasks", "mpo.objectives"
+TASK_GROUP, OBJECTIVE_GROUP, FAULT_GROUP = "mpo.tasks", "mpo.objectives", "mpo.data_faults"
 
 
 @functools.cache
 def load_plugins() -> None:
-    """Registers what the entry points of both groups name, once a process.
+    """Registers what the entry points of all groups name, once a process.
 
-    In `mpo.tasks` each is a `TaskSpec`, in `mpo.objectives` a `CatalogueEntry`, or a function that returns one or
-    several. One that cannot be used gets a sentence on standard error and is skipped. JAX is imported only where a
-    package brings objectives, or imports it itself.
+    In `mpo.tasks` each is a `TaskSpec`, in `mpo.objectives` a `CatalogueEntry`, in `mpo.data_faults` a class of
+    `DataFault`, or a function that returns one or several. One that cannot be used gets a sentence on standard error
+    and is skipped. JAX is imported only where a package brings objectives, or imports it itself.
     """
     points = importlib.metadata.entry_points()
     for point in _sorted(points.select(group=TASK_GROUP)):
         _load(point, TaskSpec, register_task)
+    for point in _sorted(points.select(group=FAULT_GROUP)):
+        _load(point, type[DataFault], register_data_fault)
     objectives = _sorted(points.select(group=OBJECTIVE_GROUP))
     if objectives:
         from mpo_core.losses.catalogue import CatalogueEntry, register_objective
@@ -57,12 +62,25 @@ def _load(point: EntryPoint, kind: type[Kind], register: Callable[[Kind], None])
 def _items(found: object, kind: type[Kind]) -> list[Kind]:
     """What an entry point names, or what the function that it names returns, as a list.
 
+    Args:
+        kind: of what is wanted; `type[Base]` where classes are.
+
     Raises:
         ValueError: it is something else.
     """
-    made = found() if callable(found) else found
+    made = found() if callable(found) and not _is(found, kind) else found
     items: list[Any] = list(made) if isinstance(made, Iterable) else [made]
     for item in items:
-        if not isinstance(item, kind):
-            raise ValueError(f"it gives {type(item).__name__!r} where {kind.__name__} is wanted")
+        if not _is(item, kind):
+            raise ValueError(f"it gives {type(item).__name__!r} where {_name(kind)} is wanted")
     return items
+
+
+def _is(item: object, kind: type) -> bool:
+    base = typing.get_args(kind)
+    return isinstance(item, type) and issubclass(item, base) if base else isinstance(item, kind)
+
+
+def _name(kind: type) -> str:
+    base = typing.get_args(kind)
+    return f"a class of {base[0].__name__}" if base else kind.__name__

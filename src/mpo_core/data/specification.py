@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from functools import cached_property
 from typing import TypeVar
 
@@ -98,7 +99,7 @@ def parse_data_spec(text: str) -> DataSpec:
         ValueError: one sentence that names the term and what is allowed.
     """
     found: dict[str, DataFault] = {}
-    for term in text.strip().split("+"):
+    for term in re.split(r"\+(?!\d)", text.strip()):  # 1e+06 is a number
         name, _, value = term.strip().partition(":")
         fault = data_fault(name).parse(value)
         place = name if isinstance(fault, Base) else _place(fault)

@@ -21,6 +21,7 @@ SHARE = st.floats(0, 1).map(lambda share: float(f"{share:g}"))
         ("pairs:oo=.5,ot=.3,tt=.2", "pairs:oo=0.5,ot=0.3,tt=0.2"),
         ("pairs:oo=.5,ot=.5", "mixed:0.5"),
         ("judge:1000000", "judge:1e06"),
+        ("judge:1e+06+noisy:1e-2", "noisy:0.01+judge:1e06"),
         ("pairs:oo=.3333333,ot=.3333333,tt=.3333334", "pairs:oo=0.3333333,ot=0.3333333,tt=0.3333334"),
         ("pairs: oo=-0, ot=.5, tt=.5", "pairs:oo=0,ot=0.5,tt=0.5"),
     ],
