@@ -76,8 +76,9 @@ def profile(config: RunConfig, say: Callable[[str], None], trace: Path | None = 
     physics = _physics_seconds(testbed)
     say("rolling out pairs")
     bank, bank_seconds = _bank(testbed, config)
-    learned = learned_parts(config)
-    program = build_search(config, [SearchCell(config, testbed)], learned)
+    cells = [SearchCell(config, testbed)]
+    learned = learned_parts(config, cells)
+    program = build_search(config, cells, learned)
     state, number, placed = program.start(), program.place(jnp.int32(0)), program.place(bank)
     say("compiling a generation")
     began = time.perf_counter()

@@ -24,7 +24,7 @@ def dataset_numbers(rows: PreferenceRows, original: GaussianPolicy) -> DatasetNu
     return_, source = np.asarray(rows.return_), np.asarray(rows.source)
     steps, kinds = np.asarray(rows.alive).sum(-1), np.sort(source, axis=1)
     counts = [int((kinds == kind).all(1).sum()) for kind in KINDS]
-    log_prob = _token_log_probs(rows, original).mean(0)
+    log_prob = token_log_probs(rows, original).mean(0)
     mean, deviation = return_.mean(0), return_.std(0, ddof=1)
     return DatasetNumbers(
         rows_original_original=counts[0],
@@ -62,8 +62,8 @@ def overlap(return_: Float[np.ndarray, "row side"], source: Int[np.ndarray, "row
     return float(beaten.mean(dtype=np.float64) / 2 / target.size)
 
 
-def _token_log_probs(rows: PreferenceRows, original: GaussianPolicy) -> Float[np.ndarray, "row side"]:
-    """Mean token log-prob of every trajectory, some rows at a time to keep memory low."""
+def token_log_probs(rows: PreferenceRows, original: GaussianPolicy) -> Float[np.ndarray, "row side"]:
+    """Mean token log-prob of every trajectory under the original agent, in nats; some rows at a time for memory."""
     count = rows.margin.shape[0]
     parts = (
         jax.tree.map(lambda leaf, at=first: leaf[at : at + ROWS_AT_ONCE], rows)

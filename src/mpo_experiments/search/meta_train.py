@@ -49,7 +49,7 @@ class MetaTraining:
         own = self.config.cells()
         testbeds = {one.task: Testbed(one.task, length=one.rows.length) for one in own}
         self.cells = [SearchCell(one, testbeds[one.task]) for one in own]
-        self.learned, self.common = learned_parts(config)
+        self.learned, self.common = learned_parts(config, self.cells)
         self.start = eqx.combine(self.learned, self.common)
 
     def run(self) -> RunReport:
