@@ -1,5 +1,7 @@
 """Every data fault: its domain, what it does to labels or pairs, and that faults do not disturb each other."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -147,3 +149,9 @@ def test_data_that_ask_for_a_missing_agent_are_refused(toy_program, toy_agents):
     spec = parse_data_spec("mixed_other:0.5")
     with pytest.raises(UnusableSetting, match="need an agent of role 'other'"):
         generate_pairs(toy_program, toy_agents, spec, RowSettings(4, TOY_HORIZON), key=KEY)
+
+
+@pytest.mark.parametrize("fault", FAULTS.values())
+def test_the_docs_show_every_fault(fault):
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    assert f"| `{fault.form}` |" in page

@@ -122,7 +122,7 @@ def test_only_data_that_ask_for_it_depend_on_the_third_agent(tmp_path, with_othe
     save_toy_agents(tmp_path / "plain")
     monkeypatch.setenv("MPO_AGENTS_DIR", str(tmp_path / "plain"))
     assert recipe("mixed:0.5") == plain
-    with pytest.raises(ValueError, match="data 'mixed_other:0.5' need an `other` agent, and task 'reach' has none"):
+    with pytest.raises(ValueError, match=r"data 'mixed_other:0\.5' need an `other` agent, and task 'reach' has none"):
         recipe("mixed_other:0.5")
 
 
