@@ -87,12 +87,12 @@ def objectives(
 
 def _described(entry: "CatalogueEntry") -> Row:
     from mpo_core.losses.members import member_ids
-    from mpo_experiments.objectives.lookup import canonical_text
+    from mpo_core.losses.named_loss import NamedLoss
 
     reads = (entry.needs_reference, entry.sees_rewards, entry.sees_groups)
     return {
         "name": entry.id, "family": entry.family, "member": entry.member, "is_member": entry.id in member_ids(),
-        "formula": entry.formula, "settings": canonical_text(entry.id).partition(":")[2],
+        "formula": entry.formula, "settings": str(NamedLoss(entry.id).spelled_out()).partition(":")[2],
         "needs": [need for need, is_read in zip(NEEDS, reads, strict=True) if is_read],
         "needs_reference": reads[0], "sees_rewards": reads[1], "sees_groups": reads[2],
         "length_normalised": entry.length_normalised, "sft_epochs": entry.sft_epochs, "citation": entry.citation,

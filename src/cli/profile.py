@@ -23,11 +23,11 @@ def profile(
     with validating_input():
         from mpo_experiments.agents.lookup import check_agents
         from mpo_experiments.settings.nested import parse_override
-        from mpo_experiments.settings.run_config import build_config
+        from mpo_experiments.settings.run_config import build_single_run
 
         overrides = [parse_override(text) for text in settings or []]
-        config = build_config({"task": task, "preset": preset, "data": data}, *overrides)
-        check_agents(task, [config.data])
+        config = build_single_run({"task": task, "preset": preset, "data": data}, *overrides)
+        check_agents(task, config.kinds)
         if trace is not None:
             check_folder("--trace", trace)
     from mpo_experiments.profiling import profile as measured

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from typer.testing import CliRunner
 
 from cli.app import app
+from helpers.objectives import canonical_text, load_objective
 from mpo_core import CatalogueEntry, PairLogProbs, make_objective, objective_ids, register_objective
 from mpo_core.data.fault import DataFault
 from mpo_core.data.fault_registry import FAULTS, register_data_fault
@@ -30,7 +31,6 @@ from mpo_core.losses.catalogue import TuningRange, catalogue_entry, parse_object
 from mpo_core.objective.interface import AbstractObjective, coefficient
 from mpo_experiments.agents import training as agent_training
 from mpo_experiments.agents.training import settings_for, train_agents
-from mpo_experiments.objectives.lookup import canonical_text, load_objective
 from mpo_experiments.tasks import registry as tasks
 from mpo_experiments.tasks.registry import PPOSettings, TaskSpec, register_task, task_names, task_spec
 

@@ -14,10 +14,10 @@ from adapters.storage.objective_files import CARD_SEAL, read_objective, save_obj
 from adapters.storage.objective_paths import CARD_NAME, TENSOR_NAME
 from adapters.storage.sealed import write_sealed
 from helpers.objective_points import pair_at, random_point
+from helpers.objectives import canonical_text, is_path, learned_start, load_objective, sft_epochs_of
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.losses.families.log_ratio import Dpo
 from mpo_core.mirror.learned import split_learned
-from mpo_experiments.objectives.lookup import canonical_text, is_path, learned_start, load_objective, sft_epochs_of
 
 INIT = canonical_text("tempo:beta=1.5")
 
