@@ -155,3 +155,9 @@ def test_data_that_ask_for_a_missing_agent_are_refused(toy_program, toy_agents):
 def test_the_docs_show_every_fault(fault):
     page = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
     assert f"| `{fault.form}` |" in page
+
+
+@pytest.mark.parametrize(("count", "length"), [(10**6, 10**6), (10**7, 1), (1, 10)])
+def test_absurd_sizes_are_refused_before_any_work(count, length):
+    with pytest.raises(ValueError, match="rows: "):
+        RowSettings(count, length)
