@@ -48,6 +48,8 @@ def tasks(as_json: AsJson = False) -> None:
             card = None
         agents = {role: returns(card, role) if card and role in card.roles else None for role in AGENTS}
         found.append({"name": spec.name, "backend": spec.backend, "description": spec.description} | agents)
+    if not as_json:
+        found = [row | {"other": _rounded(row["other"])} for row in found]
     _show(found, as_json, ("name", "backend", *AGENTS))
 
 
@@ -176,12 +178,17 @@ def _show(found: list[Row], as_json: bool, columns: tuple[str, ...]) -> None:
 
     table = Table(show_edge=False, pad_edge=False)
     for column in columns:
-        no_wrap = column in ("name", "member", *AGENTS)
+        no_wrap = column in ("name", "member", "backend", *AGENTS)
         table.add_column(column, overflow="fold", no_wrap=no_wrap, max_width=WIDEST.get(column))
     for row in found:
         table.add_row(*(Text(_cell(row[column])) for column in columns))
     out = Console(highlight=False)  # that of cli.display, whose import takes seconds
     (out if out.is_terminal else Console(highlight=False, width=80)).print(table)
+
+
+def _rounded(returns: dict[str, float] | None) -> str | None:
+    """A return without its interval, where there is little room."""
+    return None if returns is None else f"{returns['return']:.0f}"
 
 
 def _cell(value: Any) -> str:
