@@ -28,7 +28,11 @@ from mpo_core.data.labels import label
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.losses import catalogue
 from mpo_core.losses.catalogue import TuningRange, catalogue_entry, parse_objective_text
+from mpo_core.losses.families.log_ratio import Dpo
+from mpo_core.losses.members import as_mirror, member_ids, why_not_member
+from mpo_core.objective.domain import POSITIVE
 from mpo_core.objective.interface import AbstractObjective, coefficient
+from mpo_core.objective.setting import setting
 from mpo_experiments.agents import training as agent_training
 from mpo_experiments.agents.training import settings_for, train_agents
 from mpo_experiments.tasks import registry as tasks
@@ -56,6 +60,13 @@ class WithoutDefault(Slope):
 
 class WithVector(Slope):
     weights: Float[Array, " weight"] = eqx.field(converter=coefficient, default_factory=lambda: np.ones(2))
+
+
+class OutsideItsDomain(AbstractObjective):
+    beta: Float[Array, ""] = setting(-2.0, POSITIVE)
+
+    def __call__(self, pair, progress):
+        return -self.beta * pair.chosen
 
 
 SLOPE = CatalogueEntry(
@@ -108,6 +119,11 @@ def test_a_registered_objective_is_known_everywhere():
         ({"factory": WithoutDefault}, r"WithoutDefault\(\) cannot be made \(.*'gamma'"),
         ({"factory": WithVector}, r"setting 'weights' has shape \(2,\)"),
         ({"tuning": (TuningRange("bet", 1.0, 2.0),)}, "tunes 'bet', which is none of its settings"),
+        (
+            {"factory": Dpo, "tuning": (TuningRange("beta", 0.0, 2.0),)},
+            "tuned where it cannot be: beta must be above 0",
+        ),
+        ({"factory": OutsideItsDomain}, "its default lies outside the domain: beta must be above 0 .*, not -2.0"),
     ],
 )
 def test_what_would_fail_later_is_refused_when_registered(changes, says):
@@ -118,6 +134,14 @@ def test_what_would_fail_later_is_refused_when_registered(changes, says):
         register_objective(entry)
     assert "\n" not in str(refusal.value)
     assert objective_ids() == before
+
+
+def test_a_class_without_a_card_needs_an_entry():
+    with pytest.raises(ValueError, match="Slope says nothing about itself: give it a class variable card"):
+        register_objective(Slope)
+    assert why_not_member("dpo") is None
+    register_objective(SLOPE)
+    assert why_not_member("slope") == "nobody has said which maps it has"
 
 
 def test_a_registered_task_is_known_and_its_missing_agents_are_a_note(monkeypatch):
@@ -157,6 +181,12 @@ def objective():
 class NoisyOdd(FlipFault):
     name, form, description = "noisy_odd", "noisy_odd:E", "odd"
 """
+GOOD_LOSS = """
+import dataclasses
+from mpo_core.losses.families.log_ratio import Dpo
+class Loss(Dpo):
+    card = dataclasses.replace(Dpo.card, id="class_dpo", family="mine")
+"""
 BROKEN = """
 from mpo_core.data.faults.mixed import Mixed
 class Noisy(Mixed):
@@ -170,7 +200,7 @@ BROKEN_POINTS = {
     "mpo.tasks": {"absent": "nowhere:TASK", "nameless": "broken_plugin:NOPE", "odd": "sys:maxsize",
                   "raises": "broken_plugin:raises", "taken": "broken_plugin:TAKEN"},
     "mpo.objectives": {"odd": "broken_plugin:TAKEN"},
-    "mpo.data_faults": {"odd": "broken_plugin:TAKEN", "taken": "broken_plugin:Noisy"},
+    "mpo.data_faults": {"odd": "broken_plugin:TAKEN", "other": "mpo_core:PairLogProbs", "taken": "broken_plugin:Noisy"},
 }  # fmt: skip
 
 
@@ -198,8 +228,9 @@ def mpo(path, *arguments):
 
 def test_packages_bring_tasks_and_objectives_and_broken_ones_are_skipped(tmp_path):
     good = {"one": "good_plugin:TASK", "two": "good_plugin:tasks"}
+    (tmp_path / "good_loss.py").write_text(GOOD_LOSS)
     points = {
-        "mpo.tasks": good, "mpo.objectives": {"own": "good_plugin:objective"},
+        "mpo.tasks": good, "mpo.objectives": {"own": "good_plugin:objective", "other": "good_loss:Loss"},
         "mpo.data_faults": {"own": "good_plugin:NoisyOdd"},
     }  # fmt: skip
     fake_distribution(tmp_path, "good_plugin", GOOD, points)
@@ -214,8 +245,9 @@ def test_packages_bring_tasks_and_objectives_and_broken_ones_are_skipped(tmp_pat
         f"{head}tasks: odd = sys:maxsize) is skipped: it gives 'int' where TaskSpec is wanted.",
         f"{head}tasks: raises = broken_plugin:raises) is skipped: RuntimeError: first line second line.",
         f"{head}tasks: taken = broken_plugin:TAKEN) is skipped: there is a task 'ant' already: choose another name.",
-        f"{head}data_faults: odd = broken_plugin:TAKEN) is skipped: it gives 'TaskSpec' where a class of DataFault is "
-        "wanted.",
+        f"{head}data_faults: odd = broken_plugin:TAKEN) is skipped: it gives 'TaskSpec' where a class is wanted.",
+        f"{head}data_faults: other = mpo_core:PairLogProbs) is skipped: data fault 'PairLogProbs' is no sub-class of "
+        "DataFault.",
         f"{head}data_faults: taken = broken_plugin:Noisy) is skipped: there is a data fault 'noisy' already: choose "
         "another name.",
         f"{head}objectives: odd = broken_plugin:TAKEN) is skipped: it gives 'TaskSpec' where CatalogueEntry is wanted.",
@@ -223,7 +255,7 @@ def test_packages_bring_tasks_and_objectives_and_broken_ones_are_skipped(tmp_pat
     found = mpo(tmp_path, "list", "data", "--json")
     assert json.loads(found.stdout)[-1] == {"name": "noisy_odd:E", "description": "odd"}
     found = mpo(tmp_path, "list", "objectives", "--family", "mine", "--json")
-    assert [row["name"] for row in json.loads(found.stdout)] == ["own_dpo"]
+    assert [row["name"] for row in json.loads(found.stdout)] == ["class_dpo", "own_dpo"]
 
 
 def test_commands_start_no_jax_for_the_sake_of_tasks_alone(tmp_path):
@@ -266,8 +298,9 @@ def test_the_example_is_what_its_entry_points_say(example):
     name, spec = example["mpo.tasks"]
     register_task(spec)
     assert task_spec(name) is spec
-    name, entry = example["mpo.objectives"]
-    register_objective(entry)
+    name, loss = example["mpo.objectives"]
+    register_objective(loss)
+    assert catalogue_entry(name).factory is loss
     np.testing.assert_allclose(make_objective(name)(PAIR, 0.0), [0.0])
     np.testing.assert_allclose(make_objective(name, gamma=2.0)(PAIR, 0.0), [1.0])
     gradient = jax.grad(lambda pair: make_objective(name, gamma=2.0)(pair, 0.0).sum())(PAIR)
@@ -346,7 +379,6 @@ def test_the_pages_python_runs():
     assert len(registering) == 3
     for block in registering:
         exec(block, {})
-    assert "half_hinge" in objective_ids()
     assert str(parse_data_spec("noisy_poor:0.30+mixed:.75")) == "mixed:0.75+noisy_poor:0.3"
     with pytest.raises(ValueError, match=r"'noisy_poor' takes a probability between 0 and 0.5, not 0.6"):
         parse_data_spec("noisy_poor:0.6")
@@ -354,6 +386,11 @@ def test_the_pages_python_runs():
     flipped = label(parse_data_spec("noisy_poor:0.5"), returns, returns, returns.astype(int), key=KEY).flipped
     assert abs(flipped[::2].mean() - 0.5) < 0.1
     assert not flipped[1::2].any()
+    assert "mean_hinge" in objective_ids()
+    assert "mean_hinge" in member_ids()
+    np.testing.assert_allclose(as_mirror("mean_hinge")(PAIR, 0.0), make_objective("mean_hinge")(PAIR, 0.0))
+    refused = invoke("train", "--task", "halfcheetah", "--objective", "mean_hinge:beta=-1")
+    assert "objective 'mean_hinge': beta must be above 0 and at most 1000000, not -1.0" in refused.stderr
     env = task_spec("glide").make()
     state = env.step(env.reset(jax.random.key(0)), jnp.ones(1))
     assert 0 < state.reward < 1

@@ -23,8 +23,11 @@ def register_data_fault(fault: type[DataFault]) -> None:
     """Adds a data fault of one's own; the same one again changes nothing.
 
     Raises:
-        ValueError: its name is no plain word or taken, or something that listing or reading it needs is missing.
+        ValueError: it is no data fault, its name is no plain word or taken, or something that listing or reading it
+            needs is missing.
     """
+    if not issubclass(fault, DataFault):
+        raise ValueError(f"data fault {fault.__name__!r} is no sub-class of DataFault")
     told = ("name", "form", "description", "stage")
     missing = [name for name in told if not isinstance(getattr(fault, name, None), str)]
     if missing:

@@ -77,6 +77,11 @@ def test_a_search_may_start_from_it_if_it_sees_progress_alike(folder, learned):
         learned_start(str(folder), False)
 
 
+def test_a_start_outside_the_domain_of_a_setting_is_refused(folder):
+    change_card(folder, init="tempo:beta=-1.5")
+    assert refusal(folder).endswith("objective 'tempo': beta must be above 0 and at most 1000000, not -1.5")
+
+
 @pytest.mark.parametrize("at", [9, 70, -1])
 def test_one_flipped_bit_is_seen(folder, at):
     content = bytearray((folder / TENSOR_NAME).read_bytes())
