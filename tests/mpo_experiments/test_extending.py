@@ -121,7 +121,7 @@ def test_a_registered_objective_is_known_everywhere():
         ({"tuning": (TuningRange("bet", 1.0, 2.0),)}, "tunes 'bet', which is none of its settings"),
         (
             {"factory": Dpo, "tuning": (TuningRange("beta", 0.0, 2.0),)},
-            "tuned where it cannot be: beta must be above 0",
+            "its search range leaves the domain: beta must be",
         ),
         ({"factory": OutsideItsDomain}, "its default lies outside the domain: beta must be above 0 .*, not -2.0"),
     ],
