@@ -1,5 +1,6 @@
 """`mpo agents`: train the original and the target agent of a task, or see those there are."""
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,15 @@ import typer
 from cli.validation import LAST_SEED, check_folder, interruptible, validating_input
 
 MOST_STEPS = 10**11
+
+
+class Role(enum.StrEnum):
+    """What `mpo agents train` trains."""
+
+    PAIR = "pair"
+    OTHER = "other"
+
+
 app = typer.Typer(help="Reference agents of the tasks: train them, list them.", no_args_is_help=True)
 
 
@@ -17,26 +27,39 @@ def train(
     steps: Annotated[
         int | None, typer.Option(min=1, max=MOST_STEPS, help="Environment steps; the task's recipe unless given.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the PPO run.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LAST_SEED, help="Seed of the PPO run; 0 unless given, 7 for other.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for <task>/original, target and card.")] = Path("agents"),
+    role: Annotated[
+        Role, typer.Option(help="pair: original and target; other: add an agent as good as the original.")
+    ] = Role.PAIR,
 ) -> None:
     """Train a task's agents with PPO, measure them and write them with their card."""
     with validating_input():
         from mpo_experiments.tasks.registry import task_spec
 
-        start = task_spec(task).recipe.start
+        start = task_spec(task).recipe.start if role is Role.PAIR else task
         check_folder("--out", out / task)
         if start is not None:
             from mpo_experiments.agents.lookup import load_agents
 
             load_agents(start)
+        from mpo_experiments.agents.other import OTHER_SEED, check_other, other_settings, train_other
+        from mpo_experiments.agents.training import settings_for, train_agents
+
+        if role is Role.PAIR:
+            settings, trained = settings_for(task, steps=steps, seed=seed or 0), train_agents
+        else:
+            settings = other_settings(task, steps=steps, seed=OTHER_SEED if seed is None else seed)
+            check_other(task, settings, out)
+            trained = train_other
     from mpo_experiments.agents.lookup import AGENTS_DIR_VARIABLE
-    from mpo_experiments.agents.training import settings_for, train_agents
 
     with interruptible(
         "Run the same command again: a finished PPO run is not repeated, an unfinished one starts over."
     ):
-        train_agents(task, settings_for(task, steps=steps, seed=seed), out, lambda line: typer.echo(line, err=True))
+        trained(task, settings, out, lambda line: typer.echo(line, err=True))
     typer.echo(f"Written to {out / task}; to use these agents: export {AGENTS_DIR_VARIABLE}={out.resolve()}")
 
 
@@ -66,7 +89,8 @@ def list_agents(
 
     rows = []
     for card in cards:
-        for role, record in (("original", card.original), ("target", card.target)):
+        for role in card.roles:
+            record = getattr(card, role)
             returns = [f"{r.return_:.0f} [{r.low:.0f}, {r.high:.0f}]" for r in (record.sampled, record.mode)]
             rows.append((card.task, role, f"{record.steps / 1e6:.2f}M" if record.steps else "0", *returns))
     plain_table(("task", "agent", "steps", "sampled actions", "mode actions"), rows, fold=("task",))

@@ -135,7 +135,7 @@ def plan_cells(
         ValueError: one sentence: what, where, what is allowed.
     """
     from mpo_core.data.specification import parse_data_spec
-    from mpo_experiments.agents.lookup import load_agents
+    from mpo_experiments.agents.lookup import check_agents
     from mpo_experiments.benchmark.cell import DEFAULT_WIDTH, CellKey
     from mpo_experiments.benchmark.folder import BenchmarkFolder
     from mpo_experiments.settings.run_config import split_data
@@ -149,7 +149,7 @@ def plan_cells(
     keys = list(dict.fromkeys(CellKey(name, kind, width) for width in widths for name in names for kind in kinds))
     for key in keys:
         settings.config(key)
-        load_agents(key.task)
+        check_agents(key.task, [key.data])
         if settings.tuned_from is not None:
             BenchmarkFolder(Path(settings.tuned_from)).borrowed(key, settings)
     return keys

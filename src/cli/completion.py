@@ -63,9 +63,9 @@ def _presets() -> list[str]:
 
 
 def _data() -> list[str]:
-    from mpo_core.data.specification import TERMS
+    from mpo_core.data.fault_registry import FAULTS
 
-    names = [term.partition(":") for term in TERMS]
+    names = [fault.form.partition(":") for fault in FAULTS.values()]
     return [f"{name}{colon}{SHARES.get(name, '')}" for name, colon, _ in names]
 
 

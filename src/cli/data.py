@@ -249,5 +249,7 @@ def _say_built(screen: "Console", built: "Built", folder: Path) -> None:
 
 def _lines(card: "DatasetCard") -> dict[str, Any]:
     """What a person wants to know of a card."""
+    from adapters.storage.dataset_files import card_json
+
     shown = ("task", "backend", "data", "rows", "length", "seed")
-    return {name: getattr(card, name) for name in shown} | card.numbers.model_dump() | {"bin_width": card.bin_width}
+    return {name: getattr(card, name) for name in shown} | card_json(card)["numbers"] | {"bin_width": card.bin_width}

@@ -45,10 +45,10 @@ def distill(
         card, objective_ = read_learned(named)
         config = None
         if low is None or score:
-            from mpo_experiments.agents.lookup import load_agents
+            from mpo_experiments.agents.lookup import check_agents
 
             config = conditions(card, task=task, data=data, preset=preset, seed=seed)
-            load_agents(config.task)
+            check_agents(config.task, [config.data])
         epochs = named.sft_epochs(config.inner.epochs) if config else 0
         folder = default_folder(objective) if out is None else out
         check_folder("--out", folder)

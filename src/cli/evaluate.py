@@ -36,13 +36,13 @@ def evaluate(
     """
     with validating_input():
         from adapters.storage.files import read_bytes
-        from mpo_experiments.agents.lookup import load_agents
+        from mpo_experiments.agents.lookup import check_agents
         from mpo_experiments.evaluator.request import EvaluationRequest
         from mpo_experiments.settings.run_config import build_config
 
         read_bytes(loss_file, "loss file")
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
-        load_agents(task)
+        check_agents(task, [config.data])
         if sft_epochs > config.inner.epochs:
             raise ValueError(f"--sft-epochs {sft_epochs}: preset {preset} has {config.inner.epochs} epochs in all")
         if out is not None:

@@ -22,6 +22,7 @@ reference; -bar on mean token log-probs; ~row up to a constant of the row, w up
 to its weight. needs: what it reads beside the pair's log-probs and lengths."""
 NEEDS = {"reference": "ref", "rewards": "rewards", "groups": "groups"}
 """What an objective may need beside the pair log-probs, and how the table calls it."""
+AGENTS = ("original", "target", "other")
 WIDEST = {"needs": 7, "settings": 16}
 """Columns that fold to make room for formulas, in characters."""
 Row = dict[str, Any]
@@ -30,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON array of obje
 
 @app.command()
 def tasks(as_json: AsJson = False) -> None:
-    """Tasks with the return of their original and target agents (sampled actions, 95 % interval)."""
+    """Tasks with the return of their agents (sampled actions, 95 % interval); - where there is no such agent."""
     from adapters.storage.agent_files import AgentsCard
     from mpo_experiments.agents.lookup import load_card
     from mpo_experiments.tasks.registry import TASKS
@@ -45,9 +46,11 @@ def tasks(as_json: AsJson = False) -> None:
         except ValueError as error:  # a task is there even if its agents are not
             typer.echo(str(error), err=True)
             card = None
-        agents = {role: returns(card, role) if card else None for role in ("original", "target")}
+        agents = {role: returns(card, role) if card and role in card.roles else None for role in AGENTS}
         found.append({"name": spec.name, "backend": spec.backend, "description": spec.description} | agents)
-    _show(found, as_json, ("name", "backend", "original", "target"))
+    if not as_json:
+        found = [row | {"other": _rounded(row["other"])} for row in found]
+    _show(found, as_json, ("name", "backend", *AGENTS))
 
 
 @app.command()
@@ -168,9 +171,10 @@ def strategies(as_json: AsJson = False) -> None:
 @app.command()
 def data(as_json: AsJson = False) -> None:
     """Terms of a data specification; join them by + in any order."""
-    from mpo_core.data.specification import TERMS
+    from mpo_core.data.fault_registry import FAULTS
 
-    _show([{"name": name, "description": text} for name, text in TERMS.items()], as_json, ("name", "description"))
+    found = [{"name": fault.form, "description": fault.description} for fault in FAULTS.values()]
+    _show(found, as_json, ("name", "description"))
 
 
 def _show(found: list[Row], as_json: bool, columns: tuple[str, ...]) -> None:
@@ -179,7 +183,7 @@ def _show(found: list[Row], as_json: bool, columns: tuple[str, ...]) -> None:
         return
     plain_table(
         columns, [tuple(_cell(row[column]) for column in columns) for row in found],
-        fold=[column for column in columns if column not in ("name", "member", "original", "target")],
+        fold=[column for column in columns if column not in ("name", "member", "backend", *AGENTS)],
     )  # fmt: skip
 
 
@@ -200,6 +204,11 @@ def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]], fold: Ite
         table.add_row(*map(Text, row))
     out = Console(highlight=False)  # that of cli.display, whose import takes seconds
     (out if out.is_terminal else Console(highlight=False, width=80)).print(table)
+
+
+def _rounded(returns: dict[str, float] | None) -> str | None:
+    """A return without its interval, where there is little room."""
+    return None if returns is None else f"{returns['return']:.0f}"
 
 
 def _cell(value: Any) -> str:

@@ -98,12 +98,12 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
 
 def _check_parts(settings: Any) -> None:
     """Reads every file that a run is made from."""
-    from mpo_experiments.agents.lookup import load_agents
+    from mpo_experiments.agents.lookup import check_agents
     from mpo_experiments.objectives.learned import learned_start
     from mpo_experiments.tuning.tuned import load_tuned
 
     for task in settings.tasks:
-        load_agents(task)
+        check_agents(task, settings.kinds)
         for data in settings.kinds:
             load_tuned(task, data)
     learned_start(settings.init, settings.temporal, settings.reference)

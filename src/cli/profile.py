@@ -21,13 +21,13 @@ def profile(
 ) -> None:
     """Time a generation of a search and its parts, beside the machine's rate of float32 matrix products."""
     with validating_input():
-        from mpo_experiments.agents.lookup import load_card
+        from mpo_experiments.agents.lookup import check_agents
         from mpo_experiments.settings.nested import parse_override
         from mpo_experiments.settings.run_config import build_single_run
 
         overrides = [parse_override(text) for text in settings or []]
         config = build_single_run({"task": task, "preset": preset, "data": data}, *overrides)
-        load_card(task)
+        check_agents(task, config.kinds)
         if trace is not None:
             check_folder("--trace", trace)
     from mpo_experiments.profiling import profile as measured

@@ -25,11 +25,11 @@ def render(
     """Film the original agent, the target agent and what objectives make of the original, side by side."""
     texts, path = objective or [], out or Path(f"{task}.html")
     with validating_input():
-        from mpo_experiments.agents.lookup import load_agents
+        from mpo_experiments.agents.lookup import check_agents
         from mpo_experiments.settings.run_config import build_config
 
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
-        load_agents(task)
+        check_agents(task, [config.data] if texts else [])
         if path.suffix not in (".html", ".gif"):
             raise ValueError(f"--out {path}: name a file that ends in .html or .gif")
         check_file("--out", path)

@@ -44,9 +44,9 @@ def train(
 
         named = objective_named(objective)
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
-        from mpo_experiments.agents.lookup import load_agents
+        from mpo_experiments.agents.lookup import check_agents
 
-        load_agents(task)
+        check_agents(task, [config.data])
         if figure is not None:
             check_file("--figure", figure)
         if out is not None:

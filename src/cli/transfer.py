@@ -105,14 +105,22 @@ def _plan(
 ) -> "tuple[tuple[str, ...], TransferSettings]":  # fmt: skip
     from mpo_core.data.specification import parse_data_spec
     from mpo_core.names import unknown_name
-    from mpo_experiments.lm_transfer.settings import DEFAULT_DATA, DEFAULT_OBJECTIVES, SIZES, TransferSettings
+    from mpo_experiments.lm_transfer.settings import (
+        DEFAULT_DATA,
+        DEFAULT_OBJECTIVES,
+        SIZES,
+        TransferSettings,
+        check_models,
+    )
     from mpo_experiments.objectives.named import parse_objectives
     from mpo_experiments.settings.run_config import split_data
 
     if preset not in SIZES:
         raise unknown_name("preset", preset, SIZES)
     given = [part for text in data or DEFAULT_DATA for part in split_data(text)]
-    kinds = tuple(dict.fromkeys(str(parse_data_spec(part)) for part in given))
+    specs = [parse_data_spec(part) for part in given]
+    check_models(specs)
+    kinds = tuple(dict.fromkeys(map(str, specs)))
     found = DEFAULT_OBJECTIVES if objectives is None else parse_objectives(",".join(objectives))
     return kinds, TransferSettings(found, budget, tuning_units, units, preset, seed)
 

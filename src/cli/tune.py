@@ -22,11 +22,11 @@ def tune(
 ) -> None:
     """Tune the hand-written objectives under one budget, on seeds that no report uses."""
     with validating_input():
-        from mpo_experiments.agents.lookup import load_agents
+        from mpo_experiments.agents.lookup import check_agents
         from mpo_experiments.settings.run_config import build_config
 
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
-        load_agents(task)
+        check_agents(task, [config.data])
         check_folder("--out", out)
         from mpo_experiments.tuning.tuned import BASELINES
 

@@ -8,6 +8,8 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mpo_core.data.fault import DataFault as DataFault, FlipFault as FlipFault
+    from mpo_core.data.fault_registry import register_data_fault as register_data_fault
     from mpo_core.data.rows import PreferenceRows as PreferenceRows
     from mpo_core.data.specification import DataSpec as DataSpec, parse_data_spec as parse_data_spec
     from mpo_core.evaluation.statistics import (
@@ -47,8 +49,10 @@ PACKAGE = "mirror-po"
 _HOMES = {
     "AbstractObjective": "mpo_core.objective.interface",
     "CatalogueEntry": "mpo_core.losses.catalogue",
+    "DataFault": "mpo_core.data.fault",
     "DataSpec": "mpo_core.data.specification",
     "EvaluationSettings": "mpo_core.settings",
+    "FlipFault": "mpo_core.data.fault",
     "GaussianPolicy": "mpo_core.policies.gaussian",
     "InnerLoopSettings": "mpo_core.settings",
     "Interval": "mpo_core.evaluation.statistics",
@@ -68,6 +72,7 @@ _HOMES = {
     "paired_difference": "mpo_core.evaluation.statistics",
     "parse_data_spec": "mpo_core.data.specification",
     "probability_of_improvement": "mpo_core.evaluation.statistics",
+    "register_data_fault": "mpo_core.data.fault_registry",
     "register_objective": "mpo_core.losses.catalogue",
     "row_log_probs": "mpo_core.training.prepared_rows",
     "setting": "mpo_core.objective.setting",
@@ -77,8 +82,10 @@ _HOMES = {
 __all__ = [
     "AbstractObjective",
     "CatalogueEntry",
+    "DataFault",
     "DataSpec",
     "EvaluationSettings",
+    "FlipFault",
     "GaussianPolicy",
     "InnerLoopSettings",
     "Interval",
@@ -98,6 +105,7 @@ __all__ = [
     "paired_difference",
     "parse_data_spec",
     "probability_of_improvement",
+    "register_data_fault",
     "register_objective",
     "row_log_probs",
     "setting",

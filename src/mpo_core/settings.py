@@ -27,6 +27,7 @@ class RowSettings:
             raise ValueError(f"rows: count must be >= 2 and length >= 1, not {self.count} and {self.length}")
         check_most("rows: count", self.count, 10**6)
         check_most("rows: length", self.length, 10**6)
+        check_most("rows: count x length", self.count * self.length, 10**9)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Tasks and objectives that other installed packages bring, by entry point."""
+"""Tasks, objectives and data faults that other installed packages bring, by entry point."""
 
 import contextlib
 import functools
@@ -8,22 +8,26 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from mpo_core.data.fault_registry import register_data_fault
 from mpo_experiments.tasks.registry import TaskSpec, register_task
 
-TASK_GROUP, OBJECTIVE_GROUP = "mpo.tasks", "mpo.objectives"
+TASK_GROUP, OBJECTIVE_GROUP, FAULT_GROUP = "mpo.tasks", "mpo.objectives", "mpo.data_faults"
 
 
 @functools.cache
 def load_plugins() -> None:
-    """Registers what the entry points of both groups name, once a process.
+    """Registers what the entry points of all groups name, once a process.
 
-    In `mpo.tasks` each is a `TaskSpec`, in `mpo.objectives` a class with a `card` or a `CatalogueEntry`, or a function
-    that returns one or several. One that cannot be used gets a sentence on standard error and is skipped. JAX is
-    imported only where a package brings objectives, or imports it itself.
+    In `mpo.tasks` each is a `TaskSpec`, in `mpo.objectives` a class with a `card` or a `CatalogueEntry`, in
+    `mpo.data_faults` a class of `DataFault`, or a function that returns one or several. One that cannot be used gets a
+    sentence on standard error and is skipped. JAX is imported only where a package brings objectives, or imports it
+    itself.
     """
     points = importlib.metadata.entry_points()
     for point in _sorted(points.select(group=TASK_GROUP)):
         _load(point, (TaskSpec,), register_task)
+    for point in _sorted(points.select(group=FAULT_GROUP)):
+        _load(point, (type,), register_data_fault)
     objectives = _sorted(points.select(group=OBJECTIVE_GROUP))
     if objectives:
         from mpo_core.losses.catalogue import CatalogueEntry, register_objective
@@ -63,5 +67,6 @@ def _items(found: object, kinds: tuple[type, ...]) -> list[Any]:
     items: list[Any] = list(made) if isinstance(made, Iterable) else [made]
     for item in items:
         if not isinstance(item, kinds):
-            raise ValueError(f"it gives {type(item).__name__!r} where {kinds[0].__name__} is wanted")
+            wanted = "a class" if kinds[0] is type else kinds[0].__name__
+            raise ValueError(f"it gives {type(item).__name__!r} where {wanted} is wanted")
     return items

@@ -78,8 +78,9 @@ def profile(run: RunConfig, say: Callable[[str], None], trace: Path | None = Non
     physics = _physics_seconds(testbed)
     say("rolling out pairs")
     bank, bank_seconds = _bank(testbed, cell)
-    learned = learned_parts(run)
-    program = build_search(run, [SearchCell(cell, testbed)], learned)
+    cells = [SearchCell(cell, testbed)]
+    learned = learned_parts(run, cells)
+    program = build_search(run, cells, learned)
     state, number, placed = program.start(), program.place(jnp.int32(0)), program.place(bank)
     say("compiling a generation")
     began = time.perf_counter()

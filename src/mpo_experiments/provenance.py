@@ -6,8 +6,9 @@ import platform
 
 import jax
 
-from adapters.storage.agent_files import ROLES
+from mpo_core.data.specification import parse_data_spec
 from mpo_experiments.agents.lookup import agents_folder, load_card
+from mpo_experiments.settings.run_config import split_data
 
 PACKAGES = ("mirror-po", "jax", "jaxlib", "brax", "mujoco", "evosax", "equinox", "optax", "numpy")
 SIMULATION = ("mirror-po", "jax", "jaxlib", "brax", "mujoco")
@@ -24,16 +25,21 @@ def devices() -> dict[str, str | int]:
     return {"platform": jax.default_backend(), "count": jax.device_count(), "kind": jax.devices()[0].device_kind}
 
 
-def agents_hash(task: str) -> str:
-    """SHA-256 over the task's two agent files."""
+def agents_hash(task: str, data: str = "base") -> str:
+    """SHA-256 over the files of the task's agents that kinds of data ask for: original and target, perhaps other.
+
+    Args:
+        data: one data specification, or several joined by commas.
+    """
     folder = agents_folder(task)
-    return hashlib.sha256(b"".join((folder / f"{role}.safetensors").read_bytes() for role in ROLES)).hexdigest()
+    roles = max((parse_data_spec(text).roles for text in split_data(data)), key=len)
+    return hashlib.sha256(b"".join((folder / f"{role}.safetensors").read_bytes() for role in roles)).hexdigest()
 
 
 def data_hash(task: str, backend: str, data: str, rows: tuple[int, int], seed: int) -> str:
     """Names the data of a run: everything that its trajectories follow from, agents, versions and devices included."""
     card = load_card(task)
-    agents = (agents_hash(task), card.activation, repr(card.bin_width))
+    agents = (agents_hash(task, data), card.activation, repr(card.bin_width))
     return hash_of([task, backend, data, *map(str, rows), str(seed), *agents, *simulation().values()])
 
 

@@ -58,12 +58,13 @@ class Testbed:
 
     @cached_property
     def agents(self) -> GaussianPolicy:
-        """Original and target agent along a leading axis.
+        """Original, target and, where there is one, other agent along a leading axis.
 
         Raises:
             UnusableSetting: they are of another task.
         """
-        original, target = load_agents(self.name)
+        agents = load_agents(self.name)
+        original = agents[0]
         sizes = (len(original.observation_mean), len(original.raw_scale))
         if sizes != (self.task.observation_size, self.task.action_size):
             raise UnusableSetting(
@@ -71,8 +72,8 @@ class Testbed:
                 f"{self.task.observation_size} and {self.task.action_size}: train them with `mpo agents train`"
             )
         if self.token_width != original.bin_width:
-            original, target = (with_bin_width(agent, self.token_width) for agent in (original, target))
-        return stack_agents(original, target)
+            agents = tuple(with_bin_width(agent, self.token_width) for agent in agents)
+        return stack_agents(*agents)
 
     @property
     def original(self) -> GaussianPolicy:
@@ -122,7 +123,8 @@ class Testbed:
                 for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
             )
             keys, noise = (start[episode], act[episode]), 0.0 if mode else 1.0
-            returns = self.program.returns(self.agents, agent, keys, horizon=horizon, noise=noise)
+            pair = jax.tree.map(lambda leaf: leaf[:2], self.agents)
+            returns = self.program.returns(pair, agent, keys, horizon=horizon, noise=noise)
             original, target = returns.reshape(2, CONSTANT_EPISODES).mean(1)
             self._constants[horizon, mode] = float(original), float(target)
         return self._constants[horizon, mode]

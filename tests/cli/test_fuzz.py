@@ -23,6 +23,8 @@ from adapters.storage.objective_paths import CARD_NAME, TENSOR_NAME
 from adapters.storage.sealed import write_sealed
 from cli.app import app
 from helpers.objectives import canonical_text, learned_start
+from mpo_core.data.fault import NumberFault
+from mpo_core.data.fault_registry import FAULTS
 from mpo_core.data.specification import DataSpec, parse_data_spec
 from mpo_core.losses.catalogue import objective_ids
 from mpo_experiments.settings.presets import PRESETS
@@ -70,10 +72,11 @@ def near(names):
 
 
 SHARES = st.one_of(st.floats(0, 1), st.floats(0, 1), NUMBERS).map(str) | WORDS
-SOUND_TERMS = st.tuples(st.sampled_from(["noisy", "mixed", "judge"]), st.floats(0, 1).map(str)).map(":".join)
+FAULT_NAMES = [name for name, fault in FAULTS.items() if issubclass(fault, NumberFault)]
+SOUND_TERMS = st.tuples(st.sampled_from(FAULT_NAMES), st.floats(0, 0.5).map(str)).map(":".join)
 TERMS = st.one_of(
     st.just("base"), SOUND_TERMS, SOUND_TERMS, WORDS,
-    st.tuples(st.sampled_from(["noisy", "mixed", "judge", "base", "pairs", "nosy"]), SHARES).map(":".join),
+    st.tuples(st.sampled_from([*FAULT_NAMES, "base", "pairs", "nosy"]), SHARES).map(":".join),
     st.lists(st.tuples(st.sampled_from(["oo", "ot", "tt", "xx"]), SHARES).map("=".join), max_size=4).map(
         lambda parts: f"pairs:{','.join(parts)}"
     ),

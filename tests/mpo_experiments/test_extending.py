@@ -1,8 +1,9 @@
-"""Tasks and objectives of one's own: registered from Python, brought by a package, and the worked example."""
+"""Tasks, objectives and data faults of one's own: from Python, brought by a package, and the worked example."""
 
 import dataclasses
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,10 @@ from typer.testing import CliRunner
 from cli.app import app
 from helpers.objectives import canonical_text, load_objective
 from mpo_core import CatalogueEntry, PairLogProbs, make_objective, objective_ids, register_objective
+from mpo_core.data.fault import DataFault
+from mpo_core.data.fault_registry import FAULTS, register_data_fault
+from mpo_core.data.labels import label
+from mpo_core.data.specification import parse_data_spec
 from mpo_core.losses import catalogue
 from mpo_core.losses.catalogue import TuningRange, catalogue_entry, parse_objective_text
 from mpo_core.losses.families.log_ratio import Dpo
@@ -36,6 +41,7 @@ from mpo_experiments.tasks.registry import PPOSettings, TaskSpec, register_task,
 MPO = Path(sys.executable).with_name("mpo")
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = DOCS / "examples" / "mpo_reach"
+KEY = jax.random.key(3)
 PAIR = PairLogProbs(-8.0, -12.0, -9.0, -11.0, 8.0, 8.0, 0.0)
 
 
@@ -73,7 +79,7 @@ SPEC = TaskSpec("flat", "Nothing happens.", "none", lambda: None, PPOSettings(st
 @pytest.fixture(autouse=True)
 def registries():
     """As they were, after each test."""
-    kept = [(held, dict(held)) for held in (tasks.TASKS, catalogue._BY_ID)]
+    kept = [(held, dict(held)) for held in (tasks.TASKS, catalogue._BY_ID, FAULTS)]
     yield
     for held, before in kept:
         held.clear()
@@ -161,6 +167,8 @@ def test_a_task_under_a_bad_name_is_refused(name, says):
 
 
 GOOD = """
+import dataclasses
+from mpo_core.data.fault import FlipFault
 from mpo_experiments.tasks.registry import PPOSettings, TaskSpec
 print("hello from an import")
 TASK = TaskSpec("hill", "Climb.", "none", lambda: None, PPOSettings(steps=1, evaluations=1))
@@ -169,6 +177,9 @@ def tasks():
 def objective():
     from mpo_core import CatalogueEntry, make_objective
     return CatalogueEntry("own_dpo", type(make_objective("dpo")), "mine", "", "", True, False, "MR")
+@dataclasses.dataclass(frozen=True)
+class NoisyOdd(FlipFault):
+    name, form, description = "noisy_odd", "noisy_odd:E", "odd"
 """
 GOOD_LOSS = """
 import dataclasses
@@ -177,6 +188,9 @@ class Loss(Dpo):
     card = dataclasses.replace(Dpo.card, id="class_dpo", family="mine")
 """
 BROKEN = """
+from mpo_core.data.faults.mixed import Mixed
+class Noisy(Mixed):
+    name, form = "noisy", "noisy:E"
 from mpo_experiments.tasks.registry import PPOSettings, TaskSpec
 TAKEN = TaskSpec("ant", "Another.", "none", print, PPOSettings(steps=1, evaluations=1))
 def raises():
@@ -186,6 +200,7 @@ BROKEN_POINTS = {
     "mpo.tasks": {"absent": "nowhere:TASK", "nameless": "broken_plugin:NOPE", "odd": "sys:maxsize",
                   "raises": "broken_plugin:raises", "taken": "broken_plugin:TAKEN"},
     "mpo.objectives": {"odd": "broken_plugin:TAKEN"},
+    "mpo.data_faults": {"odd": "broken_plugin:TAKEN", "other": "mpo_core:PairLogProbs", "taken": "broken_plugin:Noisy"},
 }  # fmt: skip
 
 
@@ -199,8 +214,13 @@ def fake_distribution(root, name, code, points):
     (info / "entry_points.txt").write_text("\n".join(lines))
 
 
+def with_ours(path):
+    """The path of a package before that of the code that is tested."""
+    return os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
+
+
 def mpo(path, *arguments):
-    environment = {"PYTHONPATH": str(path), "PATH": "/usr/bin:/bin", "HOME": str(path)}
+    environment = {"PYTHONPATH": with_ours(path), "PATH": "/usr/bin:/bin", "HOME": str(path)}
     found = subprocess.run([MPO, *arguments], env=environment, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     return found
@@ -209,7 +229,10 @@ def mpo(path, *arguments):
 def test_packages_bring_tasks_and_objectives_and_broken_ones_are_skipped(tmp_path):
     good = {"one": "good_plugin:TASK", "two": "good_plugin:tasks"}
     (tmp_path / "good_loss.py").write_text(GOOD_LOSS)
-    points = {"mpo.tasks": good, "mpo.objectives": {"own": "good_plugin:objective", "other": "good_loss:Loss"}}
+    points = {
+        "mpo.tasks": good, "mpo.objectives": {"own": "good_plugin:objective", "other": "good_loss:Loss"},
+        "mpo.data_faults": {"own": "good_plugin:NoisyOdd"},
+    }  # fmt: skip
     fake_distribution(tmp_path, "good_plugin", GOOD, points)
     fake_distribution(tmp_path, "broken_plugin", BROKEN, BROKEN_POINTS)
     found = mpo(tmp_path, "list", "tasks", "--json")
@@ -222,14 +245,22 @@ def test_packages_bring_tasks_and_objectives_and_broken_ones_are_skipped(tmp_pat
         f"{head}tasks: odd = sys:maxsize) is skipped: it gives 'int' where TaskSpec is wanted.",
         f"{head}tasks: raises = broken_plugin:raises) is skipped: RuntimeError: first line second line.",
         f"{head}tasks: taken = broken_plugin:TAKEN) is skipped: there is a task 'ant' already: choose another name.",
+        f"{head}data_faults: odd = broken_plugin:TAKEN) is skipped: it gives 'TaskSpec' where a class is wanted.",
+        f"{head}data_faults: other = mpo_core:PairLogProbs) is skipped: data fault 'PairLogProbs' is no sub-class of "
+        "DataFault.",
+        f"{head}data_faults: taken = broken_plugin:Noisy) is skipped: there is a data fault 'noisy' already: choose "
+        "another name.",
         f"{head}objectives: odd = broken_plugin:TAKEN) is skipped: it gives 'TaskSpec' where CatalogueEntry is wanted.",
     ]
+    found = mpo(tmp_path, "list", "data", "--json")
+    assert json.loads(found.stdout)[-1] == {"name": "noisy_odd:E", "description": "odd"}
     found = mpo(tmp_path, "list", "objectives", "--family", "mine", "--json")
     assert [row["name"] for row in json.loads(found.stdout)] == ["class_dpo", "own_dpo"]
 
 
 def test_commands_start_no_jax_for_the_sake_of_tasks_alone(tmp_path):
-    fake_distribution(tmp_path, "good_plugin", GOOD, {"mpo.tasks": {"one": "good_plugin:TASK"}})
+    points = {"mpo.tasks": {"one": "good_plugin:TASK"}, "mpo.data_faults": {"own": "good_plugin:NoisyOdd"}}
+    fake_distribution(tmp_path, "good_plugin", GOOD, points)
     code = (
         "import sys; sys.argv = ['mpo', 'agents', 'train', '--task', 'hil']\n"
         "import cli\n"
@@ -240,7 +271,11 @@ def test_commands_start_no_jax_for_the_sake_of_tasks_alone(tmp_path):
     )
     for path, says in ((tmp_path, "did you mean 'hill'"), (tmp_path / "empty", "unknown task 'hil'")):
         found = subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONPATH": str(path)}, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code],
+            env={"PYTHONPATH": with_ours(path)},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert found.returncode == 0, found.stderr
         assert says in found.stderr
@@ -272,6 +307,47 @@ def test_the_example_is_what_its_entry_points_say(example):
     np.testing.assert_allclose(gradient.chosen, [-2 * 1 * 2 / 8])
 
 
+def test_the_examples_data_fault_prefers_what_was_second(example):
+    name, fault = example["mpo.data_faults"]
+    register_data_fault(fault)
+    register_data_fault(fault)
+    assert FAULTS[name] is fault
+    returns = jnp.array([[1.0, 2.0], [2.0, 1.0]] * 500)
+    labels = label(parse_data_spec(f"{name}:0.4"), returns, returns, returns.astype(int), key=KEY)
+    assert labels.second_wins[::2].all()
+    assert abs(labels.second_wins[1::2].mean() - 0.4) < 0.1
+    refused = invoke("data", "describe", "--task", "halfcheetah", "--data", "noisy_second:1.5")
+    assert (refused.exit_code, "takes a probability between 0 and 1, not 1.5" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"name": "noisy"}, "must begin with its name"),
+        ({"name": "noisy", "form": "noisy:E"}, "there is a data fault 'noisy' already"),
+        ({"name": "my fault", "form": "my fault"}, "not a plain word"),
+        ({"form": ""}, "must begin with its name"),
+        ({"description": None}, "says no description"),
+        ({"stage": "rows"}, "unknown stage of data fault"),
+        ({"__hash__": None}, "cannot be hashed"),
+    ],
+)
+def test_a_data_fault_that_would_fail_later_is_refused_when_registered(example, changes, says):
+    fault = type("Own", (example["mpo.data_faults"][1],), {"__hash__": lambda self: 0} | changes)
+    with pytest.raises(ValueError, match=says) as refusal:
+        register_data_fault(fault)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("stage", "missing"), [("labels", "apply"), ("judge", "apply"), ("pairs", "shares")])
+def test_a_data_fault_defines_what_its_stage_asks_for(stage, missing):
+    told = {"name": "own", "form": "own", "description": "none", "stage": stage}
+    with pytest.raises(ValueError, match="must define 'parse'"):
+        register_data_fault(type("Own", (DataFault,), told))
+    with pytest.raises(ValueError, match=f"must define '{missing}'"):
+        register_data_fault(type("Own", (DataFault,), told | {"parse": print, "text": "own"}))
+
+
 def test_the_examples_environment_keeps_to_braxs_interface(example):
     env = example["mpo.tasks"][1].make()
     assert isinstance(env, Env)
@@ -300,9 +376,16 @@ def test_the_examples_agents_train(example, tmp_path, monkeypatch):
 def test_the_pages_python_runs():
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "extending.md").read_text(), re.DOTALL)
     registering = [block for block in blocks if "register_" in block]
-    assert len(registering) == 2
+    assert len(registering) == 3
     for block in registering:
         exec(block, {})
+    assert str(parse_data_spec("noisy_poor:0.30+mixed:.75")) == "mixed:0.75+noisy_poor:0.3"
+    with pytest.raises(ValueError, match=r"'noisy_poor' takes a probability between 0 and 0.5, not 0.6"):
+        parse_data_spec("noisy_poor:0.6")
+    returns = jnp.array([[1.0, 2.0], [9.0, 8.0]] * 500)
+    flipped = label(parse_data_spec("noisy_poor:0.5"), returns, returns, returns.astype(int), key=KEY).flipped
+    assert abs(flipped[::2].mean() - 0.5) < 0.1
+    assert not flipped[1::2].any()
     assert "mean_hinge" in objective_ids()
     assert "mean_hinge" in member_ids()
     np.testing.assert_allclose(as_mirror("mean_hinge")(PAIR, 0.0), make_objective("mean_hinge")(PAIR, 0.0))

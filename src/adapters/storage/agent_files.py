@@ -1,4 +1,5 @@
-"""Agent files: a task's original and target policy, and a card that says how they were made and how good they are."""
+"""Agent files: a task's original and target policy, perhaps a third, and a card that says how they were made and how
+good they are."""
 
 import hashlib
 from pathlib import Path
@@ -20,8 +21,11 @@ CARD_FILE = "card.json"
 SCHEMA_VERSION = 1
 BUFFERS = ("observation_mean", "observation_std", "raw_scale")
 
-Role = Literal["original", "target"]
+Role = Literal["original", "target", "other"]
 ROLES: tuple[Role, Role] = ("original", "target")
+"""The two roles that every task has."""
+OTHER: Role = "other"
+"""The role that a task may have: an agent about as good as the original, but of a PPO run of its own."""
 
 
 class Measured(BaseModel):
@@ -47,8 +51,24 @@ class AgentRecord(BaseModel):
     mode: Measured
 
 
+class OtherRecord(AgentRecord):
+    """The third agent: a PPO run of its own, and how its tokens look to the original agent."""
+
+    command: str
+    """Trains this agent again."""
+    rule: str
+    """How it was chosen among the snapshots."""
+    settings: dict[str, Any]
+    """PPO settings of its run, the seed among them."""
+    snapshots: dict[int, float]
+    """Its run: environment steps -> return over the evaluation episodes (sampled actions)."""
+    token_log_prob: FiniteFloat
+    """Mean log-prob of its own tokens under the original agent, in nats."""
+    date: str
+
+
 class AgentsCard(BaseModel):
-    """Where a task's two agents come from and how good they are."""
+    """Where a task's agents come from and how good they are."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -73,8 +93,15 @@ class AgentsCard(BaseModel):
     target: AgentRecord
     token_log_probs: tuple[FiniteFloat, FiniteFloat] | None = None
     """Mean token log-prob, under the original agent, of its own actions and of the target's; older cards have none."""
+    other: OtherRecord | None = None
+    """The third agent; None where the task has none."""
     sha256: dict[Role, str] = {}
-    """Of the two agents' files; cards from before there were such hashes have none."""
+    """Of the agents' files; cards from before there were such hashes have none."""
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles that these agents have, in the order in which policies are stacked."""
+        return ROLES if self.other is None else (*ROLES, OTHER)
 
     @field_validator("schema_version", mode="before")
     @classmethod
@@ -139,20 +166,27 @@ def save_agents(folder: Path, card: AgentsCard, agents: tuple[GaussianPolicy, Ga
     """Writes `original.safetensors`, `target.safetensors` and, last, `card.json` with their hashes."""
     for role, agent in zip(ROLES, agents, strict=True):
         save_agent(folder / f"{role}.safetensors", agent)
-    hashes = {role: hashlib.sha256((folder / f"{role}.safetensors").read_bytes()).hexdigest() for role in ROLES}
-    write_json(folder / CARD_FILE, card.model_copy(update={"sha256": hashes}).model_dump(mode="json", by_alias=True))
+    _save_card(folder, card)
 
 
-def read_agents(folder: Path, card: AgentsCard) -> tuple[GaussianPolicy, GaussianPolicy]:
-    """The original and the target agent in a folder, of one structure, so that they can be stacked.
+def save_other(folder: Path, card: AgentsCard, other: GaussianPolicy) -> None:
+    """Adds `other.safetensors` to a folder of agents and then writes `card.json`, which has its record."""
+    save_agent(folder / f"{OTHER}.safetensors", other)
+    _save_card(folder, card)
+
+
+def read_agents(folder: Path, card: AgentsCard) -> tuple[GaussianPolicy, ...]:
+    """The original, the target and, if the card has one, the other agent in a folder.
+
+    They are of one structure, so that they can be stacked.
 
     Raises:
         ValueError: they cannot be read or do not belong together.
     """
-    original, target = (_load(folder, role, card) for role in ROLES)
-    if jax.tree.map(jnp.shape, original) != jax.tree.map(jnp.shape, target):
-        raise ValueError(f"the two agents in {folder} have different networks")
-    return original, target
+    agents = tuple(_load(folder, role, card) for role in card.roles)
+    if any(jax.tree.map(jnp.shape, agent) != jax.tree.map(jnp.shape, agents[0]) for agent in agents):
+        raise ValueError(f"the agents in {folder} have different networks")
+    return agents
 
 
 def read_agents_card(folder: Path, task: str) -> AgentsCard:
@@ -169,6 +203,14 @@ def read_agents_card(folder: Path, task: str) -> AgentsCard:
     if card.task != task:
         raise ValueError(f"{path} is the card of task '{card.task}', not of '{task}'")
     return card
+
+
+def _save_card(folder: Path, card: AgentsCard) -> None:
+    hashes = {role: hashlib.sha256((folder / f"{role}.safetensors").read_bytes()).hexdigest() for role in card.roles}
+    found = card.model_copy(update={"sha256": hashes}).model_dump(mode="json", by_alias=True)
+    if card.other is None:
+        del found["other"]
+    write_json(folder / CARD_FILE, found)
 
 
 def _layer_names(index: int) -> tuple[str, str]:

@@ -29,7 +29,7 @@ from adapters.storage.dataset_files import (
     write_files,
 )
 from adapters.storage.files import slug, write_whole
-from mpo_core.data.rows import CHOSEN, REJECTED
+from mpo_core.data.rows import AGENTS, CHOSEN, REJECTED
 from mpo_core.names import unknown_name
 from mpo_core.settings import RowSettings
 
@@ -44,7 +44,6 @@ EXTRA = 'pip install "mirror-po[data]"'
 CARD_KEY = "mpo_card"
 """Where the card is in a Parquet schema's metadata."""
 SIDES = {"chosen": CHOSEN, "rejected": REJECTED}
-AGENTS = ("original", "target")
 MINARI_VARIABLE = "MINARI_DATASETS_PATH"
 MINARI_NAMESPACE = "mpo"
 ROWS_A_GROUP = 64

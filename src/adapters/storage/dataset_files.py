@@ -50,8 +50,10 @@ class DatasetNumbers(BaseModel):
     rows_original_original: int
     rows_original_target: int
     rows_target_target: int
+    rows_with_other: int = 0
+    """Rows with a trajectory of the task's other agent; only on the cards of data that have such."""
     labels_flipped: float
-    """Share of rows whose label noise turned."""
+    """Share of rows whose label a fault turned."""
     labels_wrong: float
     """Share of rows whose chosen trajectory has the lower true return, whether by noise or by a soft judge."""
     chosen_from_target: float
@@ -90,7 +92,7 @@ class DatasetRecipe(BaseModel):
     bin_width: float
     """Width that turns densities of actions into probabilities of tokens, in action units."""
     agents_sha256: str
-    """Over the two agent files."""
+    """Over the agents' files."""
     simulation: dict[str, str]
     """Versions and devices that the bytes repeat on."""
     recipe_sha256: str
@@ -179,6 +181,8 @@ def write_files(rows: Path, card_path: Path, content: bytes, card: DatasetCard) 
 def card_json(card: DatasetCard) -> dict[str, Any]:
     """The card as JSON has it, format and version first."""
     found = card.model_dump(mode="json")
+    if not card.numbers.rows_with_other:
+        del found["numbers"]["rows_with_other"]
     return {name: found.pop(name) for name in ("format", "schema_version")} | found
 
 

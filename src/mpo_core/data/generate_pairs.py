@@ -1,4 +1,4 @@
-"""Rolling out the two agents of a task into pairs of trajectories from common start states."""
+"""Rolling out the agents of a task into pairs of trajectories from common start states."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
-from mpo_core.data.pair_bank import PairBank, pair_sources
-from mpo_core.data.specification import DataSpec
+from mpo_core.data.pair_bank import PairBank
+from mpo_core.data.specification import DataSpec, kinds_of_rows
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.seeds import Purpose
-from mpo_core.settings import RowSettings
+from mpo_core.settings import RowSettings, UnusableSetting
 
 
 def generate_pairs(
@@ -26,10 +26,14 @@ def generate_pairs(
     """Pairs of trajectories of the kinds that a specification asks for, both of a pair from the same start state.
 
     Args:
-        agents: original and target agent, stacked along a leading axis.
+        agents: original, target and perhaps other agent, stacked along a leading axis.
         size: how many pairs, how long.
         advance: told the number of environment steps done, block by block.
+
+    Raises:
+        UnusableSetting: the specification asks for an agent that is not there.
     """
+    agents = agents_for(spec, agents)
     source, keys = pair_episodes(spec, size.count, key=key)
     blocks = []
     for block in program.blocks(agents, source.reshape(-1), keys, horizon=size.length):
@@ -56,12 +60,24 @@ def pair_episodes(
 
     Both episodes of a pair have one reset key, hence one start state; no two episodes share an action key.
     """
-    source = np.asarray(pair_sources(spec, pairs), np.int32)
+    source = np.asarray(kinds_of_rows(spec, pairs), np.int32)
     start_key = jax.random.split(jax.random.fold_in(key, Purpose.START_STATES), pairs)
     action_key = jax.random.split(jax.random.fold_in(key, Purpose.ACTIONS), 2 * pairs)
     return source, (start_key[np.repeat(np.arange(pairs), 2)], action_key)
 
 
-def stack_agents(original: GaussianPolicy, target: GaussianPolicy) -> GaussianPolicy:
-    """Two policies of one structure along a leading axis: index 0 is the original agent, 1 the target."""
-    return jax.tree.map(lambda *leaves: np.stack(leaves), original, target)
+def agents_for(spec: DataSpec, agents: GaussianPolicy) -> GaussianPolicy:
+    """Those of some stacked agents that a specification asks for, so that programs do not depend on the others.
+
+    Raises:
+        UnusableSetting: one of them is not there.
+    """
+    wanted = len(spec.roles)
+    if len(agents.raw_scale) < wanted:
+        raise UnusableSetting(f"data '{spec}' need an agent of role '{spec.roles[-1]}', and this task has none")
+    return jax.tree.map(lambda leaf: leaf[:wanted], agents)
+
+
+def stack_agents(*agents: GaussianPolicy) -> GaussianPolicy:
+    """Policies of one structure along a leading axis: index 0 is the original agent, 1 the target, 2 the other."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *agents)

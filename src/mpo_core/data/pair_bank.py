@@ -3,10 +3,10 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mpo_core.arrays import AnyArray
-from mpo_core.data.judge import judge
+from mpo_core.data.labels import label
 from mpo_core.data.rows import PreferenceRows
 from mpo_core.data.specification import DataSpec
 from mpo_core.rollout.task import Task
@@ -14,14 +14,14 @@ from mpo_core.settings import RowSettings
 
 
 class PairBank(eqx.Module):
-    """Unlabelled pairs, both trajectories of one from the same start state, ordered by kind (oo, ot, tt)."""
+    """Unlabelled pairs, both trajectories of one from the same start state, ordered by kind (`KINDS`)."""
 
     observation: Float[AnyArray, "pair side time observation"]
     action: Float[AnyArray, "pair side time action"]
     alive: Float[AnyArray, "pair side time"]
     return_: Float[AnyArray, "pair side"]
     source: Int[AnyArray, "pair side"]
-    """0 where the trajectory is the original agent's, 1 where it is the target agent's."""
+    """0 where the trajectory is the original agent's, 1 the target agent's, 2 the other agent's."""
 
 
 def bank_shapes(task: Task, size: RowSettings) -> PairBank:
@@ -35,12 +35,6 @@ def bank_shapes(task: Task, size: RowSettings) -> PairBank:
         )  # fmt: skip
 
     return jax.eval_shape(zeros)
-
-
-def pair_sources(spec: DataSpec, pairs: int) -> list[tuple[int, int]]:
-    """The agents (0 original, 1 target) of each pair, ordered by kind."""
-    counts = spec.kind_counts(pairs)
-    return [agents for agents, count in zip(((0, 0), (0, 1), (1, 1)), counts, strict=True) for _ in range(count)]
 
 
 def draw_rows(bank: PairBank, spec: DataSpec, rows: int, *, key: PRNGKeyArray) -> PreferenceRows:
@@ -63,27 +57,57 @@ def draw_rows(bank: PairBank, spec: DataSpec, rows: int, *, key: PRNGKeyArray) -
     return label_pairs(drawn, spec, key=judge_key)
 
 
-def label_pairs(pairs: PairBank, spec: DataSpec, *, key: PRNGKeyArray) -> PreferenceRows:
-    """Judges every pair.
+class RowLabels(eqx.Module):
+    """What labelling makes of pairs: a row's sides, the chosen one first, its margin and whether it was flipped."""
+
+    order: Int[Array, "row side"]
+    margin: Float[Array, " row"]
+    flipped: Bool[AnyArray, " row"]
+
+
+def row_labels(
+    return_: Float[AnyArray, "row side"],
+    length: Float[AnyArray, "row side"],
+    source: Int[AnyArray, "row side"],
+    spec: DataSpec,
+    *,
+    key: PRNGKeyArray,
+) -> RowLabels:
+    """Labels every pair.
 
     Margins are the differences of return as the labels have them (so never negative), in standard deviations of the
     dataset's differences, the two sides of a pair taken in either order.
+
+    Args:
+        return_: true undiscounted return of both trajectories.
+        length: alive steps of both.
+        source: who made them: 0 original, 1 target, 2 other agent.
     """
-    verdict = judge(jnp.asarray(pairs.return_), temperature=spec.temperature, noise=spec.noise, key=key)
-    side = jnp.stack([verdict.second_wins, ~verdict.second_wins], axis=1).astype(jnp.int32)
+    return_ = jnp.asarray(return_)
+    verdict = label(spec, return_, length, source, key=key)
+    difference = jnp.abs(return_[:, 1] - return_[:, 0])
+    deviation = jnp.sqrt(jnp.mean(jnp.square(difference)))
+    return RowLabels(
+        order=jnp.stack([verdict.second_wins, ~verdict.second_wins], axis=1).astype(jnp.int32),
+        margin=difference / jnp.maximum(deviation, 1e-12),
+        flipped=verdict.flipped,
+    )
+
+
+def label_pairs(pairs: PairBank, spec: DataSpec, *, key: PRNGKeyArray) -> PreferenceRows:
+    """Labels every pair as `row_labels` has it, and puts the chosen trajectory first."""
+    labels = row_labels(pairs.return_, pairs.alive.sum(-1), pairs.source, spec, key=key)
 
     def sort(leaf: AnyArray) -> Array:
-        index = side.reshape(side.shape + (1,) * (leaf.ndim - 2))
+        index = labels.order.reshape(labels.order.shape + (1,) * (leaf.ndim - 2))
         return jnp.take_along_axis(leaf, index, axis=1)
 
-    difference = jnp.abs(pairs.return_[:, 1] - pairs.return_[:, 0])
-    deviation = jnp.sqrt(jnp.mean(jnp.square(difference)))
     return PreferenceRows(
         observation=sort(pairs.observation),
         action=sort(pairs.action),
         alive=sort(pairs.alive),
         return_=sort(pairs.return_),
-        margin=difference / jnp.maximum(deviation, 1e-12),
-        flipped=verdict.flipped,
+        margin=labels.margin,
+        flipped=labels.flipped,
         source=sort(pairs.source),
     )

@@ -6,6 +6,9 @@ from jaxtyping import Bool, Float, Int
 from mpo_core.arrays import AnyArray
 
 CHOSEN, REJECTED = 0, 1
+AGENTS = ("original", "target", "other")
+"""Who may have made a trajectory, in the order of their numbers in `PreferenceRows.source`."""
+ORIGINAL, TARGET, OTHER = range(3)
 
 
 class PreferenceRows(eqx.Module):
@@ -18,9 +21,9 @@ class PreferenceRows(eqx.Module):
     margin: Float[AnyArray, " row"]
     """Chosen minus rejected return as the judge's label has it, in standard deviations of the dataset."""
     flipped: Bool[AnyArray, " row"]
-    """True where label noise turned the judge's verdict."""
+    """True where label faults turned the judge's verdict."""
     source: Int[AnyArray, "row side"]
-    """0 where the trajectory is the original agent's, 1 where it is the target agent's."""
+    """Place in `AGENTS` of the agent that made the trajectory."""
 
     @property
     def tokens(self) -> Float[AnyArray, "row side"]:

@@ -1,121 +1,114 @@
-"""Which pairs a dataset holds and how they are judged: a value with one canonical text form."""
+"""Which pairs a dataset holds and how they are labelled: a value with one canonical text form."""
 
 import dataclasses
 import math
+import re
+from functools import cached_property
+from typing import TypeVar
 
-from mpo_core.names import shortened, unknown_name
+from mpo_core.data.fault import KINDS, DataFault, Kind, check_shares
+from mpo_core.data.fault_registry import STAGES, data_fault
+from mpo_core.data.faults.base import Base
+from mpo_core.data.faults.judge import Judge
+from mpo_core.names import shortened
 
-TERMS = {
-    "base": "original against target agent in every row",
-    "noisy:E": "a share E of the labels is flipped (0 <= E <= 1)",
-    "mixed:Q": "a share Q of the rows has both trajectories from the original agent (0 <= Q <= 1)",
-    "judge:T": "Bradley-Terry judge of temperature T, in units of return (0 always picks the better one)",
-    "pairs:oo=A,ot=B,tt=C": "shares of original/original, original/target and target/target rows (sum 1)",
-}
-KINDS = ("oo", "ot", "tt")
+FaultT = TypeVar("FaultT", bound=DataFault)
+ROLES = ("original", "target", "other")
+"""The agents that trajectories may come from, in the order of their numbers."""
+_TEXT_STAGES = ("pairs", "labels", "judge")
+"""The order of terms in a text; within a stage by name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSpec:
-    """A preference dataset's faults.
+    """A preference dataset's faults, in canonical order and without those that change nothing.
 
-    `pairs` holds the shares of rows with two original trajectories, one of each agent, and two target trajectories.
+    Hashable and compared by value, so that a compiled program can depend on it.
+
+    Raises:
+        ValueError: two faults say which pairs there are, two are judges, or two are of one name.
     """
 
-    pairs: tuple[float, float, float] = (0.0, 1.0, 0.0)
-    noise: float = 0.0
-    temperature: float = 0.0
+    faults: tuple[DataFault, ...] = ()
 
     def __post_init__(self):
-        if not (_share(self.noise) and all(_share(share) for share in self.pairs)):
-            raise ValueError(
-                f"data specification: shares must lie in [0, 1], not noise {self.noise}, pairs {self.pairs}"
-            )
-        if not math.isclose(sum(self.pairs), 1.0, abs_tol=1e-6):
-            raise ValueError(f"data specification: the shares of 'pairs' must sum to 1, not {sum(self.pairs):g}")
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise ValueError(f"data specification: the judge's temperature must be >= 0, not {self.temperature}")
+        read = [type(fault).parse(fault.text.partition(":")[2]) for fault in self.faults if fault.text]
+        held = [fault for fault in read if fault.text]  # as a text would give them
+        held.sort(key=lambda fault: (_TEXT_STAGES.index(fault.stage), fault.name))
+        places = [_place(fault) for fault in held]
+        for place in places:
+            if places.count(place) > 1:
+                raise ValueError(f"data specification: more than one term sets the {place}")
+        object.__setattr__(self, "faults", tuple(held))
+        check_shares(dict(zip(KINDS, self.shares, strict=True)), str(self))
 
     def __str__(self) -> str:
-        terms = []
-        original, mixed, target = self.pairs
-        if target:
-            terms.append(f"pairs:oo={_text(original)},ot={_text(mixed)},tt={_text(target)}")
-        elif original:
-            terms.append(f"mixed:{_text(original)}")
-        if self.noise:
-            terms.append(f"noisy:{_text(self.noise)}")
-        if self.temperature:
-            terms.append(f"judge:{_text(self.temperature)}")
-        return "+".join(terms) or "base"
+        return "+".join(fault.text for fault in self.faults) or Base.name
 
-    def kind_counts(self, rows: int) -> tuple[int, int, int]:
-        """How many of `rows` rows are of each kind: the shares, rounded by largest remainder."""
-        exact = [share * rows for share in self.pairs]
+    @cached_property
+    def shares(self) -> tuple[float, ...]:
+        """The share of rows of each kind, in the order of `KINDS`."""
+        found = dict(next((fault for fault in self.faults if fault.stage == STAGES[0]), Base()).shares())
+        check_shares(found, str(self))
+        return tuple(found.get(kind, 0.0) for kind in KINDS)
+
+    @property
+    def judge(self) -> DataFault:
+        """Who labels the pairs: that of temperature 0 unless there is another."""
+        return next((fault for fault in self.faults if fault.stage == "judge"), Judge(0.0))
+
+    @property
+    def label_faults(self) -> tuple[DataFault, ...]:
+        """What labels go through after the judge, in that order."""
+        return tuple(fault for fault in self.faults if fault.stage == "labels")
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The agents that a task needs to make these data: original and target always, perhaps other."""
+        most = max(max(kind) for kind, share in zip(KINDS, self.shares, strict=True) if share)
+        return ROLES[: max(most + 1, 2)]
+
+    def find(self, kind: type[FaultT]) -> FaultT | None:
+        """The fault of a class, if there is one."""
+        return next((fault for fault in self.faults if isinstance(fault, kind)), None)
+
+    def without(self, *kinds: type[DataFault]) -> "DataSpec":
+        """The specification without faults of these classes."""
+        return DataSpec(tuple(fault for fault in self.faults if not isinstance(fault, kinds)))
+
+    def kind_counts(self, rows: int) -> tuple[int, ...]:
+        """How many of `rows` rows are of each of `KINDS`: the shares, rounded by largest remainder."""
+        exact = [share * rows for share in self.shares]
         counts = [math.floor(value + 1e-9) for value in exact]
-        by_remainder = sorted(range(3), key=lambda kind: counts[kind] - exact[kind])
+        by_remainder = sorted(range(len(KINDS)), key=lambda kind: counts[kind] - exact[kind])
         for kind in by_remainder[: rows - sum(counts)]:
             counts[kind] += 1
-        return counts[0], counts[1], counts[2]
+        return tuple(counts)
 
 
-def _share(value: float) -> bool:
-    return 0.0 <= value <= 1.0  # False for NaN
-
-
-def _text(value: float) -> str:
-    """The shortest text that gives the number back; without a plus, which joins terms."""
-    short = f"{value:g}"
-    return (short if float(short) == value else repr(value)).replace("e+", "e")
-
-
-def _number(text: str, term: str) -> float:
-    try:
-        return float(text) + 0.0  # -0 is 0
-    except ValueError:
-        raise ValueError(f"data specification: {shortened(term)!r} needs a number, not {shortened(text)!r}") from None
-
-
-def _pair_shares(text: str, term: str) -> tuple[float, float, float]:
-    shares: dict[str, float] = {}
-    for part in text.split(","):
-        kind, _, value = (piece.strip() for piece in part.partition("="))
-        if kind not in KINDS:
-            raise unknown_name("kind of pair", kind, KINDS)
-        if kind in shares:
-            raise ValueError(f"data specification: {shortened(term)!r} gives the share of {kind!r} twice")
-        shares[kind] = _number(value, term)
-    oo, ot, tt = (shares.get(kind, 0.0) for kind in KINDS)
-    return oo, ot, tt
+def kinds_of_rows(spec: DataSpec, rows: int) -> list[Kind]:
+    """The agents of each of so many pairs, ordered by kind."""
+    counts = spec.kind_counts(rows)
+    return [kind for kind, count in zip(KINDS, counts, strict=True) for _ in range(count)]
 
 
 def parse_data_spec(text: str) -> DataSpec:
-    """Reads `base`, `noisy:E`, `mixed:Q`, `judge:T`, `pairs:...`, or several joined by `+`.
+    """Reads a term or several joined by `+`, such as `mixed:0.75+noisy:0.1`; `mpo list data` shows all terms.
 
     Raises:
         ValueError: one sentence that names the term and what is allowed.
     """
-    found: dict = {}
-    shown = shortened(text)
-    for term in text.strip().split("+"):
+    found: dict[str, DataFault] = {}
+    for term in re.split(r"\+(?!\d)", text.strip()):  # 1e+06 is a number
         name, _, value = term.strip().partition(":")
-        if name not in ("base", "noisy", "mixed", "judge", "pairs"):
-            raise unknown_name("data term", name, ("base", "noisy:E", "mixed:Q", "judge:T", "pairs:oo=A,ot=B,tt=C"))
-        field = {"noisy": "noise", "judge": "temperature", "base": "base"}.get(name, "pairs")
-        if field in found:
-            raise ValueError(f"data specification {shown!r}: more than one term sets the {field}")
-        if name == "base":
-            if value:
-                raise ValueError(f"data specification {shown!r}: 'base' takes no value")
-            found[field] = True
-        elif name == "pairs":
-            found[field] = _pair_shares(value, term)
-        else:
-            number = _number(value, term)
-            if name != "judge" and not _share(number):
-                raise ValueError(
-                    f"data specification {shown!r}: '{name}' takes a share between 0 and 1, not {shortened(value)}"
-                )
-            found[field] = (number, 1 - number, 0.0) if name == "mixed" else number
-    found.pop("base", None)
-    return DataSpec(**found)
+        fault = data_fault(name).parse(value)
+        place = name if isinstance(fault, Base) else _place(fault)
+        if place in found:
+            raise ValueError(f"data specification {shortened(text)!r}: more than one term sets the {place}")
+        found[place] = fault
+    return DataSpec(tuple(found.values()))
+
+
+def _place(fault: DataFault) -> str:
+    """What a fault sets, which only one term may."""
+    return fault.name if fault.stage == "labels" else fault.stage

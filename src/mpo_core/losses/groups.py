@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mpo_core.objective.interface import Scalar
 
 GROUPS = 3
-"""Kinds of a pair: none, one or both of the trajectories from the target agent."""
+"""Kinds of a pair: none, one or both of the trajectories from the target agent (whoever made the rest)."""
 
 
 class GroupWeights(eqx.Module):

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from mpo_core.data.rows import PreferenceRows
+from mpo_core.data.rows import TARGET, PreferenceRows
 from mpo_core.policies.gaussian import GaussianPolicy, column_log_probs
 
 
@@ -29,7 +29,7 @@ def row_log_probs(policy: GaussianPolicy, rows: PreferenceRows) -> Float[Array, 
 def prepared_rows(policy: GaussianPolicy, rows: PreferenceRows, *, groups: bool) -> PreparedRows:
     observation = jnp.asarray((rows.observation - policy.observation_mean) / policy.observation_std)
     action, alive, margin = (jnp.asarray(leaf) for leaf in (rows.action, rows.alive, rows.margin))
-    group = jnp.asarray(rows.source).sum(1) if groups else None
+    group = (jnp.asarray(rows.source) == TARGET).sum(1) if groups else None
     columns = [leaf.reshape(len(leaf), -1, leaf.shape[-1]).transpose(2, 0, 1) for leaf in (observation, action)]
     return PreparedRows(columns[0], columns[1], alive, jnp.maximum(rows.tokens, 1.0), margin, group)
 

@@ -1,9 +1,11 @@
 """The agents of a task: in a folder of one's own, with a task's package, or bundled."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from adapters.storage.agent_files import CARD_FILE, AgentsCard, read_agents, read_agents_card
+from mpo_core.data.specification import parse_data_spec
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_experiments.tasks.registry import task_spec
 
@@ -11,13 +13,37 @@ BUNDLED = Path(__file__).parent.parent / "bundled" / "agents"
 AGENTS_DIR_VARIABLE = "MPO_AGENTS_DIR"
 
 
-def load_agents(task: str) -> tuple[GaussianPolicy, GaussianPolicy]:
-    """The original and the target agent of a task, of one structure, so that they can be stacked.
+def load_agents(task: str) -> tuple[GaussianPolicy, ...]:
+    """The original, the target and, where there is one, the other agent of a task, of one structure for stacking.
 
     Raises:
         ValueError: no such task, no agents for it, or agents that cannot be read or do not belong together.
     """
     return read_agents(agents_folder(task), load_card(task))
+
+
+def check_agents(task: str, data: Iterable[str]) -> None:
+    """Refuses a task whose agents cannot make these kinds of data.
+
+    Args:
+        data: data specifications.
+
+    Raises:
+        ValueError: as `load_agents`, or a kind of data asks for an `other` agent and the task has none.
+    """
+    load_agents(task)
+    roles = load_card(task).roles
+    for text in data:
+        if any(role not in roles for role in parse_data_spec(text).roles):
+            raise ValueError(no_other_agent(text, task))
+
+
+def no_other_agent(data: str, task: str) -> str:
+    """The sentence for data that ask for an `other` agent of a task that has none."""
+    return (
+        f"data '{data}' need an `other` agent, and task {task!r} has none: "
+        f"train one with `mpo agents train --task {task} --role other`"
+    )
 
 
 def load_card(task: str) -> AgentsCard:

@@ -1,5 +1,6 @@
 """Training a task's agents: one PPO run, two of its snapshots, measured and written with their card."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -59,6 +60,8 @@ class TrainingRun(BaseModel):
 
     task: str
     settings: dict[str, Any]
+    until: float | None = None
+    """The return at which the run was to end; None: it went on to its last step."""
     returns: dict[int, float] = {}
     """Environment steps -> return over the evaluation episodes (sampled actions)."""
     finished: bool = False
@@ -88,7 +91,7 @@ def train_agents(task: str, settings: PPOSettings, out_dir: Path, progress: Say 
     folder = out_dir / task_spec(task).name
     run = train_snapshots(task, settings, folder / "snapshots", progress)
     steps = choose(run.returns, started=settings.start is not None)
-    agents = tuple(load_agent(_snapshot(folder / "snapshots", at), activation=settings.activation) for at in steps)
+    agents = tuple(load_agent(snapshot_path(folder / "snapshots", at), activation=settings.activation) for at in steps)
     progress(f"measuring the agents after {steps[0]:,} and {steps[1]:,} steps")
     measured = measure(load_task(task), (agents[0], agents[1]))
     records = [AgentRecord(steps=at, **of) for at, of in zip(steps, measured, strict=True)]
@@ -114,12 +117,22 @@ def train_agents(task: str, settings: PPOSettings, out_dir: Path, progress: Say 
     return card
 
 
-def train_snapshots(task: str, settings: PPOSettings, folder: Path, progress: Say = lambda line: None) -> TrainingRun:
-    """One PPO run whose policy is saved at every evaluation; a finished run with these settings is read instead."""
+class _Reached(Exception):
+    """A run has come to the return at which it was to end."""
+
+
+def train_snapshots(
+    task: str, settings: PPOSettings, folder: Path, progress: Say = lambda line: None, *, until: float | None = None
+) -> TrainingRun:
+    """One PPO run whose policy is saved at every evaluation; a finished run with these settings is read instead.
+
+    Args:
+        until: ends the run at the first snapshot after the start that returns at least so much.
+    """
     wanted = json.loads(json.dumps(asdict(settings)))
-    run = TrainingRun(task=task, settings=wanted)
+    run = TrainingRun(task=task, settings=wanted, until=until)
     found = _read_run(folder / RUN_FILE)
-    if found is not None and found.finished and (found.task, found.settings) == (task, wanted):
+    if found is not None and found.finished and (found.task, found.settings, found.until) == (task, wanted, until):
         progress(f"the run in {folder} is finished: using its {len(found.returns)} snapshots")
         return found
 
@@ -127,13 +140,16 @@ def train_snapshots(task: str, settings: PPOSettings, folder: Path, progress: Sa
     from mpo_experiments.tasks.load import load_task
 
     def keep(snapshot: Snapshot) -> None:
-        save_agent(_snapshot(folder, snapshot.steps), snapshot.policy)
+        save_agent(snapshot_path(folder, snapshot.steps), snapshot.policy)
         run.returns[snapshot.steps] = snapshot.return_
         _write_run(folder / RUN_FILE, run)
         progress(f"{task}: {snapshot.steps:>10,} of {settings.steps:,} steps, return {snapshot.return_:,.1f}")
+        if until is not None and snapshot.steps and snapshot.return_ >= until:
+            raise _Reached
 
     start = None if settings.start is None else load_agents(settings.start)[1]
-    train_ppo(load_task(task), settings, keep, start)
+    with contextlib.suppress(_Reached):
+        train_ppo(load_task(task), settings, keep, start)
     run.finished = True
     _write_run(folder / RUN_FILE, run)
     return run
@@ -153,7 +169,7 @@ def choose(returns: dict[int, float], *, started: bool = False) -> tuple[int, in
 
 
 def measure(
-    task: Task, agents: tuple[GaussianPolicy, GaussianPolicy], *, episodes: int = MEASURED_EPISODES
+    task: Task, agents: tuple[GaussianPolicy, ...], *, episodes: int = MEASURED_EPISODES
 ) -> list[dict[str, Measured]]:
     """Each agent's return with sampled and with mode actions, all from the same start states."""
     program = RolloutProgram(task, envs=MEASURED_ENVS, chunk=MEASURED_CHUNK)
@@ -162,14 +178,14 @@ def measure(
         jax.random.split(stream_key(MEASUREMENT_SEED, Stream.AGENT_CARD, purpose), episodes)
         for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
     )
-    index = np.repeat(np.arange(2), episodes)
-    keys = (jnp.concatenate([reset, reset]), jnp.concatenate([act, act]))
+    index = np.repeat(np.arange(len(agents)), episodes)
+    keys = (jnp.concatenate([reset] * len(agents)), jnp.concatenate([act] * len(agents)))
     by_mode = {mode: _returns_by_step(program, policies, index, keys, noise) for mode, noise in MODES}
-    return [{mode: interval(returns[agent]) for mode, returns in by_mode.items()} for agent in range(2)]
+    return [{mode: interval(returns[agent]) for mode, returns in by_mode.items()} for agent in range(len(agents))]
 
 
 def token_log_probs(task: Task, agents: tuple[GaussianPolicy, GaussianPolicy]) -> tuple[float, float]:
-    """Mean token log-prob, under the original agent, of its own actions and of the target's, over alive steps."""
+    """Mean token log-prob, under the first agent, of its own actions and of the second's, over alive steps."""
     program, policies = RolloutProgram(task, envs=MEASURED_ENVS, chunk=MEASURED_CHUNK), stack_agents(*agents)
     reset, act = (
         jax.random.split(stream_key(MEASUREMENT_SEED, Stream.AGENT_CARD, TOKEN_STEPS, purpose), TOKEN_EPISODES)
@@ -195,7 +211,7 @@ def _returns_by_step(
     """Return of each episode up to every `EARLIER` steps, the last of them all."""
     blocks = program.blocks(policies, index, keys, horizon=HORIZON, noise=noise)
     parts = [(block.reward * block.alive).reshape(-1, HORIZON // EARLIER, EARLIER).sum(-1) for block in blocks]
-    return np.concatenate(parts).cumsum(-1).reshape(2, -1, HORIZON // EARLIER)
+    return np.concatenate(parts).cumsum(-1).reshape(len(policies.raw_scale), -1, HORIZON // EARLIER)
 
 
 def interval(returns: Float[np.ndarray, "episode mark"]) -> Measured:
@@ -217,7 +233,8 @@ def _verdict(card: AgentsCard) -> str:
     return line
 
 
-def _snapshot(folder: Path, steps: int) -> Path:
+def snapshot_path(folder: Path, steps: int) -> Path:
+    """Where the policy of a run after so many steps is."""
     return folder / f"{steps:09d}.safetensors"
 
 

@@ -43,7 +43,7 @@ class BenchmarkFolder:
         if found is None:
             return None
         path = self._file(key)
-        wanted = (settings.command(key), cell_config(settings.config(key)), agents_hash(key.task))
+        wanted = (settings.command(key), cell_config(settings.config(key)), agents_hash(key.task, key.data))
         names = ("command", "sizes", "agents")
         for name, have, want in zip(
             names, (found.command, found.config, found.provenance.get("agents")), wanted, strict=True
@@ -73,7 +73,9 @@ class BenchmarkFolder:
         found = self.any_cell(key)
         if found is None:
             raise ValueError(f"--tuned-from {self.path}: has no cell of {key}; run it with mpo benchmark first")
-        if found.config != cell_config(settings.config(key)) or found.provenance.get("agents") != agents_hash(key.task):
+        if found.config != cell_config(settings.config(key)) or found.provenance.get("agents") != agents_hash(
+            key.task, key.data
+        ):
             raise ValueError(f"--tuned-from {self.path}: its cell of {key} is of another preset or of other agents")
         return found
 

@@ -81,7 +81,7 @@ def report_cell(
         task=key.task, data=key.data, bin_width=key.bin_width, command=settings.command(key),
         config=cell_config(config), seconds={"reporting": round(time.monotonic() - began, 1)},
         provenance={
-            "agents": agents_hash(key.task), "backend": testbed.task.backend, "versions": versions(),
+            "agents": agents_hash(key.task, key.data), "backend": testbed.task.backend, "versions": versions(),
             "devices": devices(),
         },
         original=low, target=high, ranges=chosen[1], objectives=entries,

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from adapters.storage.objective_paths import PREFIX
+from mpo_core.data.fault import NumberFault
+from mpo_core.data.faults.judge import Judge
+from mpo_core.data.faults.noisy import Noisy
 from mpo_core.data.specification import DataSpec, parse_data_spec
 from mpo_core.evaluation.statistics import Interval
 from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey
@@ -109,16 +112,17 @@ def overview_table(keys: list[CellKey], cells: list[BenchmarkCell], ranked: Rank
 def judge_table(cells: list[BenchmarkCell], task: str, ranked: Ranked) -> TextTable | None:
     """Judge temperature against label noise: the objectives' inter-quartile means; None unless both were varied."""
     spec_of = {cell.key: parse_data_spec(cell.data) for cell in cells if cell.task == task}
-    temperatures = sorted({spec.temperature for spec in spec_of.values()})
-    noises = sorted({spec.noise for spec in spec_of.values()})
-    if len(temperatures) < 2 or len(noises) < 2 or len({spec.pairs for spec in spec_of.values()}) > 1:
+    temperatures = sorted({_value(spec, Judge) for spec in spec_of.values()})
+    noises = sorted({_value(spec, Noisy) for spec in spec_of.values()})
+    rest = {spec.without(Judge, Noisy) for spec in spec_of.values()}
+    if len(temperatures) < 2 or len(noises) < 2 or len(rest) > 1:
         return None
-    pairs = next(iter(spec_of.values())).pairs
+    faults = rest.pop().faults
     by_data = {cell.data: cell for cell in cells if cell.task == task}
     rows = []
     for one in standings(list(by_data.values())):
         for temperature in temperatures:
-            specs = [str(DataSpec(pairs, noise, temperature)) for noise in noises]
+            specs = [str(DataSpec((*faults, Noisy(noise), Judge(temperature)))) for noise in noises]
             found = [
                 interval_text(_find(ranked[by_data[data].key], one.id).sampled) if data in by_data else NOT_RUN
                 for data in specs
@@ -130,6 +134,12 @@ def judge_table(cells: list[BenchmarkCell], task: str, ranked: Ranked) -> TextTa
         rows=tuple(rows),
         caption=f"{BOOTSTRAP[0].upper()}{BOOTSTRAP[1:]}. Temperature in units of return.",
     )
+
+
+def _value(spec: DataSpec, kind: type[NumberFault]) -> float:
+    """The number of a fault; 0 where the data are without it."""
+    found = spec.find(kind)
+    return found.value if found else 0.0
 
 
 def ranges_table(cell: BenchmarkCell) -> TextTable:

@@ -26,15 +26,15 @@ from adapters.storage.dataset_files import (
     signed,
 )
 from adapters.storage.files import write_whole
-from mpo_core.data.generate_pairs import pair_episodes
-from mpo_core.data.pair_bank import PairBank, label_pairs
+from mpo_core.data.generate_pairs import agents_for, pair_episodes
+from mpo_core.data.pair_bank import row_labels
 from mpo_core.data.rows import PreferenceRows
 from mpo_core.data.specification import DataSpec, parse_data_spec
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import RowSettings, UnusableSetting
-from mpo_experiments.agents.lookup import load_agents, load_card
+from mpo_experiments.agents.lookup import check_agents, load_card
 from mpo_experiments.datasets.description import dataset_numbers
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import agents_hash, data_hash, hash_of, simulation, versions
@@ -54,7 +54,7 @@ class Rollouts:
 
     program: RolloutProgram
     agents: GaussianPolicy
-    """Original and target agent along a leading axis."""
+    """Original, target and, where the data ask for it, other agent along a leading axis."""
     original: GaussianPolicy
     """The agent that the log-probs on the card are under."""
 
@@ -72,16 +72,16 @@ def dataset_recipe(task: str, spec: DataSpec, size: RowSettings, seed: int) -> D
     """What a dataset of a task's agents is made from; starts no simulator.
 
     Raises:
-        ValueError: no such task, no agents for it, or a seed that is not one.
+        ValueError: no such task, no agents for it or not those that the data ask for, or a seed that is not one.
     """
     if not 0 <= seed < SEEDS:
         raise ValueError(f"seed must lie between 0 and {SEEDS - 1}, not {seed}")
-    load_agents(task)
+    check_agents(task, [str(spec)])
     backend, data = task_spec(task).backend, str(spec)
     everything = data_hash(task, backend, data, (size.count, size.length), seed)
     return DatasetRecipe(
         task=task, backend=backend, data=data, rows=size.count, length=size.length, seed=seed,
-        bin_width=load_card(task).bin_width, agents_sha256=agents_hash(task), simulation=simulation(),
+        bin_width=load_card(task).bin_width, agents_sha256=agents_hash(task, data), simulation=simulation(),
         recipe_sha256=hash_of([everything, str(SCHEMA_VERSION), str(PART_ROWS), Stream.DATASET.name]),
     )  # fmt: skip
 
@@ -139,7 +139,8 @@ def rollouts_of(recipe: DatasetRecipe) -> Rollouts:
     from mpo_experiments.testbed import Testbed
 
     testbed = Testbed(recipe.task, length=recipe.length)
-    return Rollouts(testbed.program, testbed.agents, testbed.original)
+    agents = agents_for(parse_data_spec(recipe.data), testbed.agents)
+    return Rollouts(testbed.program, agents, testbed.original)
 
 
 def _cached(folder: Path, recipe: DatasetRecipe, reporter: Reporter) -> PreferenceDataset | None:
@@ -257,12 +258,9 @@ def _judged(
     arrays: dict[str, np.ndarray], source: np.ndarray, spec: DataSpec, key: Key[Array, ""]
 ) -> tuple[PreferenceRows, Float[np.ndarray, "row side time"]]:
     """Preference rows and their rewards, as `label_pairs` has them, with the big arrays sorted on the host."""
-    return_ = arrays.pop("return_")
-    count = len(return_)
-    nothing = np.zeros((count, 2, 0, 0), np.float32)
-    sides = np.tile(np.arange(2, dtype=np.int32), (count, 1))
-    labels = label_pairs(PairBank(nothing, nothing, nothing.sum(-1), return_, sides), spec, key=key)
-    order = np.asarray(labels.source)  # each row's sides, the chosen one first
+    return_, length = arrays.pop("return_"), arrays["alive"].sum(-1, dtype=np.float32)
+    labels = row_labels(return_, length, source, spec, key=key)
+    order = np.asarray(labels.order)
 
     def sort(leaf: np.ndarray) -> np.ndarray:
         return np.take_along_axis(leaf, order.reshape(order.shape + (1,) * (leaf.ndim - 2)), axis=1)

@@ -6,12 +6,13 @@ from jaxtyping import Array, Float, Int
 
 from adapters.storage.dataset_files import DatasetNumbers
 from mpo_core.arrays import AnyArray
-from mpo_core.data.rows import CHOSEN, REJECTED, PreferenceRows
+from mpo_core.data.rows import CHOSEN, ORIGINAL, OTHER, REJECTED, TARGET, PreferenceRows
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.training.prepared_rows import row_log_probs
 
 ROWS_AT_ONCE = 64
-KINDS = ((0, 0), (0, 1), (1, 1))
+KINDS = ((ORIGINAL, ORIGINAL), (ORIGINAL, TARGET), (TARGET, TARGET))
+"""Kinds of rows that are counted one by one."""
 
 
 def dataset_numbers(rows: PreferenceRows, original: GaussianPolicy) -> DatasetNumbers:
@@ -23,15 +24,16 @@ def dataset_numbers(rows: PreferenceRows, original: GaussianPolicy) -> DatasetNu
     return_, source = np.asarray(rows.return_), np.asarray(rows.source)
     steps, kinds = np.asarray(rows.alive).sum(-1), np.sort(source, axis=1)
     counts = [int((kinds == kind).all(1).sum()) for kind in KINDS]
-    log_prob = _token_log_probs(rows, original).mean(0)
+    log_prob = token_log_probs(rows, original).mean(0)
     mean, deviation = return_.mean(0), return_.std(0, ddof=1)
     return DatasetNumbers(
         rows_original_original=counts[0],
         rows_original_target=counts[1],
         rows_target_target=counts[2],
+        rows_with_other=int((source == OTHER).any(1).sum()),
         labels_flipped=float(np.asarray(rows.flipped).mean()),
         labels_wrong=float((return_[:, CHOSEN] < return_[:, REJECTED]).mean()),
-        chosen_from_target=float(source[:, CHOSEN].mean()),
+        chosen_from_target=float((source[:, CHOSEN] == TARGET).mean()),
         return_chosen_mean=float(mean[CHOSEN]),
         return_chosen_deviation=float(deviation[CHOSEN]),
         return_rejected_mean=float(mean[REJECTED]),
@@ -53,15 +55,15 @@ def overlap(return_: Float[np.ndarray, "row side"], source: Int[np.ndarray, "row
     (Mann-Whitney's U over the number of pairs). Pairs are drawn across rows, start states therefore differ. None where
     one of the agents has no trajectory here.
     """
-    original, target = return_[source == 0], np.sort(return_[source == 1])
+    original, target = return_[source == ORIGINAL], np.sort(return_[source == TARGET])
     if not original.size or not target.size:
         return None
     beaten = np.searchsorted(target, original, side="left") + np.searchsorted(target, original, side="right")
     return float(beaten.mean(dtype=np.float64) / 2 / target.size)
 
 
-def _token_log_probs(rows: PreferenceRows, original: GaussianPolicy) -> Float[np.ndarray, "row side"]:
-    """Mean token log-prob of every trajectory, some rows at a time to keep memory low."""
+def token_log_probs(rows: PreferenceRows, original: GaussianPolicy) -> Float[np.ndarray, "row side"]:
+    """Mean token log-prob of every trajectory under the original agent, in nats; some rows at a time for memory."""
     count = rows.margin.shape[0]
     parts = (
         jax.tree.map(lambda leaf, at=first: leaf[at : at + ROWS_AT_ONCE], rows)

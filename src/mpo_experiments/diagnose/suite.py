@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.storage.files import read_json
+from mpo_core.data.faults.noisy import Noisy
 from mpo_core.data.specification import parse_data_spec
 from mpo_experiments.text_table import TextTable
 
@@ -50,7 +51,8 @@ def nearest(noise: float, both_own: float) -> Nearest:
 
 def _distance(data: str, noise: float, both_own: float) -> float:
     spec = parse_data_spec(data)
-    return (spec.noise - noise) ** 2 + (spec.pairs[0] - both_own) ** 2
+    flips = spec.find(Noisy)
+    return ((flips.value if flips else 0.0) - noise) ** 2 + (spec.shares[0] - both_own) ** 2
 
 
 def _shown(interval: dict[str, float]) -> str:

@@ -96,7 +96,7 @@ class Discovery:
         same = (
             cell.command.partition(" --tuned-from ")[0] == wanted.command(cell.key)
             and cell.config == cell_config(wanted.config(cell.key))
-            and cell.provenance.get("agents") == agents_hash(cell.task)
+            and cell.provenance.get("agents") == agents_hash(cell.task, cell.data)
         )
         if not same:
             raise ValueError(f"{self.path}: its cell of {cell.key} was made with other settings or agents; {ELSE}")

@@ -3,11 +3,11 @@
 import jax.numpy as jnp
 import numpy as np
 
-from mpo_core.data.judge import judge
-from mpo_core.data.pair_bank import pair_sources
-from mpo_core.data.specification import DataSpec
+from mpo_core.data.labels import label
+from mpo_core.data.specification import DataSpec, kinds_of_rows
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_experiments.lm_transfer.models import sample
+from mpo_experiments.lm_transfer.settings import check_models
 from mpo_experiments.lm_transfer.world import World, torch_seed
 from mpo_experiments.reviews.grammar import PROMPTS, reward
 
@@ -17,11 +17,12 @@ def preference_rows(
 ) -> list[dict[str, str]]:
     """Rows `prompt`, `chosen`, `rejected`: two reviews for one prompt, by the models that the specification asks for.
 
-    The judge sees the true reward; temperature and label noise are those of the specification.
+    The judge and the label faults of the specification see the true reward; a review's length is its words.
     """
+    check_models([spec])
     generator = np.random.default_rng(torch_seed(seed, stream, unit, Purpose.START_STATES))
     prompts = generator.permutation(np.resize(np.array(PROMPTS), rows)).tolist()
-    source = np.array(pair_sources(spec, rows))
+    source = np.array(kinds_of_rows(spec, rows), np.int32)
     texts = np.empty(source.shape, object)
     for role, model in enumerate((world.original, world.target)):
         row, side = np.nonzero(source == role)
@@ -30,7 +31,8 @@ def preference_rows(
             texts[row, side] = sample(model, world.tokenizer, asked, seed=draw)
     worth = [[reward(prompt, text) for text in pair] for prompt, pair in zip(prompts, texts, strict=True)]
     key = stream_key(seed, stream, unit, Purpose.LABELS)
-    verdict = judge(jnp.array(worth), temperature=spec.temperature, noise=spec.noise, key=key)
+    words = np.array([[len(text.split()) for text in pair] for pair in texts], np.float32)
+    verdict = label(spec, jnp.array(worth), words, source, key=key)
     second = np.asarray(verdict.second_wins).astype(int)
     return [
         {"prompt": prompt, "chosen": f" {pair[wins]}", "rejected": f" {pair[1 - wins]}"}

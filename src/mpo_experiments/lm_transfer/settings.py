@@ -1,10 +1,12 @@
 """What a transfer experiment compares, and how large it is; needs no torch."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import pydantic
 
+from mpo_core.data.specification import DataSpec
 from mpo_core.seeds import Stream
 from mpo_experiments.objectives.named import NamedObjective, parse_objective
 
@@ -82,6 +84,17 @@ class TransferSettings:
 
     def _objectives(self) -> list[tuple[str, str]]:
         return [("objectives", ",".join(map(str, self.objectives)))]
+
+
+def check_models(specs: Iterable[DataSpec]) -> None:
+    """Refuses kinds of data that need a third model: an experiment has an original and a target.
+
+    Raises:
+        ValueError: one of them does.
+    """
+    for spec in specs:
+        if "other" in spec.roles:
+            raise ValueError(f"data '{spec}' need an `other` model, and language-model experiments have none")
 
 
 @dataclasses.dataclass(frozen=True)

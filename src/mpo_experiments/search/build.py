@@ -10,16 +10,18 @@ from mpo_core.mirror.learned import split_learned, with_scale
 from mpo_experiments.objectives.frames import frame_of
 from mpo_experiments.objectives.learned import learned_start
 from mpo_experiments.search.cells import SearchCell
+from mpo_experiments.search.frame import search_frame
 from mpo_experiments.search.program import SearchProgram
 from mpo_experiments.settings.run_config import RunConfig
 
 
-def learned_parts(config: RunConfig) -> tuple[PyTree, PyTree]:
+def learned_parts(config: RunConfig, cells: Sequence[SearchCell]) -> tuple[PyTree, PyTree]:
     """Where a search starts: what it varies, and what all its members have in common.
 
     A file keeps its own frame and scale, and its reference policy unless told otherwise; else there is one.
     """
-    search, frame = config.search, frame_of(config.tasks)
+    search = config.search
+    frame = search_frame(cells) if search.frame == "data" else frame_of(config.tasks)
     own = config.init.is_saved
     reference = config.reference if own or config.reference is not None else True
     start = learned_start(config.init, config.temporal, reference, frame)

@@ -48,7 +48,7 @@ class MetaTraining:
         self.config, own = config, config.cells()
         testbeds = {one.task: Testbed(one.task, length=one.rows.length) for one in own}
         self.cells = [SearchCell(one, testbeds[one.task]) for one in own]
-        self.learned, self.common = learned_parts(config)
+        self.learned, self.common = learned_parts(config, self.cells)
         self.start = eqx.combine(self.learned, self.common)
 
     def run(self) -> RunReport:
@@ -233,7 +233,8 @@ class MetaTraining:
         return _shared({cell.config.task: cell.testbed.task.backend for cell in self.cells})
 
     def _agents(self) -> Any:
-        return _shared({cell.config.task: agents_hash(cell.config.task) for cell in self.cells})
+        data = ",".join(self.config.kinds)
+        return _shared({cell.config.task: agents_hash(cell.config.task, data) for cell in self.cells})
 
 
 def _shared(values: dict[str, Any]) -> Any:

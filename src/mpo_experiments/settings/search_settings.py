@@ -8,6 +8,8 @@ from mpo_core.settings import MAPS, check_most
 LARGEST = {"generations": 10**6, "datasets": 10**4, "bank_pairs": 10**7, "episodes": 10**5, "horizon": 10**6}
 """Sizes that no machine would finish a search of."""
 
+FRAMES = ("card", "data")
+"""Where the frame of a search may come from."""
 LEAST_SCALE = 1e-3
 """Of the start's psi and g: a factor further from 1 would leave an amplitude no room to learn."""
 
@@ -40,12 +42,17 @@ class SearchSettings:
     """Factor on psi and g of the start, if that is no file. The gradient's norm is clipped: only under a small scale do
     amplitudes that change over training change the optimiser's steps."""
 
+    frame: str = "card"
+    """Where the frame's log-probs are from: the agents' `card`, which a learner does not have, or the `data` alone."""
+
     @property
     def learned(self) -> list[str]:
         """The names of the maps that are learned."""
         return self.maps.split(",")
 
     def __post_init__(self):
+        if self.frame not in FRAMES:
+            raise unknown_name("search.frame", self.frame, FRAMES)
         for name in self.learned:
             if name not in MAPS:
                 raise unknown_name("map in 'search.maps'", name, MAPS)

@@ -53,5 +53,6 @@ def _key(testbed: Testbed, one: Shown, settings: ComparisonSettings) -> str:
     """Names everything that a curve follows from."""
     leaves = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(one.objective))
     objective = hashlib.sha256(leaves).hexdigest() + str(jax.tree.structure(one.objective))
-    known = (testbed.name, agents_hash(testbed.name), repr(testbed.token_width), repr(settings), str(one.sft_epochs))
+    agents = agents_hash(testbed.name, str(settings.spec))
+    known = (testbed.name, agents, repr(testbed.token_width), repr(settings), str(one.sft_epochs))
     return hash_of([objective, *known, *simulation().values()])

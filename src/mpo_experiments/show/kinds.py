@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from adapters.plotting.figures import LEARNED, MARKS, MUTED
+from adapters.plotting.figures import INK, LEARNED, MARKS, MUTED
 from mpo_experiments.show.html import HtmlTable
 from mpo_experiments.show.inputs import Inputs
 from mpo_experiments.show.pull import pulls_over_training
@@ -19,8 +19,13 @@ KINDS: dict[tuple[int, int], tuple[str, str]] = {
     (0, 1): ("original chosen over target", MARKS[4]),
     (0, 0): ("both original", MUTED),
     (1, 1): ("both target", MARKS[1]),
+    (2, 2): ("both other", MARKS[2]),
+    (2, 0): ("other chosen over original", MARKS[0]),
+    (0, 2): ("original chosen over other", MARKS[3]),
+    (1, 2): ("target chosen over other", MARKS[5]),
+    (2, 1): ("other chosen over target", INK),
 }
-"""Who made the chosen and the rejected trajectory (0 original agent, 1 target agent): a name and a colour."""
+"""Who made the chosen and the rejected trajectory (places in `AGENTS`): a name and a colour."""
 
 
 def kinds_met(source: Int[np.ndarray, "row side"]) -> dict[tuple[int, int], Float[np.ndarray, " row"]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.storage.run_folder import RunFolder
-from mpo_experiments.agents.lookup import load_agents
+from mpo_experiments.agents.lookup import check_agents
 from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.runs.folder import open_run
 from mpo_experiments.runs.report import load_report
@@ -76,7 +76,7 @@ def make_plan(request: ShowRequest) -> ShowPlan:
     if config is not None:
         if config.inner.epochs != epochs_of:
             subject = find_subject(request.objective, config.inner.epochs)
-        load_agents(config.task)
+        check_agents(config.task, [config.data])
     out = request.out or (folder if run and not request.elsewhere else Path(f"show-{_slug(request.objective.text)}"))
     return ShowPlan(request, subject, references(config, subject), config, run, out)
 

@@ -47,7 +47,7 @@ def test_its_original_is_ants_target():
 
 
 def test_its_target_keeps_the_leg_still_and_walks():
-    original, target = load_agents("three_legged_ant")
+    original, target = load_agents("three_legged_ant")[:2]
     card = load_card("three_legged_ant")
     assert card.target.sampled.low > card.original.sampled.high
     # the deviations of the leg's two actions went down, those of the others did not need to

@@ -3,38 +3,43 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mpo_core.data.judge import judge
+from mpo_core.data.labels import label
 from mpo_core.data.pair_bank import draw_rows, label_pairs
 from mpo_core.data.specification import parse_data_spec
 
 PAIRS = 4000
+NOBODY, LENGTHS = jnp.zeros((PAIRS, 2), int), jnp.ones((PAIRS, 2))
 
 
 def pairs_of(difference):
     return jnp.stack([jnp.zeros(PAIRS), jnp.full(PAIRS, difference)], axis=1)
 
 
+def labelled(data, returns, *, seed, length=LENGTHS):
+    return label(parse_data_spec(data), returns, length, NOBODY, key=jax.random.key(seed))
+
+
 def test_temperature_zero_always_picks_the_better_one():
     returns = jax.random.normal(jax.random.key(0), (PAIRS, 2))
-    verdict = judge(returns, temperature=0.0, noise=0.0, key=jax.random.key(1))
+    verdict = labelled("base", returns, seed=1)
     np.testing.assert_array_equal(verdict.second_wins, returns[:, 1] > returns[:, 0])
     assert not verdict.flipped.any()
 
 
 def test_ties_are_drawn_by_lot():
-    share = judge(jnp.zeros((PAIRS, 2)), temperature=0.0, noise=0.0, key=jax.random.key(1)).second_wins.mean()
+    share = labelled("base", jnp.zeros((PAIRS, 2)), seed=1).second_wins.mean()
     assert abs(share - 0.5) < 0.03
 
 
 @pytest.mark.parametrize(("difference", "temperature"), [(1.0, 1.0), (-2.0, 4.0), (30.0, 10.0)])
 def test_bradley_terry_probability(difference, temperature):
-    verdict = judge(pairs_of(difference), temperature=temperature, noise=0.0, key=jax.random.key(3))
+    verdict = labelled(f"judge:{temperature}", pairs_of(difference), seed=3)
     expected = 1 / (1 + np.exp(-difference / temperature))
     assert abs(verdict.second_wins.mean() - expected) < 4 * np.sqrt(expected * (1 - expected) / PAIRS)
 
 
 def test_noise_flips_its_share_of_labels():
-    verdict = judge(pairs_of(5.0), temperature=0.0, noise=0.2, key=jax.random.key(4))
+    verdict = labelled("noisy:0.2", pairs_of(5.0), seed=4)
     assert abs(verdict.flipped.mean() - 0.2) < 0.03
     np.testing.assert_array_equal(verdict.second_wins, ~verdict.flipped)
 

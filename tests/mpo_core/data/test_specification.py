@@ -1,6 +1,10 @@
 import pytest
 from hypothesis import given, strategies as st
 
+from mpo_core.data.faults.judge import Judge
+from mpo_core.data.faults.mixed import Mixed
+from mpo_core.data.faults.noisy import Noisy
+from mpo_core.data.faults.pairs import Pairs
 from mpo_core.data.specification import DataSpec, parse_data_spec
 
 SHARE = st.floats(0, 1).map(lambda share: float(f"{share:g}"))
@@ -17,6 +21,7 @@ SHARE = st.floats(0, 1).map(lambda share: float(f"{share:g}"))
         ("pairs:oo=.5,ot=.3,tt=.2", "pairs:oo=0.5,ot=0.3,tt=0.2"),
         ("pairs:oo=.5,ot=.5", "mixed:0.5"),
         ("judge:1000000", "judge:1e06"),
+        ("judge:1e+06+noisy:1e-2", "noisy:0.01+judge:1e06"),
         ("pairs:oo=.3333333,ot=.3333333,tt=.3333334", "pairs:oo=0.3333333,ot=0.3333333,tt=0.3333334"),
         ("pairs: oo=-0, ot=.5, tt=.5", "pairs:oo=0,ot=0.5,tt=0.5"),
     ],
@@ -49,22 +54,22 @@ def test_refusals_are_one_sentence(text, says):
     assert "\n" not in str(refusal.value)
 
 
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1e300))
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1e30))
 def test_the_text_form_is_exact(mixed, noise, temperature):
-    spec = DataSpec((mixed, 0.5 * (1 - mixed), 0.5 * (1 - mixed)), noise, temperature)
+    spec = DataSpec((Pairs(mixed, 0.5 * (1 - mixed), 0.5 * (1 - mixed)), Noisy(noise), Judge(temperature)))
     again = parse_data_spec(str(spec))
     assert (again, str(again)) == (spec, str(spec))
 
 
 @given(SHARE, SHARE, st.floats(0, 1e4).map(lambda value: float(f"{value:g}")))
 def test_text_form_round_trips(mixed, noise, temperature):
-    spec = DataSpec((mixed, 1 - mixed, 0.0), noise, temperature)
+    spec = DataSpec((Judge(temperature), Noisy(noise), Mixed(mixed)))
     again = parse_data_spec(str(spec))
     assert str(again) == str(spec)
 
 
 @given(SHARE, st.integers(2, 300))
 def test_kinds_add_up_and_follow_the_shares(mixed, rows):
-    counts = DataSpec((mixed, 1 - mixed, 0.0)).kind_counts(rows)
+    counts = DataSpec((Mixed(mixed),)).kind_counts(rows)
     assert sum(counts) == rows
     assert abs(counts[0] - mixed * rows) < 1

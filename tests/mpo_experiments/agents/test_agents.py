@@ -300,7 +300,7 @@ def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch, policy):
 def test_bundled_agents_belong_to_their_task(task, monkeypatch):
     monkeypatch.delenv(AGENTS_DIR_VARIABLE, raising=False)
     card = load_card(task)
-    original, target = load_agents(task)
+    original, target = load_agents(task)[:2]
     assert (card.task, card.backend, card.horizon) == (task, task_spec(task).backend, 1000)
     assert original.bin_width == target.bin_width == card.bin_width
     for mode in ("sampled", "mode"):

@@ -130,7 +130,13 @@ def test_streams_and_units_have_pairs_of_their_own(world):
 
 @pytest.mark.parametrize(
     ("data", "flipped", "mixed"),
-    [("base", 0.0, 1.0), ("noisy:0.2", 0.2, 1.0), ("mixed:0.75", 0.0, 0.25), ("pairs:oo=.5,ot=.25,tt=.25", 0.0, 0.25)],
+    [
+        ("base", 0.0, 1.0),
+        ("noisy:0.2", 0.2, 1.0),
+        ("mixed:0.75", 0.0, 0.25),
+        ("pairs:oo=.5,ot=.25,tt=.25", 0.0, 0.25),
+        ("noisy_close:0.5", 0.5 * np.exp(-1), 1.0),
+    ],
 )
 def test_pairs_have_the_faults_that_were_asked_for(world, monkeypatch, data, flipped, mixed):
     """With models whose every review tells whose it is."""
@@ -145,6 +151,22 @@ def test_pairs_have_the_faults_that_were_asked_for(world, monkeypatch, data, fli
     assert wrong == flipped if flipped == 0 else abs(wrong - flipped) < 0.06
     counts = {prompt: sum(row["prompt"] == prompt for row in rows) for prompt in PROMPTS}
     assert set(counts.values()) == {25}
+
+
+def test_a_reviews_length_is_its_words(world):
+    """With probability 1 the longer of two reviews is preferred, whatever it is worth."""
+    rows = preference_rows(world, parse_data_spec("noisy_long:1"), 64, seed=0, stream=Stream.REPORTING, unit=0)
+    words = np.array([[len(row[side].split()) for side in ("chosen", "rejected")] for row in rows])
+    assert (words[:, 0] >= words[:, 1]).all()
+    assert (words[:, 0] > words[:, 1]).any()
+
+
+def test_data_of_a_third_model_are_refused(world):
+    spec = parse_data_spec("mixed_other:0.5")
+    with pytest.raises(ValueError, match="need an `other` model, and language-model experiments have none"):
+        preference_rows(world, spec, 8, seed=0, stream=Stream.REPORTING, unit=0)
+    found = CliRunner().invoke(app, ["transfer", "--data", "base,mixed_other:0.5"])
+    assert (found.exit_code, "need an `other` model" in found.stderr) == (2, True)
 
 
 def test_the_judge_sees_the_true_reward(world):

@@ -1,1 +1,1 @@
-"""A point mass that must reach a goal, and a square hinge: a task and an objective for mpo."""
+"""A point mass that must reach a goal, a square hinge, and labels that prefer what was second."""

@@ -1,0 +1,1 @@
+"""The data faults that come with mpo, one file each."""
