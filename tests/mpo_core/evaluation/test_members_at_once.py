@@ -40,8 +40,8 @@ def test_jobs_judged_side_by_side_suit_the_cache_of_a_core_or_the_memory_of_an_a
     policy = toy_original
     held = sum(leaf.nbytes for leaf in jax.tree.leaves(policy))
     for cpu, jobs in ((True, 64 // 4), (False, 2**30 // (4 * (2**15 + held)))):
-        assert meta_objective._judged_at_once(policy, 4, cpu=cpu) == jobs
-        assert meta_objective._judged_at_once(policy, 10**6, cpu=cpu) == 1
+        assert meta_objective._evaluated_at_once(policy, 4, cpu=cpu) == jobs
+        assert meta_objective._evaluated_at_once(policy, 10**6, cpu=cpu) == 1
 
 
 def test_cpus_train_one_after_another_unless_told_otherwise():
