@@ -30,7 +30,7 @@ from mpo_core.evaluation.meta_objective import Jobs, Units, make_units
 from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import EvaluationSettings
 from mpo_core.training.inner_loop import train
-from mpo_experiments.profiling import matmul_gflops
+from mpo_experiments.device_rates import matmul_gflops
 from mpo_experiments.provenance import devices, versions
 from mpo_experiments.runs.folder import create_run
 from mpo_experiments.text_table import TextTable

@@ -27,6 +27,12 @@ MAX_UNIT_BYTES = 512 * 2**20
 """Of the rows of the units that a comparison holds together on CPUs."""
 MAX_ROW_BYTES = 256 * 2**20
 """Of the activations of the rows whose log-probs an accelerator computes together."""
+MAX_ENV_BYTES = 2**30
+"""Of the episodes that an accelerator evaluates side by side; more jobs than fit are evaluated chunk by chunk."""
+ENV_STATE_BYTES = 2**15
+"""Of the physics of one episode, about; its policy comes on top."""
+RECORD_COPIES = 3
+"""How often the recorded steps of a rollout lie on a device: as they come, turned, and on their way to the host."""
 WIDTH = 64
 """Of a layer, about, where only the number of steps is known."""
 
@@ -90,6 +96,16 @@ def rows_at_once(steps: int, rows: int) -> int:
     if jax.default_backend() == "cpu":
         return 1
     return max(1, min(rows, MAX_ROW_BYTES // (4 * steps * WIDTH)))
+
+
+def recorded_episode_bytes(numbers: int, steps: int) -> int:
+    """What an episode takes that is rolled out and recorded.
+
+    Args:
+        numbers: that a step records.
+        steps: that are recorded before they go to the host.
+    """
+    return ENV_STATE_BYTES + RECORD_COPIES * 4 * numbers * steps
 
 
 def episodes_that_fit(episode_bytes: int) -> int | None:

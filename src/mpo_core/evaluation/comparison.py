@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from mpo_core.data.generate_pairs import generate_pairs
+from mpo_core.data.generate_pairs import generate_banks
 from mpo_core.data.pair_bank import PairBank, label_pairs
 from mpo_core.data.specification import DataSpec
 from mpo_core.devices import round_up
@@ -89,7 +89,7 @@ class Comparison:
         for first in range(0, settings.units, self.units_at_once()):
             batch = range(first, min(first + self.units_at_once(), settings.units))
             units = self.make_units(batch, advance)
-            trained.append(self._train_all(candidates, units, len(batch), advance))
+            trained.append(self.train(candidates, units, len(batch), advance))
         whole, clamped = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *trained)
         sampled = self.evaluate(whole, 1.0, advance)
         mode = self.evaluate(whole, 0.0, advance) if settings.mode_actions else np.full_like(sampled, np.nan)
@@ -122,14 +122,14 @@ class Comparison:
     def make_units(self, batch: range, advance: Callable[[str, int], None] = lambda what, jobs: None) -> Units:
         """Fresh data for some units, padded to as many as fit in memory at once."""
         settings = self._settings
-        banks = [
-            generate_pairs(
-                self._program, self._agents, settings.spec, settings.rows,
-                key=stream_key(settings.seed, settings.stream, settings.first_unit + unit),
-                advance=partial(advance, "data"),
+        keys = [stream_key(settings.seed, settings.stream, settings.first_unit + unit) for unit in batch]
+        together = len(keys) if self._program.fills_blocks else 1
+        banks = []
+        for first in range(0, len(keys), together):
+            some = keys[first : first + together]
+            banks += generate_banks(
+                self._program, self._agents, settings.spec, settings.rows, some, partial(advance, "data")
             )
-            for unit in batch
-        ]  # fmt: skip
         banks += banks[-1:] * (self.units_at_once() - len(banks))  # one shape for every batch
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *banks)
         label_key = jnp.stack([self._key(unit, Purpose.LABELS) for unit in batch])
@@ -138,7 +138,7 @@ class Comparison:
         pad = jnp.concatenate([jnp.arange(len(batch)), jnp.zeros(missing, jnp.int32)]).astype(jnp.int32)
         return _labelled(self._original, stacked, (settings.spec, settings.inner), label_key[pad], training_key[pad])
 
-    def _train_all(
+    def train(
         self, candidates: list[Candidate], units: Units, count: int, advance: Callable[[str, int], None]
     ) -> tuple[GaussianPolicy, np.ndarray]:
         """Policies and clamp rates with leading axes (candidate, unit), on the host."""

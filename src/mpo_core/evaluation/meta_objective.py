@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from mpo_core.data.rows import PreferenceRows
 from mpo_core.devices import CPU_ENVS, POPULATION, is_cpu
 from mpo_core.evaluation.side_by_side import ONE_AFTER_ANOTHER, Block, arrange
-from mpo_core.memory import JobSize
+from mpo_core.memory import ENV_STATE_BYTES, MAX_ENV_BYTES, JobSize
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.rollout.envs import env_returns, start_envs
 from mpo_core.rollout.task import Task
@@ -30,11 +30,6 @@ from mpo_core.training.inner_loop import SftPhase, run_learner_sft, train_learne
 from mpo_core.training.learner import GaussianLearner
 from mpo_core.training.prepared_rows import PreparedRows, prepared_units, unit_log_probs, without_normaliser
 from mpo_core.training.trace import TrainingTrace
-
-MAX_ENV_BYTES = 2**30
-"""Of the episodes that an accelerator evaluates side by side; more jobs than fit are evaluated chunk by chunk."""
-ENV_STATE_BYTES = 2**15
-"""Of the physics of one episode, about; its policy comes on top."""
 
 
 class Units(eqx.Module):

@@ -84,7 +84,8 @@ def column_log_probs(
         hidden = ACTIVATIONS[policy.activation](_affine(layer.kernel, layer.bias, hidden, precision))
         hidden = hidden.astype(jnp.bfloat16) if precision == "bfloat16" else hidden
     scale, last = policy.scale, policy.layers[-1]
-    deviation = (action - _affine(last.kernel, last.bias, hidden, precision)) / scale[:, None]
+    mode: Array = _affine(last.kernel, last.bias, hidden, precision)  # type: ignore[assignment]
+    deviation = (action - mode) / scale[:, None]
     return jnp.log(policy.scale_floor / scale).sum() - 0.5 * jnp.square(deviation).sum(0)
 
 

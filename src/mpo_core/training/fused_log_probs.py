@@ -74,17 +74,15 @@ def fused_log_probs(
     """
     widest = max(max(layer.kernel.shape) for layer in policy.layers)
     if widest > WIDEST:
-        raise UnusableSetting(
-            f"inner.kernel=pallas: takes layers of up to {WIDEST}, and the policy has one of {widest}"
-        )
+        raise UnusableSetting(f"inner.kernel=pallas: takes layers of at most {WIDEST}, not of {widest} as here")
     how = _How(policy.activation, precision, interpreted)
     steps, scale = observation.shape[1], policy.scale
-    columns = [_padded(leaf, (_rows(len(leaf)), -(-steps // (PROGRAMS * TILE)) * PROGRAMS * TILE))
-               for leaf in (observation, action)]  # fmt: skip
-    network = tuple(_padded_layer(layer.kernel, layer.bias) for layer in policy.layers)
-    inverse = _padded(1 / scale, (_rows(len(scale)),))
-    squares = _tiles(network, inverse, columns[0], columns[1], how)[:steps]
-    return jnp.log(policy.scale_floor / scale).sum() - 0.5 * squares
+    whole = -(-steps // (PROGRAMS * TILE)) * PROGRAMS * TILE
+    columns = [_padded(leaf, (_rows(len(leaf)), whole)) for leaf in (observation, action)]
+    network = tuple(_padded_layer(jnp.asarray(layer.kernel), jnp.asarray(layer.bias)) for layer in policy.layers)
+    inverse = _padded(jnp.asarray(1 / scale), (_rows(len(scale)),))
+    squares: Array = _tiles(network, inverse, columns[0], columns[1], how)  # type: ignore[assignment]
+    return jnp.log(policy.scale_floor / scale).sum() - 0.5 * squares[:steps]
 
 
 def _rows(count: int) -> int:

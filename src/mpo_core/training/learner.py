@@ -1,7 +1,7 @@
 """What the inner loop needs of a policy and of the rows it is trained on; and the Gaussian policy as such a learner."""
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 from jax.flatten_util import ravel_pytree
@@ -27,6 +27,7 @@ class RowFacts(eqx.Module):
     group: Int[Array, " row"]
 
 
+@runtime_checkable
 class Learner(Protocol):
     """A policy on the rows of a unit. Rows are counted from 0, whatever else lies in memory beside them."""
 

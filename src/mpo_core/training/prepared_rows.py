@@ -22,12 +22,12 @@ UnitIndex = int | Int[Array, ""]
 class PreparedRows(eqx.Module):
     """What updates read of the rows of some units, observations normalised already. A step is one of either side."""
 
-    observation: Float[Array, "unit observation row step"]
-    action: Float[Array, "unit action row step"]
-    alive: Float[Array, "unit row side time"]
-    tokens: Float[Array, "unit row side"]
-    margin: Float[Array, "unit row"]
-    group: Int[Array, "unit row"]
+    observation: Float[Array, "*unit observation row step"]
+    action: Float[Array, "*unit action row step"]
+    alive: Float[Array, "*unit row side time"]
+    tokens: Float[Array, "*unit row side"]
+    margin: Float[Array, "*unit row"]
+    group: Int[Array, "*unit row"]
     """How many of a row's trajectories are the target agent's."""
 
 
@@ -45,12 +45,14 @@ def row_log_probs(
 
 def prepared_units(policy: GaussianPolicy, rows: PreferenceRows) -> PreparedRows:
     """Rows with a leading unit axis as updates of a policy read them."""
+    return jax.vmap(lambda own: _prepared(policy, own))(jax.tree.map(jnp.asarray, rows))
+
+
+def _prepared(policy: GaussianPolicy, rows: PreferenceRows) -> PreparedRows:
     observation = jnp.asarray((rows.observation - policy.observation_mean) / policy.observation_std)
     action, alive, margin = (jnp.asarray(leaf) for leaf in (rows.action, rows.alive, rows.margin))
-    columns = [
-        leaf.reshape(*leaf.shape[:2], -1, leaf.shape[-1]).transpose(0, 3, 1, 2) for leaf in (observation, action)
-    ]
-    group = jnp.asarray(rows.source).sum(2)
+    columns = [leaf.reshape(len(leaf), -1, leaf.shape[-1]).transpose(2, 0, 1) for leaf in (observation, action)]
+    group = jnp.asarray(rows.source).sum(1)
     return PreparedRows(columns[0], columns[1], alive, jnp.maximum(rows.tokens, 1.0), margin, group)
 
 
@@ -86,7 +88,7 @@ def pair_log_probs(
 
 
 def _columns(
-    leaf: Float[Array, "unit size row step"], unit: UnitIndex, index: Int[Array, " row"]
+    leaf: Float[Array, "unit size row step"], unit: UnitIndex, index: Int[Array, " chosen"]
 ) -> Float[Array, "size column"]:
     """The steps of some rows side by side, gathered from where they lie."""
     return jax.vmap(lambda one: one[unit, index], in_axes=1)(leaf).reshape(leaf.shape[1], -1)
