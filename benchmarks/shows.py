@@ -231,7 +231,7 @@ def processes() -> Iterator[Shown]:
 
 
 def accelerator() -> Iterator[Shown]:
-    """7: rollouts, comparisons and inner loops on an accelerator, at the paper's size; `benchmarks.gpu_checks` has more."""
+    """7: rollouts, comparisons and inner loops of the paper's size, on an accelerator."""
     from benchmarks.gpu_checks import SECTIONS, Checks
 
     checks = Checks(TASK)

@@ -1,6 +1,7 @@
 """The one sharded axis: members of a population, or envs of a rollout."""
 
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -36,11 +37,19 @@ def block_envs(mesh: Mesh, episode_bytes: int) -> int:
     Args:
         episode_bytes: what an episode takes of a device's memory while it is rolled out.
     """
-    if is_cpu(mesh):
-        return mesh.size * CPU_ENVS
-    processors = getattr(mesh.devices.flat[0], "core_count", None) or LEAST_PROCESSORS
+    return mesh.size * (CPU_ENVS if is_cpu(mesh) else accelerator_envs(mesh.devices.flat[0], episode_bytes))
+
+
+def accelerator_envs(device: Any, episode_bytes: int) -> int:
+    """Episodes that an accelerator takes side by side: a power of two, or fewer where they do not fit.
+
+    Args:
+        device: as JAX has it.
+        episode_bytes: as for `block_envs`.
+    """
+    processors = getattr(device, "core_count", None) or LEAST_PROCESSORS
     grown = 1 << round(math.log2(ENVS_A_PROCESSOR * processors))
-    return mesh.size * min(grown, episodes_that_fit(episode_bytes) or grown)
+    return min(grown, episodes_that_fit(episode_bytes) or grown)
 
 
 def population_mesh(devices: int | None = None) -> Mesh:

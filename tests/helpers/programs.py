@@ -1,4 +1,4 @@
-"""What a traced program holds."""
+"""What a traced program does and holds."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,16 +6,20 @@ from typing import Any
 import jax
 
 
-def intermediates(jaxpr: Any) -> Iterator[Any]:
-    """Shapes and types of all that a program makes, and of what is made within its scans, branches and calls."""
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """All equations of a program, those within its scans, branches and calls among them."""
     for equation in jaxpr.eqns:
-        for value in equation.outvars:
-            if hasattr(value.aval, "size"):
-                yield value.aval
+        yield equation
         for parameter in equation.params.values():
             for inner in jax.tree.leaves(parameter, is_leaf=_program):
                 if _program(inner):
-                    yield from intermediates(getattr(inner, "jaxpr", inner))
+                    yield from equations(getattr(inner, "jaxpr", inner))
+
+
+def intermediates(jaxpr: Any) -> Iterator[Any]:
+    """Shapes and types of all that a program makes on its way."""
+    for equation in equations(jaxpr):
+        yield from (value.aval for value in equation.outvars if hasattr(value.aval, "size"))
 
 
 def _program(value: Any) -> bool:

@@ -139,9 +139,13 @@ class Comparison:
         return _labelled(self._original, stacked, (settings.spec, settings.inner), label_key[pad], training_key[pad])
 
     def train(
-        self, candidates: list[Candidate], units: Units, count: int, advance: Callable[[str, int], None]
+        self,
+        candidates: list[Candidate],
+        units: Units,
+        count: int,
+        advance: Callable[[str, int], None] = lambda what, jobs: None,
     ) -> tuple[GaussianPolicy, np.ndarray]:
-        """Policies and clamp rates with leading axes (candidate, unit), on the host."""
+        """Policies and clamp rates on the first `count` units, with leading axes (candidate, unit), on the host."""
         trained: list = [None] * len(candidates)
         for sft_epochs in sorted({candidate.sft_epochs for candidate in candidates}):
             group = [i for i, candidate in enumerate(candidates) if candidate.sft_epochs == sft_epochs]
