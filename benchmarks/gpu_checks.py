@@ -177,6 +177,7 @@ def rollouts(checks: Checks) -> Iterator[Measured]:
     seconds = seconds_of(lambda: cell.bank(1, SilentReporter()))
     yield Measured("rollouts", "pairs of one bank", steps / seconds, "steps/s", detail=f"blocks of {envs}")
     comparison = checks.comparison(UNITS)
+    comparison.make_units(range(UNITS))  # compiles
     seconds = seconds_of(lambda: comparison.make_units(range(UNITS)).reference)
     yield Measured("rollouts", f"data of {UNITS} units", UNITS * steps / seconds, "steps/s", 1.5e6)
 
