@@ -160,19 +160,13 @@ def evaluate(
 def _settings(present: dict[str, Any], overrides: list[str]) -> Any:
     """Settings of a new run, files and folders by their full path so that it can be resumed from anywhere."""
     from mpo_experiments.align.settings import build_settings
-    from mpo_experiments.objectives.lookup import is_path
     from mpo_experiments.settings.nested import parse_override
 
     settings = build_settings(present, *map(parse_override, overrides))
-    names = [
-        "model",
-        "dataset",
-        "eval_dataset",
-        "chat_template",
-        *(["objective"] if is_path(settings.objective) else []),
-    ]
+    names = ("model", "dataset", "eval_dataset", "chat_template")
     local = {name: value for name in names if (value := getattr(settings, name)) is not None and Path(value).exists()}
-    return settings.model_copy(update={name: str(Path(value).resolve()) for name, value in local.items()})
+    whole: dict[str, Any] = {name: str(Path(value).resolve()) for name, value in local.items()}
+    return settings.model_copy(update=whole | {"objective": settings.objective.resolved()})
 
 
 def _settle() -> None:

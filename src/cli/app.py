@@ -27,7 +27,7 @@ from cli import (
     transfer,
     tune,
 )
-from cli.validation import quiet_exit, refuse
+from cli.validation import FAILED, quiet_exit, refuse
 
 _UsageError: Any = typer.BadParameter.__base__  # click's, which typer ships under a private name
 
@@ -99,5 +99,9 @@ def run() -> None:
     except BrokenPipeError:
         quiet_exit()
         sys.exit(0)
+    except OSError as error:  # where results are shown: files that are written name themselves
+        quiet_exit()
+        print(f"Error: {error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(FAILED)
     finally:
         leave_in_peace()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.validation import MOST_SETTINGS, MOST_UNITS, check_folder, check_objectives, interruptible, validating_input
+from cli.validation import MOST_SETTINGS, MOST_UNITS, check_folder, interruptible, objective_ids_named, validating_input
 
 CELLS_SHOWN = 4
 """Of more cells, the terminal shows what they say together; the files have them all."""
@@ -114,7 +114,7 @@ def _plan(
 ) -> "tuple[BenchmarkSettings, list[CellKey]]":  # fmt: skip
     from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
 
-    ids = DEFAULT_IDS if objectives is None else check_objectives(objectives)
+    ids = DEFAULT_IDS if objectives is None else objective_ids_named(objectives)
     source = None if tuned_from is None else str(tuned_from)
     settings = BenchmarkSettings(ids, budget, tuning_units, units, preset, seed, source)
     return settings, plan_cells(tasks, data, bin_widths, settings)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.benchmark import plan_cells
-from cli.meta_train import resolved_init
 from cli.validation import (
     LAST_SEED,
     MOST_UNITS,
     check_folder,
-    check_objective,
-    check_objectives,
     interruptible,
+    objective_ids_named,
+    objective_named,
     validating_input,
 )
 
@@ -88,17 +87,19 @@ def _plan(
     where: tuple[str, str], variants: list[str], ids: tuple[str, str], repeats: int, preset: str, units: int,
     tuned_from: Path | None, seeds: tuple[int, int], given: list[str] | None,
 ) -> "VariantSettings":  # fmt: skip
-    check_objective(ids[0])
+    init = objective_named(ids[0])
     from mpo_experiments.benchmark.cell import BenchmarkSettings
     from mpo_experiments.compare.variants import VariantSettings, parse_variant
 
     source = None if tuned_from is None else str(tuned_from)
-    beside = BenchmarkSettings(check_objectives(ids[1]), units=units, preset=preset, seed=seeds[0], tuned_from=source)
+    beside = BenchmarkSettings(
+        objective_ids_named(ids[1]), units=units, preset=preset, seed=seeds[0], tuned_from=source
+    )
     keys = plan_cells([where[0]], [where[1]], None, beside)
     if len(keys) > 1:
         raise ValueError("mpo compare takes one task and one kind of data")
     parsed = tuple(map(parse_variant, variants))
-    settings = VariantSettings(keys[0], parsed, repeats, resolved_init(ids[0]), seeds[1], beside, tuple(given or []))
+    settings = VariantSettings(keys[0], parsed, repeats, init.resolved(), seeds[1], beside, tuple(given or []))
     if len({one.slug for one in parsed}) < len(parsed):
         raise ValueError("--variant: two have the same name")
     for one in parsed:

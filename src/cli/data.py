@@ -167,10 +167,10 @@ def _recipe_of(wanted: "DatasetRecipe | PreferenceDataset") -> "DatasetRecipe":
 
 
 def _cache() -> Path:
-    from cli.environment import cache_folder
+    from cli.environment import cache_folder, cache_variable
 
     cache = cache_folder() / "data"
-    check_folder("cache", cache)
+    check_folder(f"{cache_variable()}: cache", cache)
     return cache
 
 

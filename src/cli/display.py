@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from mpo_experiments.runs.report import Report, RunReport, SeveralReports
+from mpo_experiments.runs.report import CellReport, RunReport
 from mpo_experiments.text_table import TextTable
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -118,22 +118,22 @@ class Display:
 
 
 def report_lines(report: RunReport) -> Iterator[Table | str]:
-    """All that a run's report says: a table and paired differences, for each combination of task and data and over all
-    of them."""
-    for cell in report.cells:
+    """All that a run's report says: a table and paired differences of each cell and, beyond one, over all of them."""
+    for place, cell in enumerate(report.cells):
+        if place:
+            yield ""
         yield report_table(cell)
         yield ""
         yield from difference_lines(cell)
-        if isinstance(report, SeveralReports):
-            yield ""
-    if isinstance(report, SeveralReports):
+    if len(report.cells) > 1:
         over = report.overall()
+        yield ""
         yield _overall_table(over, len(report.cells))
         yield ""
         yield from difference_lines(over)
 
 
-def _overall_table(report: Report, combinations: int) -> Table:
+def _overall_table(report: CellReport, combinations: int) -> Table:
     """The mean over combinations of task and data."""
     table = _empty_table(
         f"Mean of the {combinations} combinations: normalised score on {report.units} fresh units each"
@@ -158,7 +158,7 @@ def _empty_table(title: str) -> Table:
     )  # fmt: skip
 
 
-def report_table(report: Report) -> Table:
+def report_table(report: CellReport) -> Table:
     """The final table: normalised score with 95 % interval, sampled and mode actions, fits 80 columns."""
     table = _empty_table(f"{report.title}: normalised score on {report.units} fresh units")
     table.add_column("objective")
@@ -192,7 +192,7 @@ def rich_table(found: TextTable) -> Table:
     return table
 
 
-def difference_lines(report: Report) -> list[str]:
+def difference_lines(report: CellReport) -> list[str]:
     """Discovered against where it started and against the best hand-written row, paired by unit."""
     best = report.best_hand_written().name
     return [

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.validation import MOST_UNITS, check_folder, check_objective, interruptible, validating_input
+from cli.validation import MOST_UNITS, check_folder, interruptible, objective_named, validating_input
 
 STREAMS = ("reporting", "selection")
 
@@ -37,20 +37,19 @@ def distill(
             raise unknown_name("stream", stream, STREAMS)
         if low is not None and (task or data or preset):
             raise ValueError("--range samples no task: leave --task, --data and --preset out, or --range")
-        check_objective(objective)
+        named = objective_named(objective)
         from mpo_experiments.distill.folder import check_no_learned, default_folder
         from mpo_experiments.distill.run import Learned, read_learned
         from mpo_experiments.distill.samples import conditions
-        from mpo_experiments.objectives.lookup import sft_epochs_of
 
-        card, objective_ = read_learned(objective)
+        card, objective_ = read_learned(named)
         config = None
         if low is None or score:
             from mpo_experiments.agents.lookup import load_agents
 
             config = conditions(card, task=task, data=data, preset=preset, seed=seed)
             load_agents(config.task)
-        epochs = sft_epochs_of(objective, config.inner.epochs) if config else 0
+        epochs = named.sft_epochs(config.inner.epochs) if config else 0
         folder = default_folder(objective) if out is None else out
         check_folder("--out", folder)
         check_no_learned(folder)

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import sys
 from pathlib import Path
 
 MAX_CPU_DEVICES = 32
@@ -25,16 +26,49 @@ def prepare() -> None:
         flags = f"{flags} {_COUNT_FLAG}={min(usable_cores(), MAX_CPU_DEVICES)}"
     flags += "".join(f" {name}={_PATIENT}" for name in _PATIENCE if name not in flags)
     os.environ["XLA_FLAGS"] = flags.strip()
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax" / _machine()))
+    _single_precision()
+    _keep_programs()
     # the small ones too: a start has forty of them, each of which takes longer to compile than to find
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+def _single_precision() -> None:
+    """Everything here is float32: with double precision on, programs would mix the two."""
+    if os.environ.get("JAX_ENABLE_X64", "").lower() in ("1", "true", "t", "yes", "y", "on"):
+        os.environ["JAX_ENABLE_X64"] = "0"
+        print("Warning: JAX_ENABLE_X64 is switched off: mpo computes in single precision.", file=sys.stderr)
+
+
+def _keep_programs() -> None:
+    """Where compiled programs are kept; nowhere if there is no room for them."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    folder = cache_folder() / "jax" / machine()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        usable = os.access(folder, os.W_OK)
+    except (OSError, ValueError):  # a name with a null byte is a bare ValueError
+        usable = False
+    if usable:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    else:
+        where = f"{cache_variable()}: {cache_folder()} cannot be written to"
+        print(f"Warning: {where}: programs are compiled anew each time.", file=sys.stderr)
+
+
 def cache_folder() -> Path:
     """The user's cache folder of this program; `MPO_CACHE_DIR` names another."""
     own = os.environ.get("MPO_CACHE_DIR")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "mpo"
+    try:
+        return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mpo"
+    except RuntimeError:  # there is no home
+        return Path(".cache") / "mpo"
+
+
+def cache_variable() -> str:
+    """The environment variable that the cache folder follows from."""
+    return next((name for name in ("MPO_CACHE_DIR", "XDG_CACHE_HOME") if os.environ.get(name)), "HOME")
 
 
 def usable_cores() -> int:
@@ -48,7 +82,7 @@ def usable_cores() -> int:
     return cores
 
 
-def _machine() -> str:
+def machine() -> str:
     """Compiled CPU programs fit one jaxlib and one kind of processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.validation import check_file, check_objective, interruptible, validating_input
+from cli.validation import check_file, interruptible, objective_named, validating_input
 
 
 def export(
@@ -17,10 +17,10 @@ def export(
     with validating_input():
         if out is not None:
             check_file("--out", out)
-        check_objective(objective)
+        named = objective_named(objective)
         from mpo_experiments.objectives.export import export as exported
 
-        text = exported(objective, form)
+        text = exported(named, form)
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -10,7 +10,7 @@ from cli.validation import validating_input
 from mpo_core.names import unknown_name
 
 if TYPE_CHECKING:
-    from mpo_core.losses.catalogue import CatalogueEntry
+    from mpo_core.losses.catalogue import CatalogueEntry, Setting
 
 app = typer.Typer(help="List tasks, objectives, strategies and kinds of data.", no_args_is_help=True)
 LEGEND = """
@@ -86,16 +86,25 @@ def objectives(
 
 def _described(entry: "CatalogueEntry") -> Row:
     from mpo_core.losses.members import member_ids
-    from mpo_experiments.objectives.lookup import canonical_text
+    from mpo_core.losses.named_loss import NamedLoss
 
     reads = (entry.needs_reference, entry.sees_rewards, entry.sees_groups)
     return {
         "name": entry.id, "family": entry.family, "member": entry.member, "is_member": entry.id in member_ids(),
-        "formula": entry.formula, "settings": canonical_text(entry.id).partition(":")[2],
+        "formula": entry.formula, "settings": str(NamedLoss(entry.id).spelled_out()).partition(":")[2],
+        "domains": {name: _allowed(one) for name, one in entry.settings.items()},
+        "tuning": {one.name: {"low": one.low, "high": one.high, "scale": one.scale} for one in entry.tuning},
         "needs": [need for need, is_read in zip(NEEDS, reads, strict=True) if is_read],
         "needs_reference": reads[0], "sees_rewards": reads[1], "sees_groups": reads[2],
         "length_normalised": entry.length_normalised, "sft_epochs": entry.sft_epochs, "citation": entry.citation,
     }  # fmt: skip
+
+
+def _allowed(one: "Setting") -> str | list[str]:
+    """The interval that a setting lies in, or the words that it may be."""
+    if one.words:
+        return list(one.words)
+    return "any finite number" if one.domain is None else one.domain.interval
 
 
 def _narrow(row: Row) -> dict[str, str]:

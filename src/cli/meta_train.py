@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.process_group import follow, follows, tell_followers, together
-from cli.validation import REFUSED, check_folder, check_objective, interruptible, validating_input
+from cli.validation import REFUSED, check_folder, interruptible, validating_input
 
 _PROCESS_START = time.monotonic()
 
@@ -67,7 +67,7 @@ def meta_train(
     with validating_input():
         from adapters.processes.process_group import process_group_of
         from mpo_experiments.settings.nested import parse_override
-        from mpo_experiments.settings.run_config import build_config, read_config_file
+        from mpo_experiments.settings.run_config import build_run, read_config_file
 
         process_group = process_group_of(distributed, coordinator, processes, process)
         if resume is not None:
@@ -76,14 +76,14 @@ def meta_train(
         else:
             file_layer = read_config_file(config) if config is not None else {}
             overrides = [parse_override(text) for text in set_ or []]
-            settings = build_config(file_layer, _present(given), *overrides, several=True)
-            check_objective(settings.init)
+            settings = build_run(file_layer, _present(given), *overrides)
+            settings.init.check()
     with together(process_group):
         if settings is not None:
             with validating_input():
                 _check_parts(settings)
                 check_folder("--out", out)
-                settings = settings.model_copy(update={"init": resolved_init(settings.init)})
+                settings = settings.model_copy(update={"init": settings.init.resolved()})
         if follows(process_group):
             follow(settings)
         else:
@@ -96,18 +96,10 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if value is not None and value != {}}
 
 
-def resolved_init(text: str) -> str:
-    """Where a search starts, an objective file by its full path, so that the run can be resumed from anywhere."""
-    from adapters.storage.objective_paths import PREFIX
-    from mpo_experiments.objectives.lookup import is_path
-
-    return str(Path(text).resolve()) if is_path(text) and not text.startswith(PREFIX) else text
-
-
 def _check_parts(settings: Any) -> None:
     """Reads every file that a run is made from."""
     from mpo_experiments.agents.lookup import load_agents
-    from mpo_experiments.objectives.lookup import learned_start
+    from mpo_experiments.objectives.learned import learned_start
     from mpo_experiments.tuning.tuned import load_tuned
 
     for task in settings.tasks:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.validation import check_folder, check_objective, validating_input
+from cli.validation import check_folder, objective_named, validating_input
 
 
 def reframe(
@@ -22,16 +22,16 @@ def reframe(
     """Move what a search learned to where another policy has its log-probs: the same parameters in another frame."""
     with validating_input():
         _check_ends(task, own, wanted)
-        check_objective(objective)
+        named = objective_named(objective)
         from mpo_core.mirror.monotone_network import Frame
         from mpo_experiments.objectives.frames import frame_of, knows_tokens
-        from mpo_experiments.objectives.lookup import save_reframed
+        from mpo_experiments.objectives.learned import save_reframed
 
         check_folder("--out", out)
         if task is not None and not knows_tokens(task):
             raise ValueError(f"the card of task {task!r} does not know its tokens' log-probs: give --own and --wanted")
         frame = frame_of([task]) if task is not None else Frame(own or 0.0, (own or 0.0) - (wanted or 0.0))
-        save_reframed(objective, frame, out)
+        save_reframed(named, frame, out)
     typer.echo(f"Written to {out}: own tokens at {frame.centre:.3f}, wanted ones at {frame.centre - frame.width:.3f}")
     using = f"train --task {task}" if task is not None else "align --model MODEL --dataset PAIRS"
     typer.echo(f"Next: mpo {using} --objective {out}")

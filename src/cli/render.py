@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.validation import check_file, interruptible, validating_input
+from cli.validation import check_file, interruptible, objective_named, validating_input
 
 MOST_OBJECTIVES, LONGEST_FILM = 8, 120.0
 
@@ -36,10 +36,10 @@ def render(
         if len(texts) > MOST_OBJECTIVES:
             raise ValueError(f"--objective: at most {MOST_OBJECTIVES} fit beside each other, not {len(texts)}")
         from mpo_core.evaluation.comparison import Candidate
-        from mpo_experiments.objectives.lookup import load_objective, sft_epochs_of
 
         total = config.inner.epochs
-        candidates = [(_shown(text), Candidate(load_objective(text), sft_epochs_of(text, total))) for text in texts]
+        named = [objective_named(text) for text in texts]
+        candidates = [(_shown(one.text), Candidate(one.load(), one.sft_epochs(total))) for one in named]
     from cli.display import Display, console
     from mpo_experiments.film.agents import film_agents
     from mpo_experiments.film.files import write_film

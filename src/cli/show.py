@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.validation import MOST_UNITS, check_folder, check_objective, interruptible, validating_input
+from cli.validation import MOST_UNITS, check_folder, interruptible, objective_named, validating_input
 
 
 def show(
@@ -24,10 +24,10 @@ def show(
 ) -> None:
     """Show an objective beside TeMPO, DPO, ORPO and SimPO: its functions, gradient field, weights, one HTML report."""
     with validating_input():
-        check_objective(what)
+        named = objective_named(what)
         from mpo_experiments.show.plan import ShowRequest, make_plan
 
-        plan = make_plan(ShowRequest(what, task, data, preset, low, units if train else None, seed, out))
+        plan = make_plan(ShowRequest(named, task, data, preset, low, units if train else None, seed, out))
         check_folder("--out", plan.out)
         if plan.run is not None and plan.out == plan.run[0].path:
             plan.run[0].lock()

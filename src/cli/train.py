@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.validation import MOST_UNITS, check_file, check_objective, interruptible, validating_input
+from cli.validation import MOST_UNITS, check_file, interruptible, objective_named, validating_input
 
 
 def train(
@@ -25,7 +25,7 @@ def train(
     with validating_input():
         from mpo_experiments.settings.run_config import build_config
 
-        check_objective(objective)
+        named = objective_named(objective)
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
         from mpo_experiments.agents.lookup import load_agents
 
@@ -33,10 +33,8 @@ def train(
         for option, path in (("--figure", figure), ("--out", out)):
             if path is not None:
                 check_file(option, path)
-        from mpo_experiments.objectives.lookup import load_objective, sft_epochs_of
-
-        loaded, total = load_objective(objective), config.inner.epochs
-        epochs = sft_epochs_of(objective, total) if sft_epochs is None else sft_epochs
+        loaded, total = named.load(), config.inner.epochs
+        epochs = named.sft_epochs(total) if sft_epochs is None else sft_epochs
         if epochs > total:
             raise ValueError(f"--sft-epochs {epochs}: preset {preset} has {total} epochs in all")
     from cli.display import Display, console, rich_table

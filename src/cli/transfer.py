@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,21 +106,15 @@ def _plan(
     from mpo_core.data.specification import parse_data_spec
     from mpo_core.names import unknown_name
     from mpo_experiments.lm_transfer.settings import DEFAULT_DATA, DEFAULT_OBJECTIVES, SIZES, TransferSettings
+    from mpo_experiments.objectives.named import parse_objectives
     from mpo_experiments.settings.run_config import split_data
 
     if preset not in SIZES:
         raise unknown_name("preset", preset, SIZES)
     given = [part for text in data or DEFAULT_DATA for part in split_data(text)]
     kinds = tuple(dict.fromkeys(str(parse_data_spec(part)) for part in given))
-    found = tuple(name.strip() for text in objectives or DEFAULT_OBJECTIVES for name in split_objectives(text))
-    if len(set(found)) < len(found):
-        raise ValueError(f"--objectives {','.join(found)}: names one of them twice")
+    found = DEFAULT_OBJECTIVES if objectives is None else parse_objectives(",".join(objectives))
     return kinds, TransferSettings(found, budget, tuning_units, units, preset, seed)
-
-
-def split_objectives(text: str) -> list[str]:
-    """`dpo:beta=0.1,gamma=2,orpo` as `dpo:beta=0.1,gamma=2` and `orpo`: a comma before NAME=VALUE joins settings."""
-    return re.split(r",(?!\s*\w+\s*=)", text)
 
 
 def _check_suite(suite: Path | None) -> None:
@@ -141,14 +134,13 @@ def _check_extra() -> None:
 
 def _check_objectives(settings: "TransferSettings") -> None:
     """Refuses, before anything is trained, an objective that a language-model trainer cannot take."""
-    from mpo_core.losses.catalogue import catalogue_entry
     from mpo_experiments.align.loss import torch_loss
-    from mpo_experiments.objectives.lookup import is_path, sft_epochs_of
 
-    for text in settings.objectives:
-        sft_epochs_of(text, settings.sizes.epochs)
-        groups = not is_path(text) and catalogue_entry(text.partition(":")[0].strip()).sees_groups
-        if groups or torch_loss(text).needs_margin:
+    for one in settings.objectives:
+        one.check()
+        one.sft_epochs(settings.sizes.epochs)
+        groups = one.loss is not None and one.loss.entry.sees_groups
+        if groups or torch_loss(one).needs_margin:
             raise ValueError(
-                f"objective {text!r} reads margins of reward or groups, which this experiment does not give"
+                f"objective {one.text!r} reads margins of reward or groups, which this experiment does not give"
             )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.validation import MOST_SETTINGS, MOST_UNITS, check_folder, check_objectives, interruptible, validating_input
+from cli.validation import MOST_SETTINGS, MOST_UNITS, check_folder, interruptible, objective_ids_named, validating_input
 
 
 def tune(
@@ -30,7 +30,7 @@ def tune(
         check_folder("--out", out)
         from mpo_experiments.tuning.tuned import BASELINES
 
-        ids = BASELINES if objectives is None else check_objectives(objectives)
+        ids = BASELINES if objectives is None else objective_ids_named(objectives)
     from cli.display import Display, console
     from mpo_core.seeds import Stream
     from mpo_experiments.testbed import Testbed, comparison_settings

@@ -5,12 +5,16 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from adapters.processes.signals import Terminated, signals_heard
-from mpo_core.failures import explained
+from mpo_core.failures import backend_fault, explained
 from mpo_core.settings import UnusableSetting
+
+if TYPE_CHECKING:
+    from mpo_experiments.objectives.named import NamedObjective
 
 FAILED, REFUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 LONGEST = 1500
@@ -35,6 +39,14 @@ def validating_input() -> Iterator[None]:
         raise refuse(str(error)) from None
     except OSError as error:
         raise refuse(f"{error.filename or 'a file'}: {error.strerror}") from None
+    except (RuntimeError, AssertionError) as error:
+        raise _refused_device(error) from None
+
+
+def _refused_device(error: Exception) -> Exception:
+    """A refusal where JAX has no device to compute on, else the error itself."""
+    sentence = backend_fault(error)
+    return error if sentence is None else refuse(sentence)
 
 
 @contextlib.contextmanager
@@ -57,7 +69,7 @@ def interruptible(advice: str) -> Iterator[None]:
         except Exception as error:
             sentence = explained(error, advice)
             if sentence is None:
-                raise
+                raise _refused_device(error) from None
             raise _failed(sentence) from None
 
 
@@ -92,56 +104,40 @@ def check_file(option: str, path: Path) -> None:
     check_folder(option, path.parent)
 
 
-def check_objective(text: str) -> None:
-    """Refuses an objective that is not there before anything large is imported, and settings that it does not have.
+def objective_named(text: str) -> "NamedObjective":
+    """The objective that a text names, refused before anything large is imported if it is not there.
 
     Raises:
         ValueError: it is named like a file and cannot be read, or is no objective's id, or not with such settings.
     """
-    from adapters.storage.files import read_bytes
-    from adapters.storage.objective_paths import PREFIX, card_path, names_file
-    from mpo_core.losses.ids import unknown_objective
+    from mpo_experiments.objectives.named import parse_objective
 
-    path, id, known = Path(text), text.partition(":")[0].strip(), _known_ids()
-    if names_file(text):
-        if not text.startswith(PREFIX) and not path.is_dir():
-            read_bytes(card_path(path), "objective file")
-    elif id not in known and not path.is_dir():
-        raise unknown_objective(id, known)
-    elif id in known and ":" in text:
-        from mpo_core.losses.catalogue import parse_objective_text
-
-        parse_objective_text(text)
+    found = parse_objective(text)
+    found.check()
+    return found
 
 
-def _known_ids() -> tuple[str, ...]:
-    """Of hand-written objectives: those of this package, unless a plug-in has had the catalogue imported."""
-    from mpo_core.losses.ids import OWN_IDS
-
-    catalogue = sys.modules.get("mpo_core.losses.catalogue")
-    return OWN_IDS if catalogue is None else catalogue.objective_ids()
-
-
-def check_objectives(text: str) -> tuple[str, ...]:
-    """Ids, objective files and run folders, joined by commas.
+def objective_ids_named(text: str) -> tuple[str, ...]:
+    """Ids, objective files and run folders, joined by commas, as ids of the catalogue; none with settings.
 
     Raises:
         ValueError: there is no such objective, or one is named twice.
     """
-    parts = [part.strip() for part in text.split(",")]
-    for part in parts:
-        check_objective(part)
-    from mpo_core.losses.catalogue import catalogue_entry
-    from mpo_experiments.objectives.lookup import is_path
+    from mpo_core.losses.ids import unknown_objective
+    from mpo_experiments.objectives.named import parse_objectives
 
+    found = parse_objectives(text)
     ids: list[str] = []
-    for part in parts:
-        if is_path(part):
+    for one in found:
+        one.check()
+        if one.loss is None:
             from mpo_experiments.objectives.saved import register_file
 
-            ids.append(register_file(part))
+            ids.append(register_file(one.file, one.text))
+        elif one.loss.settings:
+            raise unknown_objective(one.text, ())
         else:
-            ids.append(catalogue_entry(part).id)
+            ids.append(one.loss.id)
     if len(set(ids)) < len(ids):
         raise ValueError(f"--objectives {text}: names one of them twice")
     return tuple(ids)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         probability_of_improvement as probability_of_improvement,
         stratified_bootstrap as stratified_bootstrap,
     )
+    from mpo_core.losses.card import LossCard as LossCard
     from mpo_core.losses.catalogue import (
         CatalogueEntry as CatalogueEntry,
         make_objective as make_objective,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mpo_core.mirror.mirror_objective import MirrorObjective as MirrorObjective
     from mpo_core.objective.interface import AbstractObjective as AbstractObjective
     from mpo_core.objective.pair_log_probs import PairLogProbs as PairLogProbs
+    from mpo_core.objective.setting import setting as setting
     from mpo_core.policies.gaussian import GaussianPolicy as GaussianPolicy
     from mpo_core.rollout.task import Task as Task, TaskState as TaskState
     from mpo_core.rollout.trajectory import Trajectory as Trajectory
@@ -45,6 +47,7 @@ _HOMES = {
     "GaussianPolicy": "mpo_core.policies.gaussian",
     "InnerLoopSettings": "mpo_core.settings",
     "Interval": "mpo_core.evaluation.statistics",
+    "LossCard": "mpo_core.losses.card",
     "MirrorObjective": "mpo_core.mirror.mirror_objective",
     "PairLogProbs": "mpo_core.objective.pair_log_probs",
     "PreferenceRows": "mpo_core.data.rows",
@@ -62,6 +65,7 @@ _HOMES = {
     "probability_of_improvement": "mpo_core.evaluation.statistics",
     "register_objective": "mpo_core.losses.catalogue",
     "row_log_probs": "mpo_core.training.prepared_rows",
+    "setting": "mpo_core.objective.setting",
     "stratified_bootstrap": "mpo_core.evaluation.statistics",
 }
 
@@ -73,6 +77,7 @@ __all__ = [
     "GaussianPolicy",
     "InnerLoopSettings",
     "Interval",
+    "LossCard",
     "MirrorObjective",
     "PairLogProbs",
     "PreferenceRows",
@@ -90,6 +95,7 @@ __all__ = [
     "probability_of_improvement",
     "register_objective",
     "row_log_probs",
+    "setting",
     "stratified_bootstrap",
 ]
 

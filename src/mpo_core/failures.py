@@ -1,10 +1,35 @@
 """Work that could not go on for a reason that has a name: a sentence and advice instead of a traceback."""
 
+import os
 import sys
 
 
 class WorkFailed(Exception):
     """Its message is one sentence for a person: what failed, and what to do."""
+
+
+def backend_fault(error: Exception) -> str | None:
+    """Why JAX has no device to compute on, where that is what an error says; None of any other.
+
+    JAX says so in a `RuntimeError`, or in an `AssertionError` without a word where `JAX_PLATFORMS` names a kind of
+    device that it knows and does not find.
+    """
+    if isinstance(error, RuntimeError) and "Unable to initialize backend" in str(error):
+        return _no_device()
+    if not isinstance(error, AssertionError) or error.args or not os.environ.get("JAX_PLATFORMS"):
+        return None
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    own = last is not None and f"jax{os.sep}_src" in last.tb_frame.f_code.co_filename
+    return _no_device() if own else None
+
+
+def _no_device() -> str:
+    wanted = os.environ.get("JAX_PLATFORMS")
+    if not wanted:
+        return "JAX finds no device to compute on: set JAX_PLATFORMS=cpu"
+    return f"JAX_PLATFORMS={wanted}: JAX finds no such device here: unset the variable, or set it to cpu"
 
 
 def explained(error: Exception, advice: str) -> str | None:

@@ -6,11 +6,10 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint
-from typing import Any, TypeVar
+from typing import Any
 
 from mpo_experiments.tasks.registry import TaskSpec, register_task
 
-Kind = TypeVar("Kind")
 TASK_GROUP, OBJECTIVE_GROUP = "mpo.tasks", "mpo.objectives"
 
 
@@ -18,19 +17,19 @@ TASK_GROUP, OBJECTIVE_GROUP = "mpo.tasks", "mpo.objectives"
 def load_plugins() -> None:
     """Registers what the entry points of both groups name, once a process.
 
-    In `mpo.tasks` each is a `TaskSpec`, in `mpo.objectives` a `CatalogueEntry`, or a function that returns one or
-    several. One that cannot be used gets a sentence on standard error and is skipped. JAX is imported only where a
-    package brings objectives, or imports it itself.
+    In `mpo.tasks` each is a `TaskSpec`, in `mpo.objectives` a class with a `card` or a `CatalogueEntry`, or a function
+    that returns one or several. One that cannot be used gets a sentence on standard error and is skipped. JAX is
+    imported only where a package brings objectives, or imports it itself.
     """
     points = importlib.metadata.entry_points()
     for point in _sorted(points.select(group=TASK_GROUP)):
-        _load(point, TaskSpec, register_task)
+        _load(point, (TaskSpec,), register_task)
     objectives = _sorted(points.select(group=OBJECTIVE_GROUP))
     if objectives:
         from mpo_core.losses.catalogue import CatalogueEntry, register_objective
 
         for point in objectives:
-            _load(point, CatalogueEntry, register_objective)
+            _load(point, (CatalogueEntry, type), register_objective)
 
 
 def _sorted(points: Iterable[EntryPoint]) -> list[EntryPoint]:
@@ -42,10 +41,10 @@ def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist else "?"
 
 
-def _load(point: EntryPoint, kind: type[Kind], register: Callable[[Kind], None]) -> None:
+def _load(point: EntryPoint, kinds: tuple[type, ...], register: Callable[[Any], None]) -> None:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what a package prints must not get into JSON
-            for item in _items(point.load(), kind):
+            for item in _items(point.load(), kinds):
                 register(item)
     except (Exception, SystemExit) as error:
         said = " ".join(str(error).split()).rstrip(".")
@@ -54,15 +53,15 @@ def _load(point: EntryPoint, kind: type[Kind], register: Callable[[Kind], None])
         print(f"Warning: plug-in {_package(point)} ({point.group}: {where}) is skipped: {reason}.", file=sys.stderr)
 
 
-def _items(found: object, kind: type[Kind]) -> list[Kind]:
+def _items(found: object, kinds: tuple[type, ...]) -> list[Any]:
     """What an entry point names, or what the function that it names returns, as a list.
 
     Raises:
         ValueError: it is something else.
     """
-    made = found() if callable(found) else found
+    made = found() if callable(found) and not isinstance(found, type) else found
     items: list[Any] = list(made) if isinstance(made, Iterable) else [made]
     for item in items:
-        if not isinstance(item, kind):
-            raise ValueError(f"it gives {type(item).__name__!r} where {kind.__name__} is wanted")
+        if not isinstance(item, kinds):
+            raise ValueError(f"it gives {type(item).__name__!r} where {kinds[0].__name__} is wanted")
     return items

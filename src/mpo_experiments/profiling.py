@@ -33,7 +33,7 @@ from mpo_experiments.device_rates import (
 from mpo_experiments.provenance import computed_by, devices, versions
 from mpo_experiments.search.build import build_search, learned_parts
 from mpo_experiments.search.cells import SearchCell
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.settings.run_config import CellConfig, RunConfig
 from mpo_experiments.testbed import Testbed
 
 ROUNDS = 3
@@ -80,20 +80,22 @@ class Profile:
         return self.gflops / self.matmul_gflops
 
 
-def profile(config: RunConfig, say: Callable[[str], None], trace: Path | None = None) -> Profile:
+def profile(run: RunConfig, say: Callable[[str], None], trace: Path | None = None) -> Profile:
     """Compiles and times a generation of a search, and its parts on their own.
 
     Args:
+        run: on one task and one kind of data.
         say: told what is under way.
         trace: folder for a JAX profiler trace of one generation.
     """
-    testbed = Testbed(config.task, length=config.rows.length)
+    (cell,) = run.cells()
+    testbed = Testbed(cell.task, length=cell.rows.length)
     say("compiling the physics")
     physics = _physics_seconds(testbed)
     say("rolling out pairs")
-    bank, bank_seconds = _bank(testbed, config)
-    learned = learned_parts(config)
-    program = build_search(config, [SearchCell(config, testbed)], learned)
+    bank, bank_seconds = _bank(testbed, cell)
+    learned = learned_parts(run)
+    program = build_search(run, [SearchCell(cell, testbed)], learned)
     state, number, placed = program.start(), program.place(jnp.int32(0)), program.place(bank)
     say("compiling a generation")
     began = time.perf_counter()
@@ -105,21 +107,21 @@ def profile(config: RunConfig, say: Callable[[str], None], trace: Path | None = 
         with jax.profiler.trace(str(trace)):
             jax.block_until_ready(generation(state, number, placed))
     say("timing the parts")
-    at_once = _at_once(testbed, config)
-    parts = _parts(testbed, config, (program.jobs, at_once), learned, placed)
+    at_once = _at_once(testbed, cell)
+    parts = _parts(testbed, cell, (program.jobs, at_once), learned, placed)
     seconds = parts | {"evaluation": max(whole - sum(parts.values()), 0.0), "generation": whole}
-    updates = program.jobs * config.inner.epochs * (config.rows.count // config.inner.minibatch)
-    steps = program.jobs * config.search.episodes * config.search.horizon
+    updates = program.jobs * cell.inner.epochs * (cell.rows.count // cell.inner.minibatch)
+    steps = program.jobs * cell.search.episodes * cell.search.horizon
     rate = updates / seconds["inner loops"]
     analysis = generation.memory_analysis()
     return Profile(
-        task=config.task, preset=config.preset, jobs=program.jobs,
+        task=cell.task, preset=cell.preset, jobs=program.jobs,
         compile_seconds={"physics": physics, "generation": compiling}, seconds=seconds, bank_seconds=bank_seconds,
         updates_per_second=rate, steps_per_second=steps / max(seconds["evaluation"], 1e-9),
-        gflops=rate * update_flops(testbed.original, config) / 1e9, matmul_gflops=matmul_gflops(),
+        gflops=rate * update_flops(testbed.original, cell) / 1e9, matmul_gflops=matmul_gflops(),
         peak_gibibytes=_peak_bytes() / 2**30,
         program_gibibytes=None if analysis is None else analysis.temp_size_in_bytes / 2**30,
-        provenance={"versions": versions(), "devices": devices()}, products=computed_by(config.inner),
+        provenance={"versions": versions(), "devices": devices()}, products=computed_by(cell.inner),
         jobs_at_once=min(at_once, program.jobs), **_of_accelerator(testbed, say),
     )  # fmt: skip
 
@@ -135,7 +137,7 @@ def _of_accelerator(testbed: Testbed, say: Callable[[str], None]) -> dict[str, A
     }
 
 
-def _at_once(testbed: Testbed, config: RunConfig) -> int:
+def _at_once(testbed: Testbed, config: CellConfig) -> int:
     """Inner loops that a device runs side by side, as the search plans them."""
     size = job_size(testbed.original, (config.rows.count, config.rows.length), config.inner)
     each = unit_bytes(testbed.task, config.rows)
@@ -143,7 +145,7 @@ def _at_once(testbed: Testbed, config: RunConfig) -> int:
     return jobs_at_once(config.search.members_at_once, size.bytes, held)
 
 
-def update_flops(policy: GaussianPolicy, config: RunConfig) -> float:
+def update_flops(policy: GaussianPolicy, config: CellConfig) -> float:
     """Operations of one update's matrix products: 6 a weight and step, none for the gradient of observations."""
     sizes = [layer.kernel.shape for layer in policy.layers]
     steps = 2 * config.inner.minibatch * config.rows.length
@@ -163,7 +165,7 @@ def _physics_seconds(testbed: Testbed) -> float:
     return max(roll() - roll(), 0.0)
 
 
-def _bank(testbed: Testbed, config: RunConfig) -> tuple[PairBank, float]:
+def _bank(testbed: Testbed, config: CellConfig) -> tuple[PairBank, float]:
     began = time.perf_counter()
     size = RowSettings(config.search.bank_pairs, config.rows.length)
     key = stream_key(config.seed, Stream.SEARCH, 2**31 - 1)
@@ -172,7 +174,7 @@ def _bank(testbed: Testbed, config: RunConfig) -> tuple[PairBank, float]:
 
 
 def _parts(
-    testbed: Testbed, config: RunConfig, jobs: tuple[int, int], learned: tuple[Any, Any], bank: PairBank
+    testbed: Testbed, config: CellConfig, jobs: tuple[int, int], learned: tuple[Any, Any], bank: PairBank
 ) -> dict[str, float]:
     """Data, inner loops and search, each a program of its own on the generation's sizes.
 

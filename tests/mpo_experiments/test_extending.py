@@ -19,13 +19,17 @@ from jaxtyping import Array, Float
 from typer.testing import CliRunner
 
 from cli.app import app
+from helpers.objectives import canonical_text, load_objective
 from mpo_core import CatalogueEntry, PairLogProbs, make_objective, objective_ids, register_objective
 from mpo_core.losses import catalogue
 from mpo_core.losses.catalogue import TuningRange, catalogue_entry, parse_objective_text
+from mpo_core.losses.families.log_ratio import Dpo
+from mpo_core.losses.members import as_mirror, member_ids, why_not_member
+from mpo_core.objective.domain import POSITIVE
 from mpo_core.objective.interface import AbstractObjective, coefficient
+from mpo_core.objective.setting import setting
 from mpo_experiments.agents import training as agent_training
 from mpo_experiments.agents.training import settings_for, train_agents
-from mpo_experiments.objectives.lookup import canonical_text, load_objective
 from mpo_experiments.tasks import registry as tasks
 from mpo_experiments.tasks.registry import PPOSettings, TaskSpec, register_task, task_names, task_spec
 
@@ -50,6 +54,13 @@ class WithoutDefault(Slope):
 
 class WithVector(Slope):
     weights: Float[Array, " weight"] = eqx.field(converter=coefficient, default_factory=lambda: np.ones(2))
+
+
+class OutsideItsDomain(AbstractObjective):
+    beta: Float[Array, ""] = setting(-2.0, POSITIVE)
+
+    def __call__(self, pair, progress):
+        return -self.beta * pair.chosen
 
 
 SLOPE = CatalogueEntry(
@@ -102,6 +113,11 @@ def test_a_registered_objective_is_known_everywhere():
         ({"factory": WithoutDefault}, r"WithoutDefault\(\) cannot be made \(.*'gamma'"),
         ({"factory": WithVector}, r"setting 'weights' has shape \(2,\)"),
         ({"tuning": (TuningRange("bet", 1.0, 2.0),)}, "tunes 'bet', which is none of its settings"),
+        (
+            {"factory": Dpo, "tuning": (TuningRange("beta", 0.0, 2.0),)},
+            "its search range leaves the domain: beta must be",
+        ),
+        ({"factory": OutsideItsDomain}, "its default lies outside the domain: beta must be above 0 .*, not -2.0"),
     ],
 )
 def test_what_would_fail_later_is_refused_when_registered(changes, says):
@@ -112,6 +128,14 @@ def test_what_would_fail_later_is_refused_when_registered(changes, says):
         register_objective(entry)
     assert "\n" not in str(refusal.value)
     assert objective_ids() == before
+
+
+def test_a_class_without_a_card_needs_an_entry():
+    with pytest.raises(ValueError, match="Slope says nothing about itself: give it a class variable card"):
+        register_objective(Slope)
+    assert why_not_member("dpo") is None
+    register_objective(SLOPE)
+    assert why_not_member("slope") == "nobody has said which maps it has"
 
 
 def test_a_registered_task_is_known_and_its_missing_agents_are_a_note(monkeypatch):
@@ -146,6 +170,12 @@ def objective():
     from mpo_core import CatalogueEntry, make_objective
     return CatalogueEntry("own_dpo", type(make_objective("dpo")), "mine", "", "", True, False, "MR")
 """
+GOOD_LOSS = """
+import dataclasses
+from mpo_core.losses.families.log_ratio import Dpo
+class Loss(Dpo):
+    card = dataclasses.replace(Dpo.card, id="class_dpo", family="mine")
+"""
 BROKEN = """
 from mpo_experiments.tasks.registry import PPOSettings, TaskSpec
 TAKEN = TaskSpec("ant", "Another.", "none", print, PPOSettings(steps=1, evaluations=1))
@@ -178,7 +208,8 @@ def mpo(path, *arguments):
 
 def test_packages_bring_tasks_and_objectives_and_broken_ones_are_skipped(tmp_path):
     good = {"one": "good_plugin:TASK", "two": "good_plugin:tasks"}
-    points = {"mpo.tasks": good, "mpo.objectives": {"own": "good_plugin:objective"}}
+    (tmp_path / "good_loss.py").write_text(GOOD_LOSS)
+    points = {"mpo.tasks": good, "mpo.objectives": {"own": "good_plugin:objective", "other": "good_loss:Loss"}}
     fake_distribution(tmp_path, "good_plugin", GOOD, points)
     fake_distribution(tmp_path, "broken_plugin", BROKEN, BROKEN_POINTS)
     found = mpo(tmp_path, "list", "tasks", "--json")
@@ -194,7 +225,7 @@ def test_packages_bring_tasks_and_objectives_and_broken_ones_are_skipped(tmp_pat
         f"{head}objectives: odd = broken_plugin:TAKEN) is skipped: it gives 'TaskSpec' where CatalogueEntry is wanted.",
     ]
     found = mpo(tmp_path, "list", "objectives", "--family", "mine", "--json")
-    assert [row["name"] for row in json.loads(found.stdout)] == ["own_dpo"]
+    assert [row["name"] for row in json.loads(found.stdout)] == ["class_dpo", "own_dpo"]
 
 
 def test_commands_start_no_jax_for_the_sake_of_tasks_alone(tmp_path):
@@ -232,8 +263,9 @@ def test_the_example_is_what_its_entry_points_say(example):
     name, spec = example["mpo.tasks"]
     register_task(spec)
     assert task_spec(name) is spec
-    name, entry = example["mpo.objectives"]
-    register_objective(entry)
+    name, loss = example["mpo.objectives"]
+    register_objective(loss)
+    assert catalogue_entry(name).factory is loss
     np.testing.assert_allclose(make_objective(name)(PAIR, 0.0), [0.0])
     np.testing.assert_allclose(make_objective(name, gamma=2.0)(PAIR, 0.0), [1.0])
     gradient = jax.grad(lambda pair: make_objective(name, gamma=2.0)(pair, 0.0).sum())(PAIR)
@@ -271,7 +303,11 @@ def test_the_pages_python_runs():
     assert len(registering) == 2
     for block in registering:
         exec(block, {})
-    assert "half_hinge" in objective_ids()
+    assert "mean_hinge" in objective_ids()
+    assert "mean_hinge" in member_ids()
+    np.testing.assert_allclose(as_mirror("mean_hinge")(PAIR, 0.0), make_objective("mean_hinge")(PAIR, 0.0))
+    refused = invoke("train", "--task", "halfcheetah", "--objective", "mean_hinge:beta=-1")
+    assert "objective 'mean_hinge': beta must be above 0 and at most 1000000, not -1.0" in refused.stderr
     env = task_spec("glide").make()
     state = env.step(env.reset(jax.random.key(0)), jnp.ones(1))
     assert 0 < state.reward < 1

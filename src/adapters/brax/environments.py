@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib
 import io
 import unittest.mock
 import warnings
@@ -17,9 +18,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from mpo_core.rollout.task import TaskState
 
-# mjx prints "Failed to import warp" to stdout, which would break JSON output
+# mjx prints "Failed to import warp" to stdout, here or when it is first used, which would break JSON output
 with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    with contextlib.suppress(ImportError):
+        importlib.import_module("mujoco.mjx.warp")
     from brax import envs
     from brax.envs import half_cheetah
     from brax.io import mjcf

@@ -21,8 +21,7 @@ from adapters.storage.closed_card import SCHEMA_VERSION as CLOSED_VERSION, Close
 from adapters.storage.files import read_bytes, read_json, write_whole
 from adapters.storage.objective_paths import CARD_NAME, TENSOR_NAME, card_path
 from adapters.storage.sealed import check_version, first_fault, unsealed, write_sealed
-from mpo_core.losses.catalogue import parse_objective_text
-from mpo_core.losses.members import as_mirror
+from mpo_core.losses.named_loss import parse_loss
 from mpo_core.mirror.learned import learned_mirror, split_start, with_reference
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.names import shortened
@@ -53,14 +52,14 @@ def save_objective(folder: Path, objective: MirrorObjective, *, init: str, tempo
     """Writes a learned member into a folder.
 
     Args:
-        init: what the search started from, as `canonical_text` gives it. The card says whether there is a reference
-            policy only where that is not as this text has it.
+        init: the loss that the search started from, spelled out. The card says whether there is a reference policy
+            only where that is not as this loss has it.
         provenance: where it comes from: task, data, seeds, versions.
     """
     tensors = _tensors(split_start(objective)[0])
     content = safetensors.numpy.save({name: np.array(value, np.float32, order="C") for name, value in tensors.items()})
-    id, settings = parse_objective_text(init)
-    chosen = {} if objective.reference == as_mirror(id, **settings).reference else {"reference": objective.reference}
+    own = parse_loss(init).mirror().reference
+    chosen = {} if objective.reference == own else {"reference": objective.reference}
     card = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
@@ -127,8 +126,7 @@ def _read_card(path: Path) -> dict[str, Any]:
 def _template(card: dict[str, Any], path: Path) -> MirrorObjective:
     """What a card's objective was learned from."""
     try:
-        id, settings = parse_objective_text(card["init"])
-        start = learned_mirror(as_mirror(id, **settings), temporal=card["temporal"])
+        start = learned_mirror(parse_loss(card["init"]).mirror(), temporal=card["temporal"])
         return with_reference(start, card["reference"])
     except ValueError as error:
         raise ValueError(f"objective file {path}: cannot be read by this mpo: {error}") from None

@@ -4,6 +4,7 @@ Follows Agarwal et al. 2021 (arXiv 2108.13264): resample units within each task,
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
@@ -33,7 +34,7 @@ def interquartile_mean(scores: Float[np.ndarray, "*any"], axis: int = -1) -> np.
 
 def stratified_bootstrap(
     scores: Float[np.ndarray, "stratum unit"],
-    statistic=interquartile_mean,
+    statistic: Callable[[np.ndarray], np.ndarray] = interquartile_mean,
     *,
     seed: int = 0,
     repeats: int = 10_000,

@@ -4,31 +4,25 @@ Saved objectives, such as `discovered/halfcheetah-mixed75-temporal`, were learne
 no files: packages bring them by entry points of the group `mpo.saved_objectives` (this one does), read on first use.
 """
 
-import dataclasses
 import functools
 import importlib.metadata
 import inspect
-import math
-import typing
-from collections.abc import Callable
-from numbers import Real
+from types import ModuleType
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
-from jax import Array
 
-from mpo_core.losses.entry import CatalogueEntry, TuningRange
+from mpo_core.losses.entry import CatalogueEntry, Setting, TuningRange, entry_of, settings_of
 from mpo_core.losses.families import (
     batch,
     divergence,
     gpo,
     imitation,
+    llm_proposed,
     log_ratio,
     normalised,
     regularised,
     rewards,
-    searched,
     separate,
     unequal,
 )
@@ -36,15 +30,18 @@ from mpo_core.losses.ids import unknown_objective
 from mpo_core.losses.not_built import NOT_BUILT
 from mpo_core.names import unknown_name
 from mpo_core.objective.interface import AbstractObjective
+from mpo_core.objective.setting import fault_of_number
 
 __all__ = [
     "NOT_BUILT",
     "CatalogueEntry",
+    "Setting",
     "TuningRange",
     "catalogue",
     "catalogue_entry",
     "make_objective",
     "objective_ids",
+    "own_entries",
     "parse_objective_text",
     "register_objective",
     "register_saved",
@@ -61,10 +58,27 @@ _FAMILIES = (
     separate,
     divergence,
     rewards,
-    searched,
+    llm_proposed,
     batch,
 )
-_BY_ID = {entry.id: entry for family in _FAMILIES for entry in family.ENTRIES}
+
+
+def _losses_of(family: ModuleType) -> list[type[AbstractObjective]]:
+    """The classes of a file that say what they are, in its order."""
+    return [
+        one
+        for one in vars(family).values()
+        if isinstance(one, type) and one.__module__ == family.__name__ and "card" in vars(one)
+    ]
+
+
+@functools.cache
+def own_entries() -> tuple[CatalogueEntry, ...]:
+    """Those of the losses of this package, a family after the other."""
+    return tuple(entry_of(loss) for family in _FAMILIES for loss in _losses_of(family))
+
+
+_BY_ID = {entry.id: entry for entry in own_entries()}
 _SAVED: dict[str, CatalogueEntry] = {}
 SAVED_GROUP = "mpo.saved_objectives"
 """Entry points: each a function without arguments that returns catalogue entries whose factory reads a file."""
@@ -75,13 +89,18 @@ def catalogue() -> tuple[CatalogueEntry, ...]:
     return tuple(_BY_ID.values())
 
 
-def register_objective(entry: CatalogueEntry) -> None:
-    """Adds an objective of one's own to the catalogue; the same entry again changes nothing.
+def register_objective(entry: CatalogueEntry | type[AbstractObjective]) -> None:
+    """Adds an objective of one's own to the catalogue; the same one again changes nothing.
+
+    Args:
+        entry: a class with a `card`, or an entry that says of a class without one what a card would.
 
     Raises:
-        ValueError: the id is taken or no plain word, the factory is no concrete sub-class of `AbstractObjective`, or
-            its settings are not numbers or words with defaults.
+        ValueError: the id is taken or no plain word, the class is no concrete sub-class of `AbstractObjective` or has
+            no card, its settings are not numbers or words with defaults, or a default or a search range lies outside
+            the domain of its setting.
     """
+    entry = entry_of(entry) if isinstance(entry, type) else entry
     if not (entry.id.isascii() and entry.id.isidentifier()):
         raise ValueError(f"objective id {entry.id!r} is not a plain word: use letters, digits and underscores")
     if _BY_ID.get(entry.id, entry) != entry:
@@ -100,14 +119,24 @@ def _fault(entry: CatalogueEntry) -> str | None:
     if inspect.isabstract(factory):
         return f"its factory {factory.__name__} is abstract"
     try:
-        choices, shapes = _choices(factory), eqx.filter_eval_shape(factory)
+        settings, shapes = settings_of(factory), eqx.filter_eval_shape(factory)
     except Exception as error:
         return f"{factory.__name__}() cannot be made ({' '.join(str(error).split())})"
     for name, leaf in vars(shapes).items():
         if isinstance(leaf, jax.ShapeDtypeStruct) and leaf.shape:
             return f"its setting {name!r} has shape {leaf.shape}, and a setting is one number"
-    unknown = [range_.name for range_ in entry.tuning if range_.name not in choices]
-    return f"it tunes {unknown[0]!r}, which is none of its settings" if unknown else None
+    for one in settings.values():
+        fault = None if one.words or one.default is None else fault_of_number(one.default, one.domain)
+        if fault:
+            return f"its default lies outside the domain: {one.name} {fault}"
+    for range_ in entry.tuning:
+        if range_.name not in settings:
+            return f"it tunes {range_.name!r}, which is none of its settings"
+        for end in (range_.low, range_.high):
+            fault = fault_of_number(end, settings[range_.name].domain)
+            if fault:
+                return f"its search range leaves the domain: {range_.name} {fault}"
+    return None
 
 
 def objective_ids() -> tuple[str, ...]:
@@ -156,12 +185,12 @@ def make_objective(id: str, /, **settings: object) -> AbstractObjective:
     """The objective of that id, with its published hyper-parameters where `settings` names no others.
 
     Raises:
-        ValueError: unknown id, unknown setting, or a value that the setting cannot take.
+        ValueError: unknown id, unknown setting, or a value outside the domain of its setting.
     """
-    factory = catalogue_entry(id).factory
+    entry = catalogue_entry(id)
     for name, value in settings.items():
-        _check_setting(id, factory, name, value)
-    return factory(**settings)
+        _check_setting(entry, name, value)
+    return entry.factory(**settings)
 
 
 def parse_objective_text(text: str) -> tuple[str, dict[str, float | str]]:
@@ -171,7 +200,7 @@ def parse_objective_text(text: str) -> tuple[str, dict[str, float | str]]:
         ValueError: in one sentence, what is wrong with the text.
     """
     id, colon, rest = (part.strip() for part in text.partition(":"))
-    factory = catalogue_entry(id).factory
+    entry = catalogue_entry(id)
     if colon and not rest:
         raise ValueError(f"objective {text!r} ends with a colon: write {id!r}, or {id}:NAME=VALUE,...")
     settings: dict[str, float | str] = {}
@@ -182,7 +211,7 @@ def parse_objective_text(text: str) -> tuple[str, dict[str, float | str]]:
         if name in settings:
             raise ValueError(f"objective {text!r} sets {name!r} twice")
         settings[name] = _number_or_word(value)
-        _check_setting(id, factory, name, settings[name])
+        _check_setting(entry, name, settings[name])
     return id, settings
 
 
@@ -193,37 +222,18 @@ def _number_or_word(text: str) -> float | str:
         return text
 
 
-@functools.cache
-def _choices(factory: Callable[..., AbstractObjective]) -> dict[str, tuple[object, ...]]:
-    """Settings of an objective; with the values of those that are structure rather than numbers."""
-    if not isinstance(factory, type):  # a saved one is as it was saved
-        return {}
-    hints = typing.get_type_hints(factory)
-    return {
-        field.name: typing.get_args(hints[field.name]) if field.metadata.get("static") else ()
-        for field in dataclasses.fields(factory)
-    }
-
-
-def _check_setting(id: str, factory: Callable[..., AbstractObjective], name: str, value: object) -> None:
-    choices = _choices(factory)
-    if name not in choices:
-        if not choices:
-            raise ValueError(f"objective {id!r} has no settings, so {name!r} cannot be set")
-        raise unknown_name(f"setting of objective {id!r}", name, choices)
-    if choices[name]:
-        if value not in choices[name]:
-            raise ValueError(f"objective {id!r}: {name} is one of {', '.join(map(str, choices[name]))}, not {value!r}")
-    elif not _is_number(value) and not (value is None and _may_be_open(factory, name)):
-        raise ValueError(f"objective {id!r}: {name} is a finite number, not {value!r}")
-
-
-def _may_be_open(factory: Callable[..., AbstractObjective], name: str) -> bool:
-    return inspect.signature(factory).parameters[name].default is None
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, Real):
-        return not isinstance(value, bool) and math.isfinite(value)
-    is_array = isinstance(value, Array) or hasattr(value, "__array__")
-    return is_array and jnp.issubdtype(jnp.result_type(value), jnp.number)
+def _check_setting(entry: CatalogueEntry, name: str, value: object) -> None:
+    known = entry.settings
+    if name not in known:
+        if not known:
+            raise ValueError(f"objective {entry.id!r} has no settings, so {name!r} cannot be set")
+        raise unknown_name(f"setting of objective {entry.id!r}", name, known)
+    words = known[name].words
+    if words:
+        fault = None if value in words else f"is one of {', '.join(words)}, not {value!r}"
+    elif value is None and known[name].optional:
+        fault = None
+    else:
+        fault = fault_of_number(value, known[name].domain)
+    if fault:
+        raise ValueError(f"objective {entry.id!r}: {name} {fault}")

@@ -9,10 +9,10 @@ _UNKNOWN = "its formula could not be established"
 _LISTS = "it needs lists or trees of responses"
 
 NOT_BUILT = {
-    "ampo": f"{_LISTS}; on one pair it is a weighted simpo (modifiers.Weighted)",
-    "apo_accel": f"{_REFERENCES}; modifiers.extrapolated_reference gives the reference, the loss is then dpo",
+    "ampo": f"{_LISTS}; on one pair it is a weighted simpo",
+    "apo_accel": f"{_REFERENCES}; with their extrapolation as the reference it is dpo",
     "bmc": f"{_TOKENS} and an edit mask",
-    "bvpo": "it is a weighted sum of dpo on two data sets (modifiers.WeightedSum)",
+    "bvpo": "it is a weighted sum of dpo on two data sets",
     "compo": "it is a zeroth-order update, not a loss",
     "curry_dpo": _AS_DPO,
     "dno": f"{_AS_DPO} (the previous policy)",
@@ -26,7 +26,7 @@ NOT_BUILT = {
     "ipo_implicit": _AS_DPO,
     "kto_pair": "it is kto, whose kl is taken from the minibatch unless it is set",
     "ld_dpo": f"{_TOKENS} (sums over the shared prefix and over the tail)",
-    "mrpo": f"{_REFERENCES}; modifiers.joint_reference gives the reference, the loss is then dpo",
+    "mrpo": f"{_REFERENCES}; with their harmonic mean as the reference it is dpo",
     "nash_md": _ONLINE,
     "ofs_dpo": "it needs two adapters of one model",
     "online_dpo": _ONLINE,
@@ -38,7 +38,7 @@ NOT_BUILT = {
     "spo_seq": "it needs the implicit margins of earlier policies (modpo with that margin)",
     "srpo": "it needs log-probs of each response given the other",
     "svpo": f"{_LISTS} and a value head",
-    "swepo": f"{_LISTS}; on one pair it is a weighted dpo (modifiers.Weighted)",
+    "swepo": f"{_LISTS}; on one pair it is a weighted dpo",
     "tpo": _GOLD,
     "tpo_l": _GOLD,
     "tpo_tree": _LISTS,

@@ -5,8 +5,9 @@ from typing import Literal
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from mpo_core.mirror.maps import AbstractMap
+from mpo_core.mirror.maps import AbstractMap, Log, NegativeLoss, Zero
 from mpo_core.objective.interface import AbstractObjective, Scalar
+from mpo_core.objective.margin import AbstractMarginObjective
 from mpo_core.objective.pair_log_probs import PairLogProbs
 
 
@@ -49,3 +50,12 @@ class MirrorObjective(AbstractObjective):
     def monotone(self) -> bool:
         """Whether phi_inv, psi and g all increase, as the mirror family asks."""
         return self.phi_inv.monotone and self.psi.monotone and self.g.monotone
+
+
+def from_margin_loss(loss: AbstractMarginObjective, *, monotone: bool) -> MirrorObjective:
+    """A loss that is a function f of the scaled margin, as a point of the family: phi_inv = beta log, psi = -f, g = 0.
+
+    Args:
+        monotone: whether -f nowhere decreases.
+    """
+    return MirrorObjective(Log(loss.beta), NegativeLoss(loss, monotone), Zero(), "sum", "sum", True)

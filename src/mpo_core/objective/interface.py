@@ -4,19 +4,13 @@ from abc import abstractmethod
 from typing import Generic, TypeVar, final
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.objective.setting import coefficient as coefficient, fault_of_number, number_settings
 
 Scalar = Float[ArrayLike, ""]
 State = TypeVar("State")
-
-
-def coefficient(value: ArrayLike) -> Array:
-    """Converter of hyper-parameters: a float array, so that a sweep over it is a `vmap`."""
-    array = jnp.asarray(value)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
 
 
 class AbstractObjective(eqx.Module):
@@ -24,8 +18,16 @@ class AbstractObjective(eqx.Module):
 
     Sub-classes are final: hyper-parameters are array leaves, structure is static, and every one maps rows to rows
     without reducing them. An objective is the bare loss at every progress; an SFT phase before it is a setting of the
-    inner loop.
+    inner loop. A number given for a `setting` is checked when the objective is made; traced ones pass.
     """
+
+    def __check_init__(self):
+        for name, one in number_settings(type(self)).items():
+            value = getattr(self, name)
+            fault = None if value is None else fault_of_number(value, one.domain)
+            if fault:
+                card = getattr(type(self), "card", None)
+                raise ValueError(f"objective {(card.id if card else type(self).__name__)!r}: {name} {fault}")
 
     @abstractmethod
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
@@ -41,7 +43,7 @@ class AbstractStatefulObjective(AbstractObjective, Generic[State]):
     """An objective that remembers something of the updates before.
 
     The inner loop starts it at `initial_state` (after an SFT phase, where there is one) and calls `step` once an
-    update. Sub-classes are final. Called like any other objective, as modifiers do, it is its bare loss: the state it
+    update. Sub-classes are final. Called like any other objective, as exports do, it is its bare loss: the state it
     starts from, no row dropped. No gradient flows through a state.
     """
 

@@ -1,5 +1,7 @@
 """A policy's view of a batch of preference rows: the only thing an objective sees."""
 
+import dataclasses
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
@@ -10,7 +12,9 @@ MAX_LOG_PROB = -1.0000005e-6
 
 def _per_row(value: ArrayLike) -> Array:
     array = jnp.atleast_1d(jnp.asarray(value))
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return array.astype(float)
+    return array.astype(jnp.float32) if jnp.finfo(array.dtype).bits < 32 else array
 
 
 def _group(value: ArrayLike | None) -> Array | None:
@@ -20,7 +24,11 @@ def _group(value: ArrayLike | None) -> Array | None:
 class PairLogProbs(eqx.Module):
     """Log-probabilities of chosen and rejected trajectories, summed over their tokens, a row each.
 
-    Numbers and numpy arrays are converted; zeros stand for a reference or margin that is not known.
+    Numbers and numpy arrays are converted, floats of half precision to single: differences of long sums, and logits of
+    probabilities near 1, need its digits. Zeros stand for a reference or margin that is not known.
+
+    Raises:
+        ValueError: the fields differ in shape, or have more than the one axis; nothing is broadcast.
     """
 
     chosen: Float[Array, " row"] = eqx.field(converter=_per_row)
@@ -36,6 +44,13 @@ class PairLogProbs(eqx.Module):
     """Chosen minus rejected return as the judge's label has it, in standard deviations of the dataset."""
     group: Int[Array, " row"] | None = eqx.field(converter=_group, default=None)
     """How many of a row's trajectories are the target agent's: 0, 1 or 2; None: not told. Privileged information."""
+
+    def __check_init__(self):
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        shapes = {name: value.shape for name, value in fields.items() if value is not None}
+        if len(set(shapes.values())) > 1 or len(shapes["chosen"]) != 1:
+            shown = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+            raise ValueError(f"PairLogProbs takes one number a row in every field, and has the shapes {shown}")
 
     @property
     def chosen_mean(self) -> Float[Array, " row"]:

@@ -2,18 +2,12 @@
 
 from typing import Literal
 
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mpo_core.objective.interface import coefficient
 from mpo_core.objective.pair_log_probs import PairLogProbs
 
 Reduction = Literal["sum", "mean"]
 """Over the tokens of a trajectory."""
-
-
-def optional_coefficient(value: ArrayLike | None) -> Array | None:
-    """Converter of a hyper-parameter that may be left open."""
-    return None if value is None else coefficient(value)
 
 
 def log_ratio_margin(pair: PairLogProbs) -> Float[Array, " row"]:

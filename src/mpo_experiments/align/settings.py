@@ -5,9 +5,8 @@ from typing import Any, Literal
 
 import pydantic
 
-from mpo_core.losses.catalogue import make_objective, parse_objective_text
 from mpo_core.names import unknown_name
-from mpo_experiments.objectives.lookup import is_path
+from mpo_experiments.objectives.named import NamedObjective, ObjectiveSetting, parse_objective
 from mpo_experiments.settings.nested import merged
 
 SCHEMA_VERSION = 1
@@ -51,7 +50,7 @@ class AlignSettings(_Model):
     model: str
     """Folder or hub id of a causal language model, or of a LoRA adapter."""
     dataset: str
-    objective: str = "tempo"
+    objective: ObjectiveSetting = parse_objective("tempo")
     preset: str = "default"
     split: str = "train"
     eval_dataset: str | None = None
@@ -92,14 +91,15 @@ class AlignSettings(_Model):
         return self
 
     @property
-    def loss(self) -> str:
-        """The objective with the settings' beta, where it has one and its text does not set it."""
-        if self.beta is None or is_path(self.objective):
+    def loss(self) -> NamedObjective:
+        """The objective with the settings' beta, where it has one and is not given its own."""
+        named = self.objective.loss
+        if self.beta is None or named is None:
             return self.objective
-        id, given = parse_objective_text(self.objective)
-        if "beta" in given or getattr(make_objective(id, **given), "beta", None) is None:
+        if "beta" in dict(named.settings) or getattr(named.make(), "beta", None) is None:
             return self.objective
-        return f"{self.objective.strip()}{',' if given else ':'}beta={self.beta:g}"
+        own = f"{self.objective.text.strip()}{',' if named.settings else ':'}beta={self.beta:g}"
+        return NamedObjective(own, named.with_settings(beta=float(f"{self.beta:g}")))
 
 
 def build_settings(*layers: dict[str, Any]) -> AlignSettings:

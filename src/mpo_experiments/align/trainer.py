@@ -7,6 +7,7 @@ from trl.trainer.dpo_config import DPOConfig
 
 from adapters.torch.trl_trainer import LossTrainer
 from mpo_experiments.align.loss import torch_loss
+from mpo_experiments.objectives.named import NamedObjective, parse_objective
 
 
 class ObjectiveTrainer(LossTrainer):
@@ -18,7 +19,7 @@ class ObjectiveTrainer(LossTrainer):
         ref_model: Any = None,
         args: DPOConfig | None = None,
         *,
-        objective: str | Path = "tempo",
+        objective: str | Path | NamedObjective = "tempo",
         **rest: Any,
     ):
         """As for `trl.DPOTrainer`.
@@ -32,4 +33,5 @@ class ObjectiveTrainer(LossTrainer):
             ValueError: one sentence: an objective that there is not, one that keeps a state or reads margins that the
                 data does not have, or settings in `args` that would shape a loss of TRL's.
         """
-        super().__init__(model, ref_model, args, loss=torch_loss(str(objective)), **rest)
+        named = objective if isinstance(objective, NamedObjective) else parse_objective(str(objective))
+        super().__init__(model, ref_model, args, loss=torch_loss(named), **rest)

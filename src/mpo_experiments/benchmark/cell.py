@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pydantic
 
 from mpo_core.settings import FAILED_SCORE
-from mpo_experiments.settings.run_config import RunConfig, build_config
+from mpo_experiments.settings.run_config import CellConfig, build_config
 
 DEFAULT_IDS = ("sft", "dpo", "ipo", "simpo", "orpo", "r_dpo", "cpo", "slic_hf", "kto", "rrhf", "tempo")
 """The ten baselines of the paper's comparison, and our reconstruction of its TeMPO."""
@@ -62,7 +62,7 @@ class BenchmarkSettings:
             + (f" --tuned-from {self.tuned_from}" if self.tuned_from else "")
         )
 
-    def config(self, key: CellKey) -> RunConfig:
+    def config(self, key: CellKey) -> CellConfig:
         """Rows, inner loop and evaluation of a cell."""
         return build_config({"task": key.task, "data": key.data, "preset": self.preset, "seed": self.seed})
 
@@ -134,7 +134,7 @@ class BenchmarkCell(pydantic.BaseModel):
         return len(self.objectives[0].sampled)
 
 
-def cell_config(config: RunConfig) -> dict[str, Any]:
+def cell_config(config: CellConfig) -> dict[str, Any]:
     """What a cell takes from a configuration."""
     parts = {"rows": config.rows, "inner": config.inner, "evaluation": config.report.evaluation}
     return {name: dataclasses.asdict(part) for name, part in parts.items()} | {"inner": config.inner.recorded()}

@@ -19,11 +19,12 @@ from mpo_experiments.benchmark.folder import BenchmarkFolder
 from mpo_experiments.benchmark.run import run_benchmark
 from mpo_experiments.benchmark.tables import interval_text, scores_table
 from mpo_experiments.discovery.queue import check_search, search_in
-from mpo_experiments.objectives.lookup import learned_start
+from mpo_experiments.objectives.learned import learned_start
+from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.objectives.saved import register_file
 from mpo_experiments.progress import Reporter
 from mpo_experiments.settings.nested import parse_override
-from mpo_experiments.settings.run_config import RunConfig, build_config
+from mpo_experiments.settings.run_config import RunConfig, build_single_run
 from mpo_experiments.text_table import TextTable
 
 INTRODUCTION = (
@@ -59,7 +60,7 @@ class VariantSettings:
     key: CellKey
     variants: tuple[Variant, ...]
     repeats: int
-    init: str
+    init: NamedObjective
     search_seed: int
     """Of the first repeat; the others have the numbers after it."""
     benchmark: BenchmarkSettings
@@ -81,7 +82,7 @@ class VariantSettings:
             for name in layer.keys() & SHARED:
                 raise ValueError(f"setting {name!r} is the same in all searches and has an option of its own")
         try:
-            return build_config(own, *layers)
+            return build_single_run(own, *layers)
         except ValueError as error:
             raise ValueError(f"variant {shortened(variant.name)!r}: {error}") from None
 
@@ -122,7 +123,7 @@ class VariantComparison:
                 if not (path / CARD_NAME).is_file():
                     self.reporter.note(f"{variant.name}: search {repeat + 1} of {settings.repeats}")
                 search_in(path, settings.config(variant, repeat), self.reporter)
-        found = [register_file(str(path)) for path in self._paths()]
+        found = [register_file(path) for path in self._paths()]
         benchmark = dataclasses.replace(settings.benchmark, objectives=(*settings.benchmark.objectives, *found))
         cell = run_benchmark([settings.key], benchmark, BenchmarkFolder(self.path), self.reporter)[0]
         return cell, [self._scores(variant, cell) for variant in settings.variants]

@@ -17,7 +17,8 @@ from mpo_experiments.benchmark.run import cell_arena
 from mpo_experiments.benchmark.summary import required_best
 from mpo_experiments.discovery.queue import Discovery
 from mpo_experiments.objectives.frames import frame_of
-from mpo_experiments.objectives.lookup import save_reframed
+from mpo_experiments.objectives.learned import save_reframed
+from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.objectives.saved import objective_hash, register_file
 
 
@@ -77,8 +78,9 @@ class Transfer:
         """The id of an objective in a cell; it is moved there, and known to the catalogue, from then on."""
         place = self.place(found, key)
         if not (place / CARD_NAME).is_file():
-            save_reframed(str(self.queue.run_path(found.key, found.form)), frame_of([key.task]), place)
-        return register_file(str(place))
+            own = self.queue.run_path(found.key, found.form)
+            save_reframed(NamedObjective(str(own), None, own), frame_of([key.task]), place)
+        return register_file(place)
 
     def _run(self, key: CellKey, ids: tuple[str, ...], cell: BenchmarkCell) -> BenchmarkCell:
         settings = dataclasses.replace(self.queue.settings.zoo, objectives=ids, tuned_from=None)

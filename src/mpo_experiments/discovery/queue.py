@@ -12,22 +12,22 @@ from adapters.storage.files import slug
 from adapters.storage.objective_paths import CARD_NAME
 from adapters.storage.run_folder import CONFIG_NAME, RunFolder
 from mpo_core.losses.members import as_mirror, member_ids
+from mpo_core.losses.named_loss import NamedLoss
 from mpo_core.settings import UnusableSetting
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Choice, cell_config
 from mpo_experiments.benchmark.folder import ELSE, BenchmarkFolder
 from mpo_experiments.benchmark.measure import cell_choices
 from mpo_experiments.benchmark.run import run_benchmark
+from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.objectives.saved import objective_hash, register_file
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import agents_hash
 from mpo_experiments.runs.folder import open_run
 from mpo_experiments.search.meta_train import MetaTraining
 from mpo_experiments.settings.nested import parse_override
-from mpo_experiments.settings.run_config import RunConfig, build_config, read_run_config
+from mpo_experiments.settings.run_config import RunConfig, build_single_run, read_run_config
 
 FORMS = ("static", "temporal")
-TIMED = ("tempo",)
-"""Closed forms that see training progress themselves: no static search starts from them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class DiscoverySettings:
             "task": key.task, "data": key.data, "preset": self.zoo.preset, "init": start,
             "temporal": form == "temporal", "seed": self.search_seed, "report": {"units": 2},
         }  # fmt: skip
-        return build_config(own, *(parse_override(text) for text in self.overrides))
+        return build_single_run(own, *(parse_override(text) for text in self.overrides))
 
 
 class Discovery:
@@ -69,7 +69,7 @@ class Discovery:
             start = best_start(choices, form)
             self.reporter.note(f"{key}: {form} search from {start}")
             search_in(self.run_path(key, form), self.settings.config(key, form, start), self.reporter)
-            found.append(register_file(str(self.run_path(key, form))))
+            found.append(register_file(self.run_path(key, form)))
         benchmark = dataclasses.replace(zoo, objectives=(*choices, *found))
         return run_benchmark([key], benchmark, BenchmarkFolder(self.path), self.reporter)[0]
 
@@ -82,7 +82,7 @@ class Discovery:
         for form in self.settings.forms:
             path = self.run_path(key, form)
             if (path / CONFIG_NAME).is_file():
-                start = read_run_config(path / CONFIG_NAME).init
+                start = str(read_run_config(path / CONFIG_NAME).init)
                 check_search(path, self.settings.config(key, form, start))
         cell = BenchmarkFolder(self.path).any_cell(key)
         if cell is not None:
@@ -104,7 +104,7 @@ class Discovery:
         for form in self.settings.forms:
             own = self.run_path(cell.key, form)
             there = (own / CARD_NAME).is_file()
-            if not there or by_form.get(form) != objective_hash(register_file(str(own))):
+            if not there or by_form.get(form) != objective_hash(register_file(own)):
                 raise ValueError(f"{self.path}: its cell of {cell.key} was made without {own}, or with another; {ELSE}")
 
     def _tuned_zoo(self, key: CellKey) -> BenchmarkSettings:
@@ -143,7 +143,7 @@ def check_search(path: Path, config: RunConfig) -> None:
     if not (path / CONFIG_NAME).is_file():
         return
     before = read_run_config(path / CONFIG_NAME).model_copy(update={"provenance": {}})
-    if before != config.cells()[0]:
+    if before != config:
         raise ValueError(f"run {path}: was made with other settings; {ELSE}")
 
 
@@ -155,7 +155,7 @@ def best_start(choices: dict[str, Choice], form: str) -> str:
     Raises:
         UnusableSetting: there is none.
     """
-    allowed = [id for id in choices if id in member_ids() and (form == "temporal" or id not in TIMED)]
+    allowed = [id for id in choices if id in member_ids() and (form == "temporal" or not _sees_progress(id))]
     members = {id: as_mirror(id, **choices[id].settings) for id in allowed}
     monotone = [id for id, member in members.items() if member.monotone]
     on_means = [id for id in monotone if {members[id].bracket, members[id].imitation} == {"mean"}]
@@ -167,3 +167,8 @@ def best_start(choices: dict[str, Choice], form: str) -> str:
     best = max(on_means or monotone, key=lambda id: choices[id].score)
     settings = ",".join(f"{name}={value:g}" for name, value in choices[best].settings.items())
     return f"{best}:{settings}" if settings else best
+
+
+def _sees_progress(id: str) -> bool:
+    """Whether a loss sees training progress itself: no static search starts from such a one."""
+    return NamedObjective(id, NamedLoss(id)).temporal

@@ -6,14 +6,13 @@ from typing import Any
 import jax
 
 from adapters.storage.objective_files import is_closed, read_objective
-from mpo_core.losses.catalogue import parse_objective_text
 from mpo_core.mirror.distillation import DistillErrors, DistillSettings, distil, distill_errors
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.mirror.realised import Realised, thinned, with_coverage
 from mpo_experiments.distill.samples import range_samples, training_samples
-from mpo_experiments.objectives.lookup import is_path, located
+from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.progress import Reporter
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.testbed import Testbed
 
 FIT_SAMPLES, HELD_SAMPLES = 1000, 2000
@@ -27,7 +26,7 @@ class Learned:
     """As the user named it."""
     card: dict[str, Any]
     objective: MirrorObjective
-    config: RunConfig | None
+    config: CellConfig | None
     """Task, data and inner loop; None where nothing is simulated."""
     sft_epochs: int
     low: float | None
@@ -44,20 +43,20 @@ class Distilled:
     held: Realised
 
 
-def read_learned(text: str) -> tuple[dict[str, Any], MirrorObjective]:
+def read_learned(named: NamedObjective) -> tuple[dict[str, Any], MirrorObjective]:
     """The card and the objective in a run folder or objective file.
 
     Raises:
         ValueError: one sentence: it cannot be read, or there is nothing learned in it.
     """
-    if not is_path(text):
-        id, _ = parse_objective_text(text)
+    if named.loss is not None:
         raise ValueError(
-            f"objective {id!r} is a closed form already: distil a learned one, given as a run folder or objective file"
+            f"objective {named.loss.id!r} is a closed form already: "
+            "distil a learned one, given as a run folder or objective file"
         )
-    card, objective = read_objective(located(text))
+    card, objective = read_objective(named.file)
     if is_closed(card):
-        raise ValueError(f"objective file {text}: is a distilled form already, of {_source(card)}")
+        raise ValueError(f"objective file {named}: is a distilled form already, of {_source(card)}")
     return card, objective
 
 

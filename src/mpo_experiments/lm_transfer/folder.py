@@ -12,7 +12,7 @@ from adapters.storage.folder_lock import take_lock
 from adapters.storage.sealed import read_model, write_sealed
 from mpo_experiments.lm_transfer.settings import Outcome, TransferSettings, Trial, WorldCard
 from mpo_experiments.objectives.export import export
-from mpo_experiments.objectives.lookup import canonical_text, is_path
+from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.provenance import hash_of
 
 
@@ -25,7 +25,7 @@ class TransferFolder:
 
     def __init__(self, path: Path):
         self.path = path
-        self._identities: dict[str, str] = {}
+        self._identities: dict[NamedObjective, str] = {}
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -56,17 +56,13 @@ class TransferFolder:
         stream = trial.stream.name.lower()
         parts = [world.weights, sizes, trial.data, self._identities[trial.objective], repr(trial.learning_rate), stream]
         found = hash_of([*parts, str(trial.unit), str(settings.seed)])[:12]
-        name = re.sub(r"[^a-z0-9_.]+", "-", trial.objective.partition(":")[0].lower()).strip("-.")[-40:]
+        name = re.sub(r"[^a-z0-9_.]+", "-", trial.objective.text.partition(":")[0].lower()).strip("-.")[-40:]
         return self.path / "trials" / slug(trial.data) / f"{name}-{stream}-{trial.unit}-{found}.json"
 
 
-def identity(objective: str) -> str:
-    """What an objective is, in a text that no other has: its numbers spelled out; of a file, all that it computes.
-
-    Raises:
-        ValueError: there is no such objective.
-    """
-    if not is_path(objective):
-        return canonical_text(objective)
+def identity(objective: NamedObjective) -> str:
+    """What an objective is, in a text that no other has: its numbers spelled out; of a file, all that it computes."""
+    if objective.loss is not None:
+        return str(objective.loss.spelled_out())
     found = json.loads(export(objective, "json"))
     return hash_of([json.dumps([found["statements"], found["constants"]], sort_keys=True)])

@@ -12,8 +12,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from mpo_experiments.lm_transfer.text import LONGEST, VOCABULARY
 from mpo_experiments.progress import Reporter
+from mpo_experiments.reviews.grammar import LONGEST, VOCABULARY
 
 PAD, END = "<pad>", "</s>"
 PAD_ID, END_ID = 0, 1

@@ -8,8 +8,8 @@ from mpo_core.data.pair_bank import pair_sources
 from mpo_core.data.specification import DataSpec
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_experiments.lm_transfer.models import sample
-from mpo_experiments.lm_transfer.text import PROMPTS, reward
 from mpo_experiments.lm_transfer.world import World, torch_seed
+from mpo_experiments.reviews.grammar import PROMPTS, reward
 
 
 def preference_rows(

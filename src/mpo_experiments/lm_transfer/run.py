@@ -11,7 +11,7 @@ from mpo_experiments.lm_transfer.folder import TransferFolder, identity
 from mpo_experiments.lm_transfer.settings import Outcome, TransferSettings, Trial, WorldCard
 from mpo_experiments.lm_transfer.tuning import Candidate, candidates, searched
 from mpo_experiments.lm_transfer.versions import llm_versions
-from mpo_experiments.objectives.lookup import is_path
+from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.progress import Reporter
 from mpo_experiments.tuning.tune import scaled_range
 
@@ -69,7 +69,7 @@ class Experiment:
         every = [one for choices in self._candidates.values() for one in choices]
         return _trials(data, every, Stream.TUNING, self._settings.tuning_units)
 
-    def _reporting_trials(self, data: str, best: Mapping[str, Candidate]) -> list[Trial]:
+    def _reporting_trials(self, data: str, best: Mapping[NamedObjective, Candidate]) -> list[Trial]:
         return _trials(data, list(best.values()), Stream.REPORTING, self._settings.units)
 
     def _run_all(self, title: str, trials: list[Trial], run: Run, reporter: Reporter) -> Found:
@@ -91,7 +91,7 @@ class Experiment:
     def _outcome(self, trial: Trial) -> Outcome | None:
         return self._folder.outcome(trial, self._settings, self._world)
 
-    def _best(self, data: str, tuned: Found) -> dict[str, Candidate]:
+    def _best(self, data: str, tuned: Found) -> dict[NamedObjective, Candidate]:
         """Of every objective's candidates the one with the highest mean score on the tuning units."""
         return {
             objective: max(choices, key=lambda one: np.mean(self._scores(one, data, Stream.TUNING, tuned)))
@@ -102,10 +102,10 @@ class Experiment:
         units = self._settings.tuning_units if stream is Stream.TUNING else self._settings.units
         return [getattr(found[trial], kind) for trial in _trials(data, [one], stream, units)]
 
-    def _cell(self, data: str, best: Mapping[str, Candidate], tuned: Found, reported: Found) -> TransferCell:
+    def _cell(self, data: str, best: Mapping[NamedObjective, Candidate], tuned: Found, reported: Found) -> TransferCell:
         def mean(kind: str) -> dict[str, float]:
             return {
-                objective: float(np.mean(self._scores(one, data, Stream.REPORTING, reported, kind)))
+                str(objective): float(np.mean(self._scores(one, data, Stream.REPORTING, reported, kind)))
                 for objective, one in best.items()
             }
 
@@ -117,22 +117,22 @@ class Experiment:
             seconds={"training": sum(one.seconds for one in reported.values())},
             original=world.original["sampled"], target=world.target["sampled"],
             ranges={
-                objective: {one.name: list(scaled_range(one, self._tokens)) for one in searched(objective)}
+                str(objective): {one.name: list(scaled_range(one, self._tokens)) for one in searched(objective)}
                 for objective in settings.objectives
             },
             objectives=[self._entry(objective, best[objective], data, tuned, reported) for objective in best],
         )  # fmt: skip
         return TransferCell(cell, mean("ended"), mean("words"))
 
-    def _entry(self, objective: str, best: Candidate, data: str, tuned: Found, reported: Found) -> Entry:
+    def _entry(self, objective: NamedObjective, best: Candidate, data: str, tuned: Found, reported: Found) -> Entry:
         of_it = (one for trial, one in reported.items() if (trial.data, trial.objective) == (data, best.objective))
         return Entry(
-            id=objective, settings=best.settings, sft_epochs=next(of_it).sft_epochs,
+            id=str(objective), settings=best.settings, sft_epochs=next(of_it).sft_epochs,
             tried=len(self._candidates[objective]),
             tuning_score=float(np.mean(self._scores(best, data, Stream.TUNING, tuned))), sees=[],
             sampled=self._scores(best, data, Stream.REPORTING, reported),
             mode=self._scores(best, data, Stream.REPORTING, reported, "mode"),
-            clamped=0.0, sha256=identity(objective) if is_path(objective) else None,
+            clamped=0.0, sha256=identity(objective) if objective.is_saved else None,
         )  # fmt: skip
 
 

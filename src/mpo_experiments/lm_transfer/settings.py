@@ -6,8 +6,9 @@ from typing import Any, Literal
 import pydantic
 
 from mpo_core.seeds import Stream
+from mpo_experiments.objectives.named import NamedObjective, parse_objective
 
-DEFAULT_OBJECTIVES = ("sft", "dpo", "simpo", "orpo", "tempo")
+DEFAULT_OBJECTIVES = tuple(parse_objective(id) for id in ("sft", "dpo", "simpo", "orpo", "tempo"))
 DEFAULT_DATA = ("mixed:0.75", "noisy:0.2", "base")
 LEARNING_RATES = (1e-3, 3e-4, 3e-3)
 """Tried for every objective, its published settings with each of them first."""
@@ -57,8 +58,7 @@ SIZES = {
 class TransferSettings:
     """How objectives are compared, alike on every kind of data."""
 
-    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
-    """Each `id`, `id:name=value,...`, an objective file or a run folder."""
+    objectives: tuple[NamedObjective, ...] = DEFAULT_OBJECTIVES
     budget: int = 5
     """Candidates an objective: its published settings with each learning rate, then random settings."""
     tuning_units: int = 2
@@ -81,7 +81,7 @@ class TransferSettings:
         )
 
     def _objectives(self) -> list[tuple[str, str]]:
-        return [("objectives", ",".join(self.objectives))]
+        return [("objectives", ",".join(map(str, self.objectives)))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Trial:
 
     data: str
     """In canonical form."""
-    objective: str
+    objective: NamedObjective
     learning_rate: float
     stream: Stream
     unit: int

@@ -18,9 +18,9 @@ from mpo_experiments.lm_transfer.pairs import preference_rows
 from mpo_experiments.lm_transfer.settings import Outcome, TransferSettings, Trial
 from mpo_experiments.lm_transfer.versions import llm_versions
 from mpo_experiments.lm_transfer.world import World, judge_model, torch_seed
-from mpo_experiments.objectives.lookup import sft_epochs_of
+from mpo_experiments.objectives.named import NamedObjective, parse_objective
 
-SFT = "sft_mean"
+SFT = parse_objective("sft_mean")
 """The SFT phase before an objective, as in the suite: mean token log-prob of the chosen side."""
 
 
@@ -42,14 +42,14 @@ class Bench:
         began, settings = time.monotonic(), self._settings
         self._move_to(trial)
         epochs = settings.sizes.epochs
-        sft_epochs = sft_epochs_of(trial.objective, epochs)
+        sft_epochs = trial.objective.sft_epochs(epochs)
         start = self._sft(trial, sft_epochs) if sft_epochs else self._world.original
         model = copy_of(start)
         self._train(model, trial, trial.objective, epochs - sft_epochs, reference=copy_of(start))
         seed = torch_seed(settings.seed, trial.stream, trial.unit, Purpose.EVALUATION_ACTIONS)
         judged, card = judge_model(model, self._world.tokenizer, settings.sizes.samples, seed=seed), self._world.card
         return Outcome(
-            data=trial.data, objective=trial.objective, learning_rate=trial.learning_rate,
+            data=trial.data, objective=str(trial.objective), learning_rate=trial.learning_rate,
             stream=trial.stream.name.lower(), unit=trial.unit, sft_epochs=sft_epochs,
             sampled=card.normalised(judged.sampled, "sampled") if judged else FAILED_SCORE,
             mode=card.normalised(judged.mode, "mode") if judged else FAILED_SCORE,
@@ -77,7 +77,7 @@ class Bench:
         return self._after_sft[place]
 
     def _train(
-        self, model: LlamaForCausalLM, trial: Trial, objective: str, epochs: int,
+        self, model: LlamaForCausalLM, trial: Trial, objective: NamedObjective, epochs: int,
         reference: LlamaForCausalLM | None = None,
     ) -> None:  # fmt: skip
         sizes = self._settings.sizes

@@ -5,11 +5,11 @@ import math
 
 import numpy as np
 
-from mpo_core.losses.catalogue import catalogue_entry, parse_objective_text
 from mpo_core.losses.entry import TuningRange
+from mpo_core.losses.named_loss import NamedLoss
 from mpo_core.seeds import Stream
 from mpo_experiments.lm_transfer.settings import LEARNING_RATES
-from mpo_experiments.objectives.lookup import is_path
+from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.tuning.tune import scaled_range
 
 
@@ -17,18 +17,18 @@ from mpo_experiments.tuning.tune import scaled_range
 class Candidate:
     """One way to train with an objective."""
 
-    objective: str
+    objective: NamedObjective
     learning_rate: float
 
     @property
     def settings(self) -> dict[str, float]:
         """The objective's own, where they were set, and the learning rate."""
-        found = {} if is_path(self.objective) else parse_objective_text(self.objective)[1]
-        numbers = {name: value for name, value in found.items() if isinstance(value, float)}
+        given = () if self.objective.loss is None else self.objective.loss.settings
+        numbers = {name: value for name, value in given if isinstance(value, float)}
         return numbers | {"learning_rate": self.learning_rate}
 
 
-def candidates(objective: str, budget: int, tokens: float, *, seed: int) -> list[Candidate]:
+def candidates(objective: NamedObjective, budget: int, tokens: float, *, seed: int) -> list[Candidate]:
     """As it stands with each learning rate, then settings drawn from its published ranges with each in turn.
 
     An objective without ranges, one whose settings were given, and a learned one have the learning rates alone.
@@ -38,16 +38,18 @@ def candidates(objective: str, budget: int, tokens: float, *, seed: int) -> list
     """
     found = [Candidate(objective, rate) for rate in LEARNING_RATES[:budget]]
     ranges = searched(objective)
-    generator = np.random.default_rng([seed, int(Stream.TUNING), *objective.encode()])
+    generator = np.random.default_rng([seed, int(Stream.TUNING), *objective.text.encode()])
     while ranges and len(found) < budget:
-        drawn = ",".join(f"{range_.name}={_draw(range_, tokens, generator):.4g}" for range_ in ranges)
-        found.append(Candidate(f"{objective}:{drawn}", LEARNING_RATES[len(found) % len(LEARNING_RATES)]))
+        drawn = {range_.name: f"{_draw(range_, tokens, generator):.4g}" for range_ in ranges}
+        text = f"{objective}:{','.join(f'{name}={value}' for name, value in drawn.items())}"
+        loss = NamedLoss(objective.text, tuple((name, float(value)) for name, value in drawn.items()))
+        found.append(Candidate(NamedObjective(text, loss), LEARNING_RATES[len(found) % len(LEARNING_RATES)]))
     return found
 
 
-def searched(objective: str) -> tuple[TuningRange, ...]:
+def searched(objective: NamedObjective) -> tuple[TuningRange, ...]:
     """The published ranges of an objective whose settings are left open."""
-    return () if is_path(objective) or ":" in objective else catalogue_entry(objective).tuning
+    return () if objective.loss is None or objective.loss.settings else objective.loss.entry.tuning
 
 
 def _draw(range_: TuningRange, tokens: float, generator: np.random.Generator) -> float:

@@ -21,9 +21,9 @@ from mpo_experiments.lm_transfer.models import (
     word_tokenizer,
 )  # fmt: skip
 from mpo_experiments.lm_transfer.settings import TransferSettings, TransferSizes, WorldCard
-from mpo_experiments.lm_transfer.text import LONGEST, PROMPTS, Writer, best_of, reward
 from mpo_experiments.lm_transfer.versions import llm_versions
 from mpo_experiments.progress import Reporter
+from mpo_experiments.reviews.grammar import LONGEST, PROMPTS, Writer, best_of, reward
 
 WHERE = "world"
 

@@ -12,7 +12,7 @@ from adapters.storage.objective_files import read_objective
 from adapters.storage.sealed import seal_of
 from mpo_core.losses.catalogue import CatalogueEntry, catalogue_entry, register_saved
 from mpo_core.mirror.mirror_objective import MirrorObjective
-from mpo_experiments.objectives.lookup import bundled_names, located
+from mpo_experiments.objectives.named import bundled_names, located
 
 FAMILY = "saved"
 
@@ -27,14 +27,18 @@ def bundled_cards() -> dict[str, dict[str, Any]]:
     return {name: read_objective(located(name))[0] for name in bundled_names()}
 
 
-def register_file(text: str) -> str:
-    """Makes an objective file or run folder known to the catalogue under its path; returns that id.
+def register_file(path: Path, text: str | None = None) -> str:
+    """Makes an objective file or run folder known to the catalogue; returns its id, which is its path.
+
+    Args:
+        text: how a user named it, if not by its path.
 
     Raises:
         ValueError: missing, foreign, damaged, or of another schema version.
     """
+    text = text or str(path)
     id = text if "/" in text else f"./{text}"
-    register_saved(entry_of(id, located(text)))
+    register_saved(entry_of(id, path))
     return id
 
 

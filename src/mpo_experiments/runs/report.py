@@ -11,8 +11,7 @@ from adapters.storage.files import read_json
 from adapters.storage.sealed import read_model, write_sealed
 from mpo_core.evaluation.comparison import ComparisonReturns
 from mpo_core.evaluation.statistics import Interval, mean_interval, paired_difference
-from mpo_experiments.objectives.lookup import is_path
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.tuning.tuned import TunedCell
 
 FILE_NAME = "report.json"
@@ -40,8 +39,8 @@ class Row(pydantic.BaseModel):
         return mean_interval(np.asarray(self.mode if mode else self.sampled, float))
 
 
-class Report(pydantic.BaseModel):
-    """What a run found, on units that neither search nor tuning has seen."""
+class CellReport(pydantic.BaseModel):
+    """What a run found on one task and kind of data, on units that neither search nor tuning has seen."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
@@ -58,21 +57,12 @@ class Report(pydantic.BaseModel):
     rows: list[Row]
 
     @pydantic.model_validator(mode="after")
-    def _is_whole(self) -> "Report":
+    def _is_whole(self) -> "CellReport":
         names = [row.name for row in self.rows]
         if tuple(names[-2:]) != LAST_ROWS or len(names) < 3 or len(set(names)) < len(names):
             raise ValueError(f"its rows are not hand-written objectives, then {' and '.join(LAST_ROWS)}")
         if any(len(scores) != self.units for row in self.rows for scores in (row.sampled, row.mode)):
             raise ValueError(f"a row has not one score for each of {self.units} units")
-        return self
-
-    @property
-    def cells(self) -> "list[Report]":
-        """The combinations of task and data: this one."""
-        return [self]
-
-    def overall(self) -> "Report":
-        """What the run says in one table: this one."""
         return self
 
     @property
@@ -92,32 +82,18 @@ class Report(pydantic.BaseModel):
         """Discovered minus another row, paired by unit."""
         return paired_difference(np.asarray(self.rows[-1].sampled), np.asarray(self.row(other).sampled))
 
-    def save(self, folder: Path) -> None:
-        """report.json in the run folder."""
-        write_sealed(folder / FILE_NAME, self.model_dump(mode="json"))
 
-    @classmethod
-    def load(cls, folder: Path) -> "Report | None":
-        """The report of a finished run on one combination of task and data; None if there is none yet.
-
-        Raises:
-            ValueError: it cannot be read, or is damaged.
-        """
-        path = folder / FILE_NAME
-        return read_model(path, "report", cls, advice=ADVICE) if path.exists() else None
-
-
-class SeveralReports(pydantic.BaseModel):
-    """What a run on several combinations of task and data found, each on its own units."""
+class RunReport(pydantic.BaseModel):
+    """What a run found in each of its cells, on that cell's own units."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
     schema_version: Literal[2] = 2
-    """1 are reports on one combination."""
-    cells: list[Report] = pydantic.Field(min_length=2)
+    """1 was a single cell without the list around it."""
+    cells: list[CellReport] = pydantic.Field(min_length=1)
 
     @pydantic.model_validator(mode="after")
-    def _belong_together(self) -> "SeveralReports":
+    def _belong_together(self) -> "RunReport":
         if len({cell.title for cell in self.cells}) < len(self.cells):
             raise ValueError("it holds a combination of task and data twice")
         if len({(cell.units, cell.seed, tuple(row.name for row in cell.rows)) for cell in self.cells}) > 1:
@@ -129,11 +105,11 @@ class SeveralReports(pydantic.BaseModel):
         """Seed of the run."""
         return self.cells[0].seed
 
-    def overall(self) -> Report:
-        """The mean over the combinations, unit by unit: intervals are over units.
+    def overall(self) -> CellReport:
+        """The mean over the cells, unit by unit: intervals are over units.
 
-        The units of the combinations with the same number share seeds, so they are averaged first and not counted as
-        so many independent ones.
+        The units of the cells with the same number share seeds, so they are averaged first and not counted as so many
+        independent ones.
         """
         first = self.cells[0]
         rows = [
@@ -148,7 +124,7 @@ class SeveralReports(pydantic.BaseModel):
         tasks, kinds = (
             ",".join(dict.fromkeys(getattr(cell, name) for cell in self.cells)) for name in ("task", "data")
         )
-        return Report(
+        return CellReport(
             task=tasks, data=kinds, preset=first.preset, init=first.init, units=first.units, seed=first.seed,
             original=0.0, target=1.0, rows=rows,
         )  # fmt: skip
@@ -156,15 +132,6 @@ class SeveralReports(pydantic.BaseModel):
     def save(self, folder: Path) -> None:
         """report.json in the run folder."""
         write_sealed(folder / FILE_NAME, self.model_dump(mode="json"))
-
-
-RunReport = Report | SeveralReports
-"""What report.json of a run holds."""
-
-
-def whole_report(cells: Sequence[Report]) -> RunReport:
-    """The report of a run from those of its combinations of task and data."""
-    return cells[0] if len(cells) == 1 else SeveralReports(cells=list(cells))
 
 
 def load_report(folder: Path) -> RunReport | None:
@@ -176,9 +143,9 @@ def load_report(folder: Path) -> RunReport | None:
     path = folder / FILE_NAME
     if not path.exists():
         return None
-    if read_json(path, "report").get("schema_version") != 2:
-        return Report.load(folder)
-    return read_model(path, "report", SeveralReports, advice=ADVICE, version=2)
+    if "cells" in read_json(path, "report"):
+        return read_model(path, "report", RunReport, advice=ADVICE, version=2)
+    return RunReport(cells=[read_model(path, "report", CellReport, advice=ADVICE)])
 
 
 def load_reports(folders: list[Path]) -> list[RunReport]:
@@ -205,7 +172,7 @@ def load_reports(folders: list[Path]) -> list[RunReport]:
     return reports
 
 
-def pooled_differences(reports: Sequence[Report]) -> dict[str, Interval]:
+def pooled_differences(reports: Sequence[CellReport]) -> dict[str, Interval]:
     """Discovered minus every row over the units of all runs, which are on the same tasks and data.
 
     Runs count as fixed: the interval is over units, and says nothing of searches that were not made.
@@ -219,13 +186,13 @@ def pooled_differences(reports: Sequence[Report]) -> dict[str, Interval]:
 
 
 def make_report(
-    config: RunConfig,
+    config: CellConfig,
     constants: tuple[float, float],
     names: list[str],
     scores: ComparisonReturns,
     cell: TunedCell | None,
-) -> Report:
-    """The table from a comparison's normalised scores.
+) -> CellReport:
+    """A cell's table from a comparison's normalised scores.
 
     Args:
         constants: return of the original and of the target agent, which are scores 0 and 1.
@@ -241,15 +208,15 @@ def make_report(
         )
         for place, name in enumerate(names)
     ]
-    return Report(
-        task=config.task, data=config.data, preset=config.preset, init=config.init,
+    return CellReport(
+        task=config.task, data=config.data, preset=config.preset, init=str(config.init),
         units=config.report.units, seed=config.seed, original=constants[0], target=constants[1], rows=rows,
     )  # fmt: skip
 
 
-def _note(name: str, config: RunConfig, cell: TunedCell | None) -> str:
+def _note(name: str, config: CellConfig, cell: TunedCell | None) -> str:
     if name == "start":
-        own = is_path(config.init) or config.reference is False
+        own = config.init.is_saved or config.reference is False
         return f"{config.init}, where the search began" if own else f"{config.init} with a reference"
     if name == "discovered":
         return "the search mean"

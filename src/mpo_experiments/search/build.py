@@ -8,7 +8,7 @@ from adapters.evosax.strategy import Strategy
 from mpo_core.devices import world_mesh
 from mpo_core.mirror.learned import split_learned, with_scale
 from mpo_experiments.objectives.frames import frame_of
-from mpo_experiments.objectives.lookup import is_path, learned_start
+from mpo_experiments.objectives.learned import learned_start
 from mpo_experiments.search.cells import SearchCell
 from mpo_experiments.search.program import SearchProgram
 from mpo_experiments.settings.run_config import RunConfig
@@ -20,7 +20,7 @@ def learned_parts(config: RunConfig) -> tuple[PyTree, PyTree]:
     A file keeps its own frame and scale, and its reference policy unless told otherwise; else there is one.
     """
     search, frame = config.search, frame_of(config.tasks)
-    own = is_path(config.init)
+    own = config.init.is_saved
     reference = config.reference if own or config.reference is not None else True
     start = learned_start(config.init, config.temporal, reference, frame)
     start = start if own or search.scale == 1 else with_scale(start, search.scale)

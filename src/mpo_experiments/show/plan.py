@@ -7,9 +7,10 @@ from typing import Any
 
 from adapters.storage.run_folder import RunFolder
 from mpo_experiments.agents.lookup import load_agents
+from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.runs.folder import open_run
 from mpo_experiments.runs.report import load_report
-from mpo_experiments.settings.run_config import RunConfig, build_config
+from mpo_experiments.settings.run_config import CellConfig, RunConfig, build_config
 from mpo_experiments.show.subject import Shown, find_subject, references
 
 DEFAULTS = {"task": "halfcheetah", "data": "mixed:0.75", "preset": "quick"}
@@ -21,7 +22,7 @@ LOWEST, LEAST_LOW = -50.0, -0.1
 class ShowRequest:
     """As the command line has it; None where it says nothing."""
 
-    text: str
+    objective: NamedObjective
     task: str | None = None
     data: str | None = None
     preset: str | None = None
@@ -45,7 +46,7 @@ class ShowPlan:
     request: ShowRequest
     subject: Shown
     references: tuple[Shown, ...]
-    config: RunConfig | None
+    config: CellConfig | None
     """Task, data and sizes; None where only a range is given."""
     run: tuple[RunFolder, RunConfig] | None
     out: Path
@@ -63,20 +64,20 @@ def make_plan(request: ShowRequest) -> ShowPlan:
         ValueError: one sentence: what, where, what is allowed.
     """
     _check_range(request)
-    folder = Path(request.text)
+    folder = request.objective.path or Path(request.objective.text)
     epochs_of = build_config(DEFAULTS).inner.epochs
     run = None
     if folder.is_dir() and (folder / "config.json").is_file():
         run = open_run(folder)
         load_report(folder)
         epochs_of = run[1].inner.epochs
-    subject = find_subject(request.text, epochs_of)
+    subject = find_subject(request.objective, epochs_of)
     config = None if request.low is not None else _config(request, subject, run[1] if run else None)
     if config is not None:
         if config.inner.epochs != epochs_of:
-            subject = find_subject(request.text, config.inner.epochs)
+            subject = find_subject(request.objective, config.inner.epochs)
         load_agents(config.task)
-    out = request.out or (folder if run and not request.elsewhere else Path(f"show-{_slug(request.text)}"))
+    out = request.out or (folder if run and not request.elsewhere else Path(f"show-{_slug(request.objective.text)}"))
     return ShowPlan(request, subject, references(config, subject), config, run, out)
 
 
@@ -93,7 +94,7 @@ def _check_range(request: ShowRequest) -> None:
         )
 
 
-def _config(request: ShowRequest, subject: Shown, run: RunConfig | None) -> RunConfig:
+def _config(request: ShowRequest, subject: Shown, run: RunConfig | None) -> CellConfig:
     """A run's own task and sizes, or those of the card's task, or the default; whatever is asked for comes first."""
     if run is not None and not request.elsewhere:
         return run.cells()[0].model_copy(update={"seed": request.seed})

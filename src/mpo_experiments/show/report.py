@@ -153,7 +153,9 @@ def _field_text(met: Inputs) -> str:
 def _returns(plan: ShowPlan, curves: Curves | None, figures: Path) -> Section:
     title = "Return, epoch by epoch"
     if curves is None or plan.config is None:
-        return Section(title, (f"Not computed: `mpo show {plan.request.text} --train` judges policies on a task.",))
+        return Section(
+            title, (f"Not computed: `mpo show {plan.request.objective} --train` judges policies on a task.",)
+        )
     path = figures / "returns.png"
     draw_returns(path, plan.shown, curves, f"{plan.config.task}, {plan.config.data}")
     return Section(title, (returns_sentence(plan.shown, curves),), figure=path)
@@ -166,7 +168,7 @@ def _beside(plan: ShowPlan) -> Section:
 
 def _provenance(plan: ShowPlan) -> dict[str, Any]:
     card, config = plan.subject.card, plan.config
-    known: dict[str, Any] = {"shown": plan.request.text, "versions now": versions()}
+    known: dict[str, Any] = {"shown": plan.request.objective.text, "versions now": versions()}
     if config is not None:
         known |= {
             "figures on": f"{config.task}, {config.data}", "rows": config.rows, "inner loop": config.inner,

@@ -1,16 +1,15 @@
 """What `mpo show` shows: an objective, and the hand-written ones that it is shown beside."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
-from adapters.storage.objective_files import read_objective, told_of
-from mpo_core.losses.catalogue import catalogue_entry, make_objective, parse_objective_text
+from adapters.storage.objective_files import told_of
+from mpo_core.losses.catalogue import catalogue_entry, make_objective
 from mpo_core.losses.members import as_mirror, member_ids, why_not_member
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.objective.interface import AbstractObjective
-from mpo_experiments.objectives.lookup import canonical_text, is_path, load_objective, located, sft_epochs_of
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.objectives.named import NamedObjective
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.tuning.tuned import load_tuned
 
 REFERENCES = ("tempo", "dpo", "orpo", "simpo")
@@ -35,30 +34,30 @@ class Shown:
     """objective.json, where it comes from a file."""
 
 
-def find_subject(text: str, epochs: int) -> Shown:
+def find_subject(named: NamedObjective, epochs: int) -> Shown:
     """The objective to show.
 
     Args:
-        text: `id`, `id:name=value,...`, an objective file or a run folder.
         epochs: of the training, SFT included.
 
     Raises:
         ValueError: one sentence: what, where, what is allowed.
     """
-    _check_folder(text)
-    loaded, sft_epochs = load_objective(text), sft_epochs_of(text, epochs)
-    if isinstance(loaded, MirrorObjective):
-        place = located(text)
-        card, named = read_objective(place)[0], place.name if place.is_dir() else place.stem
-        name = DISCOVERED if (place / "config.json").exists() else named
-        return Shown(name, loaded, loaded, sft_epochs, told_of(card)["objective"], card)
-    id, settings = parse_objective_text(text)
-    if id in member_ids():
-        return Shown(text, loaded, as_mirror(id, **settings), sft_epochs, canonical_text(text))
-    return Shown(text, loaded, None, sft_epochs, f"no exact member of the class: {why_not_member(id)}")
+    _check_folder(named)
+    loaded, sft_epochs = named.load(), named.sft_epochs(epochs)
+    loss = named.loss
+    if loss is None:
+        place, card = named.file, named.card()
+        name = DISCOVERED if (place / "config.json").exists() else place.name if place.is_dir() else place.stem
+        mirror = loaded if isinstance(loaded, MirrorObjective) else None
+        return Shown(name, loaded, mirror, sft_epochs, told_of(card)["objective"], card)
+    if loss.id in member_ids():
+        return Shown(named.text, loaded, loss.mirror(), sft_epochs, str(loss.spelled_out()))
+    why = why_not_member(loss.id)
+    return Shown(named.text, loaded, None, sft_epochs, f"no exact member of the class: {why}")
 
 
-def references(config: RunConfig | None, subject: Shown) -> tuple[Shown, ...]:
+def references(config: CellConfig | None, subject: Shown) -> tuple[Shown, ...]:
     """TeMPO, DPO, ORPO and SimPO, tuned where they are for the task; the subject itself is left out.
 
     Args:
@@ -81,14 +80,14 @@ def references(config: RunConfig | None, subject: Shown) -> tuple[Shown, ...]:
     return tuple(one for one in found if not (one.name == subject.name and one.note == PUBLISHED))
 
 
-def _check_folder(text: str) -> None:
+def _check_folder(named: NamedObjective) -> None:
     """Refuses a folder without an objective in words that say what it lacks.
 
     Raises:
         ValueError: an unfinished run, or no run at all.
     """
-    folder = Path(text)
-    if not (is_path(text) and folder.is_dir()) or (folder / "objective.json").exists():
+    folder = named.path
+    if folder is None or not folder.is_dir() or (folder / "objective.json").exists():
         return
     if (folder / "config.json").exists():
         raise ValueError(

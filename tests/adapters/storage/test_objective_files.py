@@ -14,10 +14,10 @@ from adapters.storage.objective_files import CARD_SEAL, read_objective, save_obj
 from adapters.storage.objective_paths import CARD_NAME, TENSOR_NAME
 from adapters.storage.sealed import write_sealed
 from helpers.objective_points import pair_at, random_point
+from helpers.objectives import canonical_text, is_path, learned_start, load_objective, sft_epochs_of
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.losses.families.log_ratio import Dpo
 from mpo_core.mirror.learned import split_learned
-from mpo_experiments.objectives.lookup import canonical_text, is_path, learned_start, load_objective, sft_epochs_of
 
 INIT = canonical_text("tempo:beta=1.5")
 
@@ -75,6 +75,11 @@ def test_a_search_may_start_from_it_if_it_sees_progress_alike(folder, learned):
     jax.tree.map(np.testing.assert_array_equal, learned_start(str(folder), True), learned)
     with pytest.raises(ValueError, match="was learned with --temporal"):
         learned_start(str(folder), False)
+
+
+def test_a_start_outside_the_domain_of_a_setting_is_refused(folder):
+    change_card(folder, init="tempo:beta=-1.5")
+    assert refusal(folder).endswith("objective 'tempo': beta must be above 0 and at most 1000000, not -1.5")
 
 
 @pytest.mark.parametrize("at", [9, 70, -1])

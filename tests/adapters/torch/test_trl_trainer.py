@@ -8,10 +8,10 @@ import torch
 from peft import LoraConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
+from helpers.objectives import torch_loss
 from helpers.toy_language import toy_arguments, toy_model, toy_pairs, toy_tokenizer
 from mpo_core.losses.catalogue import make_objective, objective_ids
 from mpo_core.objective.interface import AbstractStatefulObjective
-from mpo_experiments.align.loss import torch_loss
 from mpo_experiments.align.trainer import ObjectiveTrainer
 
 SAME = {

@@ -240,7 +240,9 @@ def test_the_papers_settings():
     ],
 )
 def test_beta_goes_where_there_is_one(objective, loss):
-    assert build_settings({"model": "m", "dataset": "d", "preset": "paper-llm", "objective": objective}).loss == loss
+    assert (
+        build_settings({"model": "m", "dataset": "d", "preset": "paper-llm", "objective": objective}).loss.text == loss
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from adapters.storage.objective_files import read_objective
 from adapters.storage.sealed import seal_of
 from helpers.command_line import invoke
+from helpers.objectives import export as exported, load_objective, sft_epochs_of
 from mpo_core import make_objective
 from mpo_core.losses.catalogue import catalogue_entry, saved_ids
 from mpo_core.settings import UnusableSetting
@@ -17,8 +18,7 @@ from mpo_experiments.agents.lookup import load_card
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey, Choice
 from mpo_experiments.discovery.carry_over import Found, Transfer
 from mpo_experiments.discovery.queue import Discovery, DiscoverySettings, best_start
-from mpo_experiments.objectives.export import export as exported
-from mpo_experiments.objectives.lookup import bundled_names, load_objective, located, sft_epochs_of
+from mpo_experiments.objectives.named import bundled_names, located
 from mpo_experiments.progress import SilentReporter
 
 ZOO = ("benchmark", "--task", "reach", "--objectives", "sft,orpo,tempo,kto", "--budget", "2", "--tuning-units", "2",

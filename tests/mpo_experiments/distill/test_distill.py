@@ -17,6 +17,7 @@ from adapters.storage.objective_paths import CARD_NAME
 from adapters.storage.sealed import write_sealed
 from cli.app import app
 from helpers.objective_points import pair_at, random_point
+from helpers.objectives import export, learned_start, load_objective
 from helpers.torch_agreement import LIMITS, assert_agree
 from mpo_core.losses.members import as_mirror
 from mpo_core.mirror.closed_form import FEATURES, LOG_PROB_ONLY, TIME_SHAPES, SumOfTerms, Term
@@ -30,8 +31,6 @@ from mpo_core.mirror.term_library import NETWORK_UNITS, Candidate
 from mpo_experiments.distill.closed_text import latex_text, plain_text, python_module
 from mpo_experiments.distill.samples import conditions, range_samples, training_samples
 from mpo_experiments.distill.score import DistillScore
-from mpo_experiments.objectives.export import export
-from mpo_experiments.objectives.lookup import learned_start, load_objective
 from mpo_experiments.progress import SilentReporter
 from mpo_experiments.settings.run_config import build_config
 from mpo_experiments.testbed import Testbed

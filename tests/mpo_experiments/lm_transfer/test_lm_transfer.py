@@ -13,7 +13,6 @@ import torch
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.transfer import split_objectives
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.losses.catalogue import catalogue_entry
 from mpo_core.seeds import Purpose, Stream
@@ -21,11 +20,12 @@ from mpo_experiments.lm_transfer import pairs as transfer_pairs
 from mpo_experiments.lm_transfer.models import END_ID, LONGEST, copy_of, sample, threads, word_tokenizer
 from mpo_experiments.lm_transfer.pairs import preference_rows
 from mpo_experiments.lm_transfer.settings import LEARNING_RATES, TransferSettings, Trial, WorldCard
-from mpo_experiments.lm_transfer.text import PROMPTS, VOCABULARY, WORDS_WANTED, Writer, best_of, reward
 from mpo_experiments.lm_transfer.trial import Bench
 from mpo_experiments.lm_transfer.tuning import candidates
 from mpo_experiments.lm_transfer.world import load_world, torch_seed
+from mpo_experiments.objectives.named import parse_objective, parse_objectives
 from mpo_experiments.progress import SilentReporter
+from mpo_experiments.reviews.grammar import PROMPTS, VOCABULARY, WORDS_WANTED, Writer, best_of, reward
 
 SHORT, LONG = "short review of film :", "long review of film :"
 GOOD, BAD = "the story is good .", "the story is bad ."
@@ -153,31 +153,36 @@ def test_the_judge_sees_the_true_reward(world):
 
 
 def test_candidates_are_the_learning_rates_and_then_random_settings():
-    found = candidates("dpo", 5, 20.0, seed=0)
-    assert [one.objective for one in found[:3]] == ["dpo"] * 3
+    found = candidates(parse_objective("dpo"), 5, 20.0, seed=0)
+    assert [str(one.objective) for one in found[:3]] == ["dpo"] * 3
     assert [one.learning_rate for one in found] == [*LEARNING_RATES, *LEARNING_RATES[:2]]
     (range_,) = catalogue_entry("dpo").tuning
     betas = [one.settings["beta"] for one in found[3:]]
     assert all(range_.low * 5 <= beta <= range_.high * 5 for beta in betas)  # a sum over a fifth of the tokens
     assert len(set(betas)) == 2
-    assert candidates("dpo", 5, 20.0, seed=0) == found
-    assert len(candidates("sft", 5, 20.0, seed=0)) == len(candidates("dpo:beta=0.3", 5, 20.0, seed=0)) == 3
+    assert candidates(parse_objective("dpo"), 5, 20.0, seed=0) == found
+    assert (
+        len(candidates(parse_objective("sft"), 5, 20.0, seed=0))
+        == len(candidates(parse_objective("dpo:beta=0.3"), 5, 20.0, seed=0))
+        == 3
+    )
 
 
 def test_objectives_joined_by_commas():
-    assert split_objectives("dpo:beta=0.1,tempo:beta=1,lam=2,orpo") == ["dpo:beta=0.1", "tempo:beta=1,lam=2", "orpo"]
+    found = parse_objectives("dpo:beta=0.1,tempo:beta=1,lam=2,orpo")
+    assert [str(one) for one in found] == ["dpo:beta=0.1", "tempo:beta=1,lam=2", "orpo"]
 
 
 def test_a_copy_of_a_trained_model_trains_its_own_weights(world):
     """TRL leaves a `forward` on the models that it trains, which a deep copy would keep."""
     bench = Bench(world, SETTINGS)
-    trial = Trial("base", "dpo", 1e-2, Stream.TUNING, 0)
+    trial = Trial("base", parse_objective("dpo"), 1e-2, Stream.TUNING, 0)
     bench._move_to(trial)
     trained = copy_of(world.original)
-    bench._train(trained, trial, "sft", 1)
+    bench._train(trained, trial, parse_objective("sft"), 1)
     before = {name: weight.clone() for name, weight in trained.state_dict().items()}
     again = copy_of(trained)
-    bench._train(again, trial, "sft", 1)
+    bench._train(again, trial, parse_objective("sft"), 1)
     assert all(torch.equal(weight, before[name]) for name, weight in trained.state_dict().items())
     assert not any(torch.equal(weight, before[name]) for name, weight in again.state_dict().items())
 
@@ -219,7 +224,7 @@ def test_another_objective_runs_its_own_trials_alone(folder, monkeypatch):
     ran = count_trials(monkeypatch)
     found = invoke(*ARGUMENTS, "--objectives", "sft,dpo,orpo", "--out", folder, "--suite", suite(folder))
     assert found.exit_code == 0, found.output
-    assert {trial.objective for trial in ran} == {"orpo"}
+    assert {str(trial.objective) for trial in ran} == {"orpo"}
     assert len(ran) == 2 + 2  # two candidates on one unit, the better one on two
     assert "| orpo |" in (folder / "results.md").read_text()
 

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 from adapters.storage.objective_files import save_objective
 from adapters.torch.module import torch_module
 from cli.app import app
+from helpers.objectives import export, learned_start
 from helpers.torch_agreement import LIMITS, ROWS, assert_agree, inputs, ours, theirs
 from mpo_core.losses.catalogue import make_objective, objective_ids
 from mpo_core.losses.members import as_mirror
 from mpo_core.mirror.learned import learned_mirror, split_learned
-from mpo_experiments.objectives.export import export
-from mpo_experiments.objectives.lookup import bundled_names, learned_start
+from mpo_experiments.objectives.named import bundled_names
 
 torch = pytest.importorskip("torch")  # an optional extra: .ci/run installs it
 

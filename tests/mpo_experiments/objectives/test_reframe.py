@@ -12,11 +12,11 @@ from adapters.storage.objective_files import save_objective
 from adapters.storage.objective_paths import CARD_NAME
 from cli.app import app
 from helpers.learned import random_learned
+from helpers.objectives import canonical_text, learned_start, load_objective
 from mpo_core.losses.members import as_mirror
 from mpo_core.mirror.learned import learned_mirror, with_frame
 from mpo_core.mirror.monotone_network import UNIT_FRAME, Frame
 from mpo_experiments.objectives.frames import LEAST_WIDTH, frame_of
-from mpo_experiments.objectives.lookup import canonical_text, learned_start, load_objective
 
 THERE, HERE = Frame(-3.0, 1.1), Frame(-1.5, 0.4)
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from adapters.storage.objective_files import save_objective
 from adapters.storage.run_folder import RunFolder
 from cli.app import app
+from helpers.objectives import learned_start
 from helpers.toy_task import TOY_HORIZON
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
@@ -25,10 +26,10 @@ from mpo_core.seeds import Stream
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
 from mpo_core.training.inner_loop import train
 from mpo_core.training.prepared_rows import row_log_probs
-from mpo_experiments.objectives.lookup import learned_start
+from mpo_experiments.objectives.named import parse_objective
 from mpo_experiments.progress import SilentReporter
 from mpo_experiments.runs.folder import open_run
-from mpo_experiments.settings.run_config import build_config
+from mpo_experiments.settings.run_config import build_config, build_run
 from mpo_experiments.show.curves import return_curves
 from mpo_experiments.show.html import HtmlTable, Section, page
 from mpo_experiments.show.inputs import RANGE_TOKENS, range_inputs
@@ -60,7 +61,7 @@ import cli; cli.main()
 
 
 def shown(text, sft_epochs=0):
-    one = find_subject(text, 3)
+    one = find_subject(parse_objective(text), 3)
     return Shown(one.name, one.objective, one.mirror, sft_epochs, one.note)
 
 
@@ -189,8 +190,8 @@ def test_references_are_tuned_where_a_task_is_named():
 
 
 def test_what_is_no_member_has_no_maps():
-    assert find_subject("kto", 12).mirror is None
-    assert "separately" in find_subject("kto", 12).note
+    assert find_subject(parse_objective("kto"), 12).mirror is None
+    assert "separately" in find_subject(parse_objective("kto"), 12).note
 
 
 # -- the page ----------------------------------------------------------------------------------------------------------
@@ -297,14 +298,14 @@ def test_mistakes_are_refused(arguments, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
-    RunFolder(tmp_path / "unfinished").write_config(build_config({"task": "halfcheetah"}).model_dump(mode="json"))
+    RunFolder(tmp_path / "unfinished").write_config(build_run({"task": "halfcheetah"}).model_dump(mode="json"))
     found = CliRunner().invoke(app, ["show", *arguments])
     assert (found.exit_code, found.stdout) == (2, "")
     assert says in " ".join(found.stderr.split())
 
 
 def test_a_run_that_is_written_to_is_left_alone(tmp_path):
-    config = build_config({"task": "halfcheetah"})
+    config = build_run({"task": "halfcheetah"})
     folder = RunFolder(tmp_path)
     folder.write_config(config.model_dump(mode="json"))
     save_objective(tmp_path, learned_start("tempo", True), init="tempo", temporal=True, provenance={})

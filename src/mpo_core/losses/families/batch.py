@@ -1,15 +1,18 @@
 """Losses in which the rows of a minibatch meet."""
 
-import equinox as eqx
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from mpo_core.losses.entry import CatalogueEntry, around
+from mpo_core.losses.card import LossCard
 from mpo_core.losses.groups import GroupWeights
 from mpo_core.losses.moments import MovingMoments
-from mpo_core.objective.interface import AbstractObjective, AbstractStatefulObjective, Scalar, coefficient
+from mpo_core.objective.domain import NON_NEGATIVE, POSITIVE, REAL, SHARE, Domain
+from mpo_core.objective.interface import AbstractObjective, AbstractStatefulObjective, Scalar
 from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.objective.setting import around, setting
 from mpo_core.objective.stable import negative_log_sigmoid
 from mpo_core.objective.terms import log_prob_margin, log_ratio_margin
 
@@ -37,17 +40,26 @@ class BetaDpo(AbstractStatefulObjective[MovingMoments]):
     sg stops the gradient. m0 and sd are moving averages of the mean and deviation of D, this minibatch included; the
     settings m0 and sd are where they start. A share `keep` of the rows, rounded and at least one, is drawn without
     replacement with odds exp(-((D - m0) / sd)^2 / 2); the others are dropped from loss and mean. With minibatches of
-    two rows the default share keeps both. Wu et al. 2024, arXiv 2407.08639, as the official code has it (whose
-    averages start at 0, and which rounds down). Defaults: beta 0.1, a 0.6, m0 0, sd 1, keep 0.8, decay 0.9. With
-    reference, not length-normalised, no member of MPO: the loss of a row depends on the other rows of the batch.
+    two rows the default share keeps both. As the official code has it, whose averages start at 0, and which rounds
+    down.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    a: Float[Array, ""] = eqx.field(converter=coefficient, default=0.6)
-    m0: Float[Array, ""] = eqx.field(converter=coefficient, default=0.0)
-    sd: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
-    keep: Float[Array, ""] = eqx.field(converter=coefficient, default=0.8)
-    decay: Float[Array, ""] = eqx.field(converter=coefficient, default=0.9)
+    card: ClassVar[LossCard] = LossCard(
+        id="beta_dpo",
+        family="batch",
+        citation="Wu et al. 2024, arXiv 2407.08639",
+        formula="softplus(-sg(max(0.001, beta (1 + a (mean D - m0)))) D) on kept rows, m0 = EMA(mean D)",
+        member="no",
+        no_member="the loss of a row depends on the other rows of the batch",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    a: Float[Array, ""] = setting(0.6, NON_NEGATIVE)
+    m0: Float[Array, ""] = setting(0.0, REAL)
+    sd: Float[Array, ""] = setting(1.0, NON_NEGATIVE)
+    keep: Float[Array, ""] = setting(0.8, Domain(0.0, 1.0, low_open=True))
+    decay: Float[Array, ""] = setting(0.9, SHARE)
 
     @property
     def sees_groups(self) -> bool:
@@ -82,18 +94,127 @@ class BetaDpo(AbstractStatefulObjective[MovingMoments]):
         return weight * negative_log_sigmoid(jax.lax.stop_gradient(beta) * margin)
 
 
+class Aot(AbstractObjective):
+    """softplus(-beta (sort(P) - sort(R))), R = rw - rl.
+
+    A row meets the R of its own rank; one row alone is dpo.
+    """
+
+    card: ClassVar[LossCard] = LossCard(
+        id="aot",
+        family="batch",
+        citation="Melnyk et al. 2024, arXiv 2406.05882",
+        formula="softplus(-beta (sort(P) - sort(R))), R = rw - rl",
+        member="no",
+        no_member="the loss of a row depends on the other rows of the batch",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.01, POSITIVE, around(0.01, "sum"))
+
+    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
+        """The loss of each row."""
+        return negative_log_sigmoid(
+            self.beta * _sorted_difference(log_prob_margin(pair), pair.ref_chosen - pair.ref_rejected)
+        )
+
+
+class AotUnpaired(AbstractObjective):
+    """softplus(-beta (sort(a) - sort(b))).
+
+    A row meets the b of its own rank among a; one row alone is dpo.
+    """
+
+    card: ClassVar[LossCard] = LossCard(
+        id="aot_unpaired",
+        family="batch",
+        citation="Melnyk et al. 2024, arXiv 2406.05882",
+        formula="softplus(-beta (sort(a) - sort(b)))",
+        member="no",
+        no_member="the loss of a row depends on the other rows of the batch",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.01, POSITIVE, around(0.01, "sum"))
+
+    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
+        """The loss of each row."""
+        return negative_log_sigmoid(self.beta * _sorted_difference(pair.chosen_ratio, pair.rejected_ratio))
+
+
+class RelativePo(AbstractObjective):
+    """mean over j of softplus(-beta (a - b_j)).
+
+    Each chosen meets every rejected of the minibatch with equal weight, all starts being alike.
+    """
+
+    card: ClassVar[LossCard] = LossCard(
+        id="relative_po",
+        family="batch",
+        citation="Yin et al. 2024 (Relative Preference Optimization)",
+        formula="mean over j of softplus(-beta (a - b_j))",
+        member="no",
+        no_member="the loss of a row depends on the other rows of the batch",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+
+    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
+        """The loss of each row."""
+        return _all_pairs(self.beta, pair).mean(axis=1)
+
+
+class RpoDiagonal(AbstractObjective):
+    """c softplus(-beta D) + (1 - c) mean over j != i of softplus(-beta (a - b_j)).
+
+    One row alone is dpo.
+    """
+
+    card: ClassVar[LossCard] = LossCard(
+        id="rpo_diagonal",
+        family="batch",
+        citation="Yin et al. 2024 (Relative Preference Optimization)",
+        formula="c softplus(-beta D) + (1 - c) mean over j != i of softplus(-beta (a - b_j))",
+        member="no",
+        no_member="the loss of a row depends on the other rows of the batch",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    c: Float[Array, ""] = setting(0.8, SHARE)
+
+    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
+        """The loss of each row."""
+        losses = _all_pairs(self.beta, pair)
+        own, others = negative_log_sigmoid(self.beta * log_ratio_margin(pair)), losses.shape[0] - 1
+        if not others:
+            return own
+        return self.c * own + (1 - self.c) * (losses.sum(axis=1) - own) / others
+
+
 class GroupRobust(AbstractStatefulObjective[GroupWeights]):
     """q_g softplus(-beta D) / share of g's rows, q_g <- q_g exp(step_size L_g) normalised over the groups.
 
     So the mean over rows is sum_g q_g L_g, L_g the mean dpo of the group's rows of this minibatch, which has moved q
     already. The groups are the kinds of a pair (both trajectories from the original agent, one, none): privileged
-    information. Only groups that have shown up share in q; rows without groups are all of one, and the loss is dpo.
-    Ramesh et al. 2024, arXiv 2405.20304, as the official code has it. Defaults: beta 0.1, step_size 0.01. With
-    reference, not length-normalised, a member of MPO up to a weight of the row.
+    information. Only groups that have shown up share in q; rows without groups are all of one, and the loss is dpo. As
+    the official code has it.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    step_size: Float[Array, ""] = eqx.field(converter=coefficient, default=0.01)
+    card: ClassVar[LossCard] = LossCard(
+        id="group_robust",
+        family="batch",
+        citation="Ramesh et al. 2024, arXiv 2405.20304",
+        formula="q_g softplus(-beta D) / share of g's rows, q_g <- q_g exp(step_size L_g) normalised",
+        member="w",
+        no_member="it weighs each row by a factor that psi does not see",
+        needs_reference=True,
+        sees_groups=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    step_size: Float[Array, ""] = setting(0.01, NON_NEGATIVE, around(0.01))
 
     @property
     def sees_groups(self) -> bool:
@@ -117,137 +238,3 @@ class GroupRobust(AbstractStatefulObjective[GroupWeights]):
             loss = negative_log_sigmoid(self.beta * log_ratio_margin(pair))
             state = state.after(loss, pair.group, self.step_size)
         return self.losses(pair, progress, state), state
-
-
-class Aot(AbstractObjective):
-    """softplus(-beta (sort(P) - sort(R))), R = rw - rl; beta 0.01. Melnyk et al. 2024, arXiv 2406.05882.
-
-    A row meets the R of its own rank; one row alone is dpo. With reference, not length-normalised, no member of
-    MPO: the loss of a row depends on the other rows of the batch.
-    """
-
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.01)
-
-    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
-        """The loss of each row."""
-        return negative_log_sigmoid(
-            self.beta * _sorted_difference(log_prob_margin(pair), pair.ref_chosen - pair.ref_rejected)
-        )
-
-
-class AotUnpaired(AbstractObjective):
-    """softplus(-beta (sort(a) - sort(b))); beta 0.01. Melnyk et al. 2024, arXiv 2406.05882.
-
-    A row meets the b of its own rank among a; one row alone is dpo. With reference, not length-normalised, no
-    member of MPO: the loss of a row depends on the other rows of the batch.
-    """
-
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.01)
-
-    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
-        """The loss of each row."""
-        return negative_log_sigmoid(self.beta * _sorted_difference(pair.chosen_ratio, pair.rejected_ratio))
-
-
-class RelativePo(AbstractObjective):
-    """mean over j of softplus(-beta (a - b_j)); beta 0.1. Yin et al. 2024 (Relative Preference Optimization).
-
-    Each chosen meets every rejected of the minibatch with equal weight, all starts being alike. With reference,
-    not length-normalised, no member of MPO: the loss of a row depends on the other rows of the batch.
-    """
-
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-
-    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
-        """The loss of each row."""
-        return _all_pairs(self.beta, pair).mean(axis=1)
-
-
-class RpoDiagonal(AbstractObjective):
-    """c softplus(-beta D) + (1 - c) mean over j != i of softplus(-beta (a - b_j)).
-
-    One row alone is dpo. Yin et al. 2024 (Relative Preference Optimization). Defaults: beta 0.1, c 0.8. With
-    reference, not length-normalised, no member of MPO: the loss of a row depends on the other rows of the batch.
-    """
-
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    c: Float[Array, ""] = eqx.field(converter=coefficient, default=0.8)
-
-    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
-        """The loss of each row."""
-        losses = _all_pairs(self.beta, pair)
-        own, others = negative_log_sigmoid(self.beta * log_ratio_margin(pair)), losses.shape[0] - 1
-        if not others:
-            return own
-        return self.c * own + (1 - self.c) * (losses.sum(axis=1) - own) / others
-
-
-ENTRIES = (
-    CatalogueEntry(
-        id="beta_dpo",
-        factory=BetaDpo,
-        family="batch",
-        citation="Wu et al. 2024, arXiv 2407.08639",
-        formula="softplus(-sg(max(0.001, beta (1 + a (mean D - m0)))) D) on kept rows, m0 = EMA(mean D)",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.1, "sum"),),
-    ),
-    CatalogueEntry(
-        id="aot",
-        factory=Aot,
-        family="batch",
-        citation="Melnyk et al. 2024, arXiv 2406.05882",
-        formula="softplus(-beta (sort(P) - sort(R))), R = rw - rl",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.01, "sum"),),
-    ),
-    CatalogueEntry(
-        id="aot_unpaired",
-        factory=AotUnpaired,
-        family="batch",
-        citation="Melnyk et al. 2024, arXiv 2406.05882",
-        formula="softplus(-beta (sort(a) - sort(b)))",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.01, "sum"),),
-    ),
-    CatalogueEntry(
-        id="relative_po",
-        factory=RelativePo,
-        family="batch",
-        citation="Yin et al. 2024 (Relative Preference Optimization)",
-        formula="mean over j of softplus(-beta (a - b_j))",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.1, "sum"),),
-    ),
-    CatalogueEntry(
-        id="rpo_diagonal",
-        factory=RpoDiagonal,
-        family="batch",
-        citation="Yin et al. 2024 (Relative Preference Optimization)",
-        formula="c softplus(-beta D) + (1 - c) mean over j != i of softplus(-beta (a - b_j))",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.1, "sum"),),
-    ),
-    CatalogueEntry(
-        id="group_robust",
-        factory=GroupRobust,
-        family="batch",
-        citation="Ramesh et al. 2024, arXiv 2405.20304",
-        formula="q_g softplus(-beta D) / share of g's rows, q_g <- q_g exp(step_size L_g) normalised",
-        needs_reference=True,
-        length_normalised=False,
-        member="w",
-        sees_groups=True,
-        tuning=(around("beta", 0.1, "sum"), around("step_size", 0.01)),
-    ),
-)

@@ -1,23 +1,37 @@
 """Other divergences to the reference, and other mirror maps, than the logarithm's."""
 
-import equinox as eqx
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mpo_core.losses.entry import CatalogueEntry, around
-from mpo_core.objective.interface import AbstractObjective, Scalar, coefficient
+from mpo_core.losses.card import LossCard
+from mpo_core.mirror.maps import LogSigmoid, Tsallis, Zero
+from mpo_core.mirror.mirror_objective import MirrorObjective
+from mpo_core.objective.domain import POSITIVE, REAL
+from mpo_core.objective.interface import AbstractObjective, Scalar
 from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.objective.setting import around, setting
 from mpo_core.objective.stable import bounded_exp, negative_log_sigmoid, tsallis_of_log_prob
 
 
 class FDpoForwardKl(AbstractObjective):
-    """softplus(-beta (f(a) - f(b))), f(x) = -e^-x; beta 0.1. Wang et al. 2023, arXiv 2309.16240.
+    """softplus(-beta (f(a) - f(b))), f(x) = -e^-x.
 
-    Exponents are clipped at 30, beyond which the gradient is 0. With reference, not length-normalised, no member
-    of MPO: it acts on p/q, which is no difference of one phi_inv at p and at q.
+    Exponents are clipped at 30, beyond which the gradient is 0.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    card: ClassVar[LossCard] = LossCard(
+        id="f_dpo_forward_kl",
+        family="divergence",
+        citation="Wang et al. 2023, arXiv 2309.16240",
+        formula="softplus(-beta (f(a) - f(b))), f(x) = -e^-x",
+        member="no",
+        no_member="it acts on p/q, which is no difference of one phi_inv at p and at q",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -26,13 +40,19 @@ class FDpoForwardKl(AbstractObjective):
 
 
 class FDpoJs(AbstractObjective):
-    """softplus(-beta (f(a) - f(b))), f(x) = -softplus(-x); beta 0.1. Wang et al. 2023, arXiv 2309.16240.
+    """softplus(-beta (f(a) - f(b))), f(x) = -softplus(-x)."""
 
-    With reference, not length-normalised, no member of MPO: it acts on p/q, which is no difference of one phi_inv
-    at p and at q.
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="f_dpo_js",
+        family="divergence",
+        citation="Wang et al. 2023, arXiv 2309.16240",
+        formula="softplus(-beta (f(a) - f(b))), f(x) = -softplus(-x)",
+        member="no",
+        no_member="it acts on p/q, which is no difference of one phi_inv at p and at q",
+        needs_reference=True,
+    )
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -43,13 +63,21 @@ class FDpoJs(AbstractObjective):
 class FDpoAlpha(AbstractObjective):
     """softplus(-beta (f(a) - f(b))), f(x) = e^((alpha - 1) x) / (alpha - 1).
 
-    With alpha = 1 it is dpo. Exponents are clipped at 30, beyond which the gradient is 0. Wang et al. 2023, arXiv
-    2309.16240. Defaults: beta 0.1, alpha 0.5. With reference, not length-normalised, no member of MPO: it acts on
-    p/q, which is no difference of one phi_inv at p and at q.
+    With alpha = 1 it is dpo. Exponents are clipped at 30, beyond which the gradient is 0.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    alpha: Float[Array, ""] = eqx.field(converter=coefficient, default=0.5)
+    card: ClassVar[LossCard] = LossCard(
+        id="f_dpo_alpha",
+        family="divergence",
+        citation="Wang et al. 2023, arXiv 2309.16240",
+        formula="softplus(-beta (f(a) - f(b))), f(x) = e^((alpha - 1) x) / (alpha - 1)",
+        member="no",
+        no_member="it acts on p/q, which is no difference of one phi_inv at p and at q",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    alpha: Float[Array, ""] = setting(0.5, REAL)
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -60,13 +88,21 @@ class FDpoAlpha(AbstractObjective):
 class ChiPo(AbstractObjective):
     """softplus(-clip(beta (e^a + a - e^b - b), -2 R, 2 R)), R = clip.
 
-    Clipped rows have no gradient; exponents are clipped at 20. Huang et al. 2024, arXiv 2407.13399. Defaults:
-    beta 0.1, clip 10. With reference, not length-normalised, no member of MPO: it acts on p/q, which is no
-    difference of one phi_inv at p and at q.
+    Clipped rows have no gradient; exponents are clipped at 20.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    clip: Float[Array, ""] = eqx.field(converter=coefficient, default=10.0)
+    card: ClassVar[LossCard] = LossCard(
+        id="chipo",
+        family="divergence",
+        citation="Huang et al. 2024, arXiv 2407.13399",
+        formula="softplus(-clip(beta (e^a + a - e^b - b), -2 R, 2 R)), R = clip",
+        member="no",
+        no_member="it acts on p/q, which is no difference of one phi_inv at p and at q",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    clip: Float[Array, ""] = setting(10.0, POSITIVE)
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -77,13 +113,22 @@ class ChiPo(AbstractObjective):
 class MpoTsallisRef(AbstractObjective):
     """softplus(-beta (h(mw) - h(qw) - h(ml) + h(ql))), h(x) = q e^((q - 1) x) / (q - 1).
 
-    qw, ql are mean log-probs under the reference. Mean tokens replace the sums of the original, whose
-    exponentials vanish on trajectories. Sapora 2024, fork of the DPO code (B-DPO). Defaults: beta 0.1, q 0.5.
-    With reference, length-normalised, a member of MPO.
+    qw, ql are mean log-probs under the reference. Mean tokens replace the sums of the original, whose exponentials
+    vanish on trajectories.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    q: Float[Array, ""] = eqx.field(converter=coefficient, default=0.5)
+    card: ClassVar[LossCard] = LossCard(
+        id="mpo_tsallis_ref",
+        family="divergence",
+        citation="Sapora 2024, fork of the DPO code (B-DPO)",
+        formula="softplus(-beta (h(mw) - h(qw) - h(ml) + h(ql))), h(x) = q e^((q - 1) x) / (q - 1)",
+        member="MR-bar",
+        needs_reference=True,
+        length_normalised=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "mean"))
+    q: Float[Array, ""] = setting(0.5, POSITIVE)
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -96,61 +141,7 @@ class MpoTsallisRef(AbstractObjective):
         rejected = score(pair.rejected, pair.ref_rejected, pair.rejected_length)
         return negative_log_sigmoid(self.beta * (chosen - rejected))
 
-
-ENTRIES = (
-    CatalogueEntry(
-        id="f_dpo_forward_kl",
-        factory=FDpoForwardKl,
-        family="divergence",
-        citation="Wang et al. 2023, arXiv 2309.16240",
-        formula="softplus(-beta (f(a) - f(b))), f(x) = -e^-x",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.1, "sum"),),
-    ),
-    CatalogueEntry(
-        id="f_dpo_js",
-        factory=FDpoJs,
-        family="divergence",
-        citation="Wang et al. 2023, arXiv 2309.16240",
-        formula="softplus(-beta (f(a) - f(b))), f(x) = -softplus(-x)",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.1, "sum"),),
-    ),
-    CatalogueEntry(
-        id="f_dpo_alpha",
-        factory=FDpoAlpha,
-        family="divergence",
-        citation="Wang et al. 2023, arXiv 2309.16240",
-        formula="softplus(-beta (f(a) - f(b))), f(x) = e^((alpha - 1) x) / (alpha - 1)",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.1, "sum"),),
-    ),
-    CatalogueEntry(
-        id="chipo",
-        factory=ChiPo,
-        family="divergence",
-        citation="Huang et al. 2024, arXiv 2407.13399",
-        formula="softplus(-clip(beta (e^a + a - e^b - b), -2 R, 2 R)), R = clip",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.1, "sum"),),
-    ),
-    CatalogueEntry(
-        id="mpo_tsallis_ref",
-        factory=MpoTsallisRef,
-        family="divergence",
-        citation="Sapora 2024, fork of the DPO code (B-DPO)",
-        formula="softplus(-beta (h(mw) - h(qw) - h(ml) + h(ql))), h(x) = q e^((q - 1) x) / (q - 1)",
-        needs_reference=True,
-        length_normalised=True,
-        member="MR-bar",
-        tuning=(around("beta", 0.1, "mean"),),
-    ),
-)
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        phi_inv = Tsallis(1 - self.q, self.beta * self.q)
+        return MirrorObjective(phi_inv, LogSigmoid(), Zero(), "mean", "mean", True)

@@ -1,49 +1,81 @@
 """Imitation of the chosen trajectory, alone or fading into preference optimisation."""
 
-import equinox as eqx
+from typing import ClassVar
+
 from jaxtyping import Array, Float
 
-from mpo_core.losses.entry import CatalogueEntry, TuningRange
-from mpo_core.objective.interface import AbstractObjective, Scalar, coefficient
+from mpo_core.losses.card import LossCard
+from mpo_core.mirror.maps import FadeIn, FadeOut, Log, LogSigmoid, Zero
+from mpo_core.mirror.mirror_objective import MirrorObjective
+from mpo_core.objective.domain import NON_NEGATIVE, POSITIVE, REAL
+from mpo_core.objective.interface import AbstractObjective, Scalar
 from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.objective.setting import SearchRange, setting
 from mpo_core.objective.stable import negative_log_sigmoid, ramp
 from mpo_core.objective.terms import mean_log_prob_margin
 
 
 class Sft(AbstractObjective):
-    """Behaviour cloning of the chosen trajectory: -lw.
+    """Behaviour cloning of the chosen trajectory: -lw."""
 
-    Reference-free, not length-normalised, a member of MPO (g only).
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="sft",
+        family="imitation",
+        citation="behaviour cloning",
+        formula="-lw",
+        member="M0",
+    )
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """-lw."""
         return -pair.chosen
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(), Zero(), Log(), "sum", "sum", False)
+
 
 class SftMean(AbstractObjective):
-    """Behaviour cloning of the chosen trajectory's mean token: -mw.
+    """Behaviour cloning of the chosen trajectory's mean token: -mw."""
 
-    Reference-free, length-normalised, a member of MPO (g only).
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="sft_mean",
+        family="imitation",
+        citation="behaviour cloning",
+        formula="-mw",
+        member="M0-bar",
+        length_normalised=True,
+    )
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """-mw."""
         return -pair.chosen_mean
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(), Zero(), Log(), "mean", "mean", False)
+
 
 class Tempo(AbstractObjective):
     """From imitation to SimPO without target margin: (1 - r(t)) lam (-mw) + r(t) softplus(-beta (mw - ml)).
 
-    r(t) = clip((t - t0) / (t1 - t0), 0, 1). Our reconstruction of TeMPO (Alfano et al. 2025, arXiv 2411.06568,
-    equation (13), whose text is not available): lam 1, beta 2, t0 0, t1 1. With t0 = t1 it is a switch.
-    Reference-free, length-normalised, a member of MPO at every t.
+    r(t) = clip((t - t0) / (t1 - t0), 0, 1). Our reconstruction of TeMPO (Alfano et al. 2025, arXiv 2411.06568, equation
+    (13), whose text is not available). With t0 = t1 it is a switch.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=2.0)
-    lam: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
-    t0: Float[Array, ""] = eqx.field(converter=coefficient, default=0.0)
-    t1: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
+    card: ClassVar[LossCard] = LossCard(
+        id="tempo",
+        family="imitation",
+        citation="Alfano et al. 2025, arXiv 2411.06568 (our reconstruction)",
+        formula="(1 - r(t)) lam (-mw) + r(t) softplus(-beta (mw - ml)), r(t) = clip((t - t0) / (t1 - t0), 0, 1)",
+        member="M0-bar",
+        length_normalised=True,
+    )
+
+    beta: Float[Array, ""] = setting(2.0, POSITIVE, SearchRange(0.5, 10.0, "mean", log=True))
+    lam: Float[Array, ""] = setting(1.0, NON_NEGATIVE, SearchRange(0.1, 3.0, "mean", log=True))
+    t0: Float[Array, ""] = setting(0.0, REAL)
+    t1: Float[Array, ""] = setting(1.0, REAL)
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """(1 - r) lam (-mw) + r softplus(-beta (mw - ml))."""
@@ -51,40 +83,8 @@ class Tempo(AbstractObjective):
         preference = negative_log_sigmoid(self.beta * mean_log_prob_margin(pair))
         return (1 - share) * self.lam * -pair.chosen_mean + share * preference
 
-
-ENTRIES = (
-    CatalogueEntry(
-        id="sft",
-        factory=Sft,
-        family="imitation",
-        citation="behaviour cloning",
-        formula="-lw",
-        needs_reference=False,
-        length_normalised=False,
-        member="M0",
-    ),
-    CatalogueEntry(
-        id="sft_mean",
-        factory=SftMean,
-        family="imitation",
-        citation="behaviour cloning",
-        formula="-mw",
-        needs_reference=False,
-        length_normalised=True,
-        member="M0-bar",
-    ),
-    CatalogueEntry(
-        id="tempo",
-        factory=Tempo,
-        family="imitation",
-        citation="Alfano et al. 2025, arXiv 2411.06568 (our reconstruction)",
-        formula="(1 - r(t)) lam (-mw) + r(t) softplus(-beta (mw - ml)), r(t) = clip((t - t0) / (t1 - t0), 0, 1)",
-        needs_reference=False,
-        length_normalised=True,
-        member="M0-bar",
-        tuning=(
-            TuningRange("beta", 0.5, 10.0, "mean", log=True),
-            TuningRange("lam", 0.1, 3.0, "mean", log=True),
-        ),
-    ),
-)
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        psi = FadeIn(LogSigmoid(), self.t0, self.t1)
+        g = FadeOut(Log(self.lam), self.t0, self.t1)
+        return MirrorObjective(Log(self.beta), psi, g, "mean", "mean", False)

@@ -1,67 +1,114 @@
 """Functions of u = beta D, the reference-corrected margin of summed log-probs."""
 
-import equinox as eqx
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mpo_core.losses.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objective.interface import AbstractObjective, Scalar, coefficient
+from mpo_core.losses.card import LossCard
+from mpo_core.mirror.maps import Log, LogSigmoid, MinZero, NegativeSquare, Zero
+from mpo_core.mirror.mirror_objective import MirrorObjective, from_margin_loss
+from mpo_core.objective.domain import DIVISOR, LABEL_NOISE, POSITIVE, REAL, Domain
+from mpo_core.objective.interface import AbstractObjective, Scalar
 from mpo_core.objective.margin import AbstractMarginObjective
 from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.objective.setting import SearchRange, around, setting
 from mpo_core.objective.stable import negative_log_sigmoid, positive_part
 from mpo_core.objective.terms import log_ratio_margin
 
 
 class Dpo(AbstractMarginObjective):
-    """softplus(-beta D), beta 0.1. Rafailov et al. 2023, arXiv 2305.18290.
+    """softplus(-beta D)."""
 
-    With reference, not length-normalised, a member of MPO.
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="dpo",
+        family="log_ratio",
+        citation="Rafailov et al. 2023, arXiv 2305.18290",
+        formula="softplus(-beta D)",
+        member="MR",
+        needs_reference=True,
+        sft_epochs=10,
+    )
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, SearchRange(0.01, 0.3, "sum", log=True))
 
     def of_margin(self, u: Float[Array, "*any"]) -> Float[Array, "*any"]:
         """softplus(-u)."""
         return negative_log_sigmoid(u)
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(self.beta), LogSigmoid(), Zero(), "sum", "sum", True)
+
 
 class Hinge(AbstractMarginObjective):
-    """relu(1 - beta D), beta 0.05: the hinge-norm loss of RSO. Liu et al. 2023, arXiv 2309.06657.
+    """relu(1 - beta D): the hinge-norm loss of RSO."""
 
-    With reference, not length-normalised, a member of MPO.
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="hinge",
+        family="log_ratio",
+        citation="Liu et al. 2023, arXiv 2309.06657",
+        formula="relu(1 - beta D)",
+        member="MR",
+        needs_reference=True,
+    )
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.05)
+    beta: Float[Array, ""] = setting(0.05, POSITIVE, around(0.05, "sum"))
 
     def of_margin(self, u: Float[Array, "*any"]) -> Float[Array, "*any"]:
         """relu(1 - u)."""
         return positive_part(1 - u)
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(self.beta), MinZero(1.0), Zero(), "sum", "sum", True)
+
 
 class Ipo(AbstractObjective):
-    """(D - 1/(2 tau))^2 on summed log-probs, tau 0.1. Azar et al. 2023, arXiv 2310.12036.
+    """(D - 1/(2 tau))^2 on summed log-probs."""
 
-    With reference, not length-normalised (see ipo_mean), a member of MPO whose psi is not monotone.
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="ipo",
+        family="log_ratio",
+        citation="Azar et al. 2023, arXiv 2310.12036",
+        formula="(D - 1/(2 tau))^2",
+        member="MR",
+        needs_reference=True,
+        sft_epochs=10,
+    )
 
-    tau: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    tau: Float[Array, ""] = setting(0.1, DIVISOR, SearchRange(0.01, 1.0, "sum", log=True))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """(D - 1/(2 tau))^2."""
         return jnp.square(log_ratio_margin(pair) - 0.5 / self.tau)
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(), NegativeSquare(0.5 / self.tau), Zero(), "sum", "sum", True)
+
 
 class RDpo(AbstractObjective):
-    """softplus(-(beta D + alpha (nw - nl))), beta 0.1, alpha 0.05. Park et al. 2024, arXiv 2403.19159.
+    """softplus(-(beta D + alpha (nw - nl))).
 
     A positive alpha asks more of a chosen trajectory that is the shorter one; some implementations have the opposite
-    sign, which is a negative alpha here. With reference, not length-normalised, a member of MPO up to a row constant
-    inside psi; equal to dpo where all lengths are.
+    sign, which is a negative alpha here.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    alpha: Float[Array, ""] = eqx.field(converter=coefficient, default=0.05)
+    card: ClassVar[LossCard] = LossCard(
+        id="r_dpo",
+        family="log_ratio",
+        citation="Park et al. 2024, arXiv 2403.19159",
+        formula="softplus(-(beta D + alpha (nw - nl)))",
+        member="MR~row",
+        no_member="its psi carries a constant that differs from row to row (the difference in length)",
+        needs_reference=True,
+        sft_epochs=10,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, SearchRange(0.01, 0.3, "sum", log=True))
+    alpha: Float[Array, ""] = setting(0.05, REAL, SearchRange(0.015, 1.0, "sum", log=True))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """softplus(-(beta D + alpha (nw - nl)))."""
@@ -70,46 +117,74 @@ class RDpo(AbstractObjective):
 
 
 class CDpo(AbstractMarginObjective):
-    """(1 - e) softplus(-u) + e softplus(u), u = beta D, e = epsilon.
+    """(1 - e) softplus(-u) + e softplus(u), u = beta D, e = epsilon."""
 
-    Mitchell 2023, note on conservative DPO. Defaults: beta 0.1, epsilon 0.1. With reference, not length-
-    normalised, a member of MPO whose psi is not monotone.
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="cdpo",
+        family="log_ratio",
+        citation="Mitchell 2023, note on conservative DPO",
+        formula="(1 - e) softplus(-u) + e softplus(u), u = beta D, e = epsilon",
+        member="MR",
+        needs_reference=True,
+    )
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    epsilon: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    epsilon: Float[Array, ""] = setting(0.1, LABEL_NOISE, SearchRange(0.05, 0.2))
 
     def of_margin(self, u: Float[Array, "*any"]) -> Float[Array, "*any"]:
         """f(u)."""
         return (1 - self.epsilon) * negative_log_sigmoid(u) + self.epsilon * negative_log_sigmoid(-u)
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return from_margin_loss(self, monotone=False)
+
 
 class RobustDpo(AbstractMarginObjective):
     """((1 - e) softplus(-u) - e softplus(u)) / (1 - 2 e), u = beta D, e = epsilon < 1/2.
 
-    Unbiased under label noise, hence unbounded below for large u. Chowdhury et al. 2024, arXiv 2403.00409.
-    Defaults: beta 0.1, epsilon 0.1. With reference, not length-normalised, a member of MPO.
+    Unbiased under label noise, hence unbounded below for large u.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    epsilon: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    card: ClassVar[LossCard] = LossCard(
+        id="robust_dpo",
+        family="log_ratio",
+        citation="Chowdhury et al. 2024, arXiv 2403.00409",
+        formula="((1 - e) softplus(-u) - e softplus(u)) / (1 - 2 e), u = beta D, e = epsilon < 1/2",
+        member="MR",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    epsilon: Float[Array, ""] = setting(0.1, LABEL_NOISE, around(0.1))
 
     def of_margin(self, u: Float[Array, "*any"]) -> Float[Array, "*any"]:
         """f(u)."""
         noisy = (1 - self.epsilon) * negative_log_sigmoid(u) - self.epsilon * negative_log_sigmoid(-u)
         return noisy / (1 - 2 * self.epsilon)
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return from_margin_loss(self, monotone=True)
+
 
 class ExoPair(AbstractMarginObjective):
     """s(u) (log s(u) - log(1 - e)) + s(-u) (log s(-u) - log e), u = beta D, e = epsilon.
 
-    s is the sigmoid; epsilon > 0. Least, 0, at u = log((1 - epsilon) / epsilon). Ji et al. 2024, arXiv
-    2402.00856. Defaults: beta 0.1, epsilon 0.001. With reference, not length-normalised, a member of MPO whose
-    psi is not monotone.
+    s is the sigmoid; epsilon > 0. Least, 0, at u = log((1 - epsilon) / epsilon).
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    epsilon: Float[Array, ""] = eqx.field(converter=coefficient, default=0.001)
+    card: ClassVar[LossCard] = LossCard(
+        id="exo_pair",
+        family="log_ratio",
+        citation="Ji et al. 2024, arXiv 2402.00856",
+        formula="s(u) (log s(u) - log(1 - e)) + s(-u) (log s(-u) - log e), u = beta D, e = epsilon",
+        member="MR",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    epsilon: Float[Array, ""] = setting(0.001, Domain(0.0, 0.5, low_open=True, high_open=True))
 
     def of_margin(self, u: Float[Array, "*any"]) -> Float[Array, "*any"]:
         """f(u)."""
@@ -117,120 +192,33 @@ class ExoPair(AbstractMarginObjective):
         rejected = jax.nn.sigmoid(-u) * (-negative_log_sigmoid(-u) - jnp.log(self.epsilon))
         return chosen + rejected
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return from_margin_loss(self, monotone=False)
+
 
 class Inpo(AbstractObjective):
-    """(D - 1/(2 eta))^2; eta 0.0075. Zhang et al. 2024, arXiv 2407.00617.
+    """(D - 1/(2 eta))^2.
 
-    The first iteration, where the previous policy is the reference: its weight tau drops out and the loss is ipo
-    with tau = eta. With reference, not length-normalised, a member of MPO whose psi is not monotone.
+    The first iteration, where the previous policy is the reference: its weight tau drops out and the loss is ipo with
+    tau = eta.
     """
 
-    eta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.0075)
+    card: ClassVar[LossCard] = LossCard(
+        id="inpo",
+        family="log_ratio",
+        citation="Zhang et al. 2024, arXiv 2407.00617",
+        formula="(D - 1/(2 eta))^2",
+        member="MR",
+        needs_reference=True,
+    )
+
+    eta: Float[Array, ""] = setting(0.0075, DIVISOR, around(0.0075, "sum"))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
         return jnp.square(log_ratio_margin(pair) - 0.5 / self.eta)
 
-
-ENTRIES = (
-    CatalogueEntry(
-        id="dpo",
-        factory=Dpo,
-        family="log_ratio",
-        citation="Rafailov et al. 2023, arXiv 2305.18290",
-        formula="softplus(-beta D)",
-        needs_reference=True,
-        length_normalised=False,
-        member="MR",
-        sft_epochs=10,
-        tuning=(TuningRange("beta", 0.01, 0.1, "sum", log=True),),
-    ),
-    CatalogueEntry(
-        id="hinge",
-        factory=Hinge,
-        family="log_ratio",
-        citation="Liu et al. 2023, arXiv 2309.06657",
-        formula="relu(1 - beta D)",
-        needs_reference=True,
-        length_normalised=False,
-        member="MR",
-        tuning=(around("beta", 0.05, "sum"),),
-    ),
-    CatalogueEntry(
-        id="ipo",
-        factory=Ipo,
-        family="log_ratio",
-        citation="Azar et al. 2023, arXiv 2310.12036",
-        formula="(D - 1/(2 tau))^2",
-        needs_reference=True,
-        length_normalised=False,
-        member="MR",
-        sft_epochs=10,
-        tuning=(TuningRange("tau", 0.01, 1.0, "sum", log=True),),
-    ),
-    CatalogueEntry(
-        id="r_dpo",
-        factory=RDpo,
-        family="log_ratio",
-        citation="Park et al. 2024, arXiv 2403.19159",
-        formula="softplus(-(beta D + alpha (nw - nl)))",
-        needs_reference=True,
-        length_normalised=False,
-        member="MR~row",
-        sft_epochs=10,
-        tuning=(
-            TuningRange("beta", 0.01, 0.1, "sum", log=True),
-            TuningRange("alpha", 0.05, 1.0, "sum", log=True),
-        ),
-    ),
-    CatalogueEntry(
-        id="cdpo",
-        factory=CDpo,
-        family="log_ratio",
-        citation="Mitchell 2023, note on conservative DPO",
-        formula="(1 - e) softplus(-u) + e softplus(u), u = beta D, e = epsilon",
-        needs_reference=True,
-        length_normalised=False,
-        member="MR",
-        tuning=(
-            around("beta", 0.1, "sum"),
-            TuningRange("epsilon", 0.1, 0.2),
-        ),
-    ),
-    CatalogueEntry(
-        id="robust_dpo",
-        factory=RobustDpo,
-        family="log_ratio",
-        citation="Chowdhury et al. 2024, arXiv 2403.00409",
-        formula="((1 - e) softplus(-u) - e softplus(u)) / (1 - 2 e), u = beta D, e = epsilon < 1/2",
-        needs_reference=True,
-        length_normalised=False,
-        member="MR",
-        tuning=(
-            around("beta", 0.1, "sum"),
-            around("epsilon", 0.1),
-        ),
-    ),
-    CatalogueEntry(
-        id="exo_pair",
-        factory=ExoPair,
-        family="log_ratio",
-        citation="Ji et al. 2024, arXiv 2402.00856",
-        formula="s(u) (log s(u) - log(1 - e)) + s(-u) (log s(-u) - log e), u = beta D, e = epsilon",
-        needs_reference=True,
-        length_normalised=False,
-        member="MR",
-        tuning=(around("beta", 0.1, "sum"),),
-    ),
-    CatalogueEntry(
-        id="inpo",
-        factory=Inpo,
-        family="log_ratio",
-        citation="Zhang et al. 2024, arXiv 2407.00617",
-        formula="(D - 1/(2 eta))^2",
-        needs_reference=True,
-        length_normalised=False,
-        member="MR",
-        tuning=(around("eta", 0.0075, "sum"),),
-    ),
-)
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(), NegativeSquare(0.5 / self.eta), Zero(), "sum", "sum", True)

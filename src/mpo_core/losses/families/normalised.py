@@ -1,118 +1,208 @@
 """Functions of mean token log-probs."""
 
-import equinox as eqx
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from mpo_core.losses.entry import CatalogueEntry, TuningRange, around
+from mpo_core.losses.card import LossCard
 from mpo_core.losses.moments import MovingMoments
-from mpo_core.objective.interface import AbstractObjective, AbstractStatefulObjective, Scalar, coefficient
+from mpo_core.mirror.maps import Log, Logit, LogSigmoid, MinZero, NegativeSquare, Tsallis, Zero
+from mpo_core.mirror.mirror_objective import MirrorObjective
+from mpo_core.objective.domain import DIVISOR, NON_NEGATIVE, POSITIVE, REAL, SHARE
+from mpo_core.objective.interface import AbstractObjective, AbstractStatefulObjective, Scalar
 from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.objective.setting import SearchRange, around, setting
 from mpo_core.objective.stable import logit_of_log_prob, negative_log_sigmoid, positive_part, tsallis_of_log_prob
-from mpo_core.objective.terms import mean_log_prob_margin, mean_log_ratio_margin, optional_coefficient
+from mpo_core.objective.terms import mean_log_prob_margin, mean_log_ratio_margin
 
 
 class IpoMean(AbstractObjective):
-    """(A - B - 1/(2 tau))^2 on mean log-ratios, tau 0.1. Azar et al. 2023, arXiv 2310.12036, as TRL and HALOs have it.
+    """(A - B - 1/(2 tau))^2 on mean log-ratios, as TRL and HALOs have it."""
 
-    With reference, length-normalised, a member of MPO whose psi is not monotone.
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="ipo_mean",
+        family="normalised",
+        citation="Azar et al. 2023, arXiv 2310.12036",
+        formula="(A - B - 1/(2 tau))^2",
+        member="MR-bar",
+        needs_reference=True,
+        length_normalised=True,
+        sft_epochs=10,
+    )
 
-    tau: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    tau: Float[Array, ""] = setting(0.1, DIVISOR, SearchRange(0.01, 1.0, "mean", log=True))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """(A - B - 1/(2 tau))^2."""
         return jnp.square(mean_log_ratio_margin(pair) - 0.5 / self.tau)
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(), NegativeSquare(0.5 / self.tau), Zero(), "mean", "mean", True)
+
 
 class SimPo(AbstractObjective):
-    """softplus(-(beta (mw - ml) - gamma)), beta 2, gamma 1. Meng et al. 2024, arXiv 2405.14734.
+    """softplus(-(beta (mw - ml) - gamma))."""
 
-    Reference-free, length-normalised, a member of MPO.
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="simpo",
+        family="normalised",
+        citation="Meng et al. 2024, arXiv 2405.14734",
+        formula="softplus(-(beta (mw - ml) - gamma))",
+        member="M0-bar",
+        length_normalised=True,
+        sft_epochs=10,
+    )
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=2.0)
-    gamma: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
+    beta: Float[Array, ""] = setting(2.0, POSITIVE, SearchRange(0.6, 10.0, "mean", log=True))
+    gamma: Float[Array, ""] = setting(1.0, REAL, SearchRange(0.3, 1.6))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """softplus(-(beta (mw - ml) - gamma))."""
         return negative_log_sigmoid(self.beta * mean_log_prob_margin(pair) - self.gamma)
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        psi = LogSigmoid(shift=self.gamma)
+        return MirrorObjective(Log(self.beta), psi, Zero(), "mean", "mean", False)
+
 
 class Orpo(AbstractObjective):
-    """-mw + lam softplus(-(logit(e^mw) - logit(e^ml))), lam 0.1. Hong et al. 2024, arXiv 2403.07691.
+    """-mw + lam softplus(-(logit(e^mw) - logit(e^ml))).
 
-    Reference-free, length-normalised, a member of MPO. Inside the logit, log-probs are clamped at MAX_LOG_PROB.
+    Inside the logit, log-probs are clamped at MAX_LOG_PROB.
     """
 
-    lam: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    card: ClassVar[LossCard] = LossCard(
+        id="orpo",
+        family="normalised",
+        citation="Hong et al. 2024, arXiv 2403.07691",
+        formula="-mw + lam softplus(-(logit(e^mw) - logit(e^ml)))",
+        member="M0-bar",
+        length_normalised=True,
+    )
+
+    lam: Float[Array, ""] = setting(0.1, NON_NEGATIVE, SearchRange(0.03, 2.0, log=True))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """-mw + lam softplus(-log odds ratio)."""
         log_odds_ratio = logit_of_log_prob(pair.chosen_mean) - logit_of_log_prob(pair.rejected_mean)
         return -pair.chosen_mean + self.lam * negative_log_sigmoid(log_odds_ratio)
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Logit(), LogSigmoid(self.lam), Log(), "mean", "mean", False)
+
 
 class DpoNorm(AbstractObjective):
-    """softplus(-beta (A - B)); beta 5. Lambert et al. 2024 (Tulu 3), arXiv 2411.15124.
+    """softplus(-beta (A - B)).
 
-    TRL's default is beta 0.1. With reference, length-normalised, a member of MPO.
+    TRL's default is beta 0.1.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=5.0)
+    card: ClassVar[LossCard] = LossCard(
+        id="dpo_norm",
+        family="normalised",
+        citation="Lambert et al. 2024 (Tulu 3), arXiv 2411.15124",
+        formula="softplus(-beta (A - B))",
+        member="MR-bar",
+        needs_reference=True,
+        length_normalised=True,
+    )
+
+    beta: Float[Array, ""] = setting(5.0, POSITIVE, SearchRange(0.1, 15.0, "mean", log=True))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
         return negative_log_sigmoid(self.beta * mean_log_ratio_margin(pair))
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(self.beta), LogSigmoid(), Zero(), "mean", "mean", True)
+
 
 class AlphaPo(AbstractObjective):
     """softplus(-(beta (h(mw) - h(ml)) - gamma)), h(x) = (1 - e^(-alpha x)) / alpha.
 
-    With alpha = 0 it is simpo. Gupta et al. 2025, arXiv 2501.03884. Defaults: beta 2.5, gamma 0.1, alpha 0.25.
-    Reference-free, length-normalised, a member of MPO.
+    With alpha = 0 it is simpo.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=2.5)
-    gamma: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    alpha: Float[Array, ""] = eqx.field(converter=coefficient, default=0.25)
+    card: ClassVar[LossCard] = LossCard(
+        id="alphapo",
+        family="normalised",
+        citation="Gupta et al. 2025, arXiv 2501.03884",
+        formula="softplus(-(beta (h(mw) - h(ml)) - gamma)), h(x) = (1 - e^(-alpha x)) / alpha",
+        member="M0-bar",
+        length_normalised=True,
+    )
+
+    beta: Float[Array, ""] = setting(2.5, POSITIVE, around(2.5, "mean"))
+    gamma: Float[Array, ""] = setting(0.1, REAL, around(0.1))
+    alpha: Float[Array, ""] = setting(0.25, REAL, around(0.25))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
         chosen, rejected = (tsallis_of_log_prob(x, self.alpha) for x in (pair.chosen_mean, pair.rejected_mean))
         return negative_log_sigmoid(self.beta * (chosen - rejected) - self.gamma)
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        phi_inv = Tsallis(self.alpha, self.beta)
+        return MirrorObjective(phi_inv, LogSigmoid(shift=self.gamma), Zero(), "mean", "mean", False)
+
 
 class RePo(AbstractObjective):
-    """relu(gamma - (mw - ml)); gamma 0.5. Wu et al. 2025 (RePO).
+    """relu(gamma - (mw - ml)).
 
-    No gradient once the margin is met; the limit of simpo for large beta. Reference-free, length-normalised, a
-    member of MPO.
+    No gradient once the margin is met; the limit of simpo for large beta.
     """
 
-    gamma: Float[Array, ""] = eqx.field(converter=coefficient, default=0.5)
+    card: ClassVar[LossCard] = LossCard(
+        id="repo",
+        family="normalised",
+        citation="Wu et al. 2025 (RePO)",
+        formula="relu(gamma - (mw - ml))",
+        member="M0-bar",
+        length_normalised=True,
+    )
+
+    gamma: Float[Array, ""] = setting(0.5, REAL, SearchRange(0.4, 0.6))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
         return positive_part(self.gamma - mean_log_prob_margin(pair))
+
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(), MinZero(self.gamma), Zero(), "mean", "mean", False)
 
 
 class AlphaDpo(AbstractStatefulObjective[MovingMoments]):
     """softplus(-beta (mw - ml - sg(gamma + alpha (A - B - center) / sd))).
 
     sg stops the gradient. center and sd are moving averages of the mean and deviation of A - B, this minibatch
-    included; the settings center and sd are where they start. Wu et al. 2024, arXiv 2410.10148, as the official code
-    has it (whose averages start at 0). Defaults: beta 2.5, gamma 0.6, alpha 0.2, center 0, sd 1, decay 0.9. With
-    reference, length-normalised, no member of MPO: its target margin differs from row to row.
+    included; the settings center and sd are where they start. As the official code has it, whose averages start at 0.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=2.5)
-    gamma: Float[Array, ""] = eqx.field(converter=coefficient, default=0.6)
-    alpha: Float[Array, ""] = eqx.field(converter=coefficient, default=0.2)
-    center: Float[Array, ""] = eqx.field(converter=coefficient, default=0.0)
-    sd: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
-    decay: Float[Array, ""] = eqx.field(converter=coefficient, default=0.9)
+    card: ClassVar[LossCard] = LossCard(
+        id="alpha_dpo",
+        family="normalised",
+        citation="Wu et al. 2024, arXiv 2410.10148",
+        formula="softplus(-beta (mw - ml - sg(gamma + alpha (A - B - center) / sd))), center, sd = EMA(A - B)",
+        member="no",
+        no_member="its target margin differs from row to row",
+        needs_reference=True,
+        length_normalised=True,
+    )
+
+    beta: Float[Array, ""] = setting(2.5, POSITIVE, around(2.5, "mean"))
+    gamma: Float[Array, ""] = setting(0.6, REAL, around(0.6))
+    alpha: Float[Array, ""] = setting(0.2, NON_NEGATIVE, around(0.2))
+    center: Float[Array, ""] = setting(0.0, REAL)
+    sd: Float[Array, ""] = setting(1.0, NON_NEGATIVE)
+    decay: Float[Array, ""] = setting(0.9, SHARE)
 
     @property
     def sees_groups(self) -> bool:
@@ -138,123 +228,28 @@ class AlphaDpo(AbstractStatefulObjective[MovingMoments]):
 
 
 class ProPair(AbstractObjective):
-    """softplus(-T (mw - ml)) - sft lw, T = margin; sft 0.05. Song et al. 2023, arXiv 2306.17492.
+    """softplus(-T (mw - ml)) - sft lw, T = margin.
 
-    The setting temperature fixes T; T = 1 is the form without rewards, which is a member of MPO. The imitation is
-    a sum. Reference-free, length-normalised, a member of MPO up to a constant of the row.
+    The setting temperature fixes T; T = 1 is the form without rewards, which is a member of MPO. The imitation is a
+    sum.
     """
 
-    temperature: Float[Array, ""] | None = eqx.field(converter=optional_coefficient, default=None)
+    card: ClassVar[LossCard] = LossCard(
+        id="pro_pair",
+        family="normalised",
+        citation="Song et al. 2023, arXiv 2306.17492",
+        formula="softplus(-T (mw - ml)) - sft lw, T = margin",
+        member="M0~row",
+        no_member="its scale differs from row to row (the margin)",
+        length_normalised=True,
+        sees_rewards=True,
+    )
+
+    temperature: Float[Array, ""] | None = setting(None, POSITIVE)
     """T; None is the margin of the row."""
-    sft: Float[Array, ""] = eqx.field(converter=coefficient, default=0.05)
+    sft: Float[Array, ""] = setting(0.05, NON_NEGATIVE, around(0.05, "sum"))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
         temperature = pair.margin if self.temperature is None else self.temperature
         return negative_log_sigmoid(temperature * mean_log_prob_margin(pair)) - self.sft * pair.chosen
-
-
-ENTRIES = (
-    CatalogueEntry(
-        id="ipo_mean",
-        factory=IpoMean,
-        family="normalised",
-        citation="Azar et al. 2023, arXiv 2310.12036",
-        formula="(A - B - 1/(2 tau))^2",
-        needs_reference=True,
-        length_normalised=True,
-        member="MR-bar",
-        sft_epochs=10,
-        tuning=(TuningRange("tau", 0.01, 1.0, "mean", log=True),),
-    ),
-    CatalogueEntry(
-        id="simpo",
-        factory=SimPo,
-        family="normalised",
-        citation="Meng et al. 2024, arXiv 2405.14734",
-        formula="softplus(-(beta (mw - ml) - gamma))",
-        needs_reference=False,
-        length_normalised=True,
-        member="M0-bar",
-        sft_epochs=10,
-        tuning=(
-            TuningRange("beta", 2.0, 10.0, "mean", log=True),
-            TuningRange("gamma", 0.3, 1.6),
-        ),
-    ),
-    CatalogueEntry(
-        id="orpo",
-        factory=Orpo,
-        family="normalised",
-        citation="Hong et al. 2024, arXiv 2403.07691",
-        formula="-mw + lam softplus(-(logit(e^mw) - logit(e^ml)))",
-        needs_reference=False,
-        length_normalised=True,
-        member="M0-bar",
-        tuning=(TuningRange("lam", 0.1, 2.0, log=True),),
-    ),
-    CatalogueEntry(
-        id="dpo_norm",
-        factory=DpoNorm,
-        family="normalised",
-        citation="Lambert et al. 2024 (Tulu 3), arXiv 2411.15124",
-        formula="softplus(-beta (A - B))",
-        needs_reference=True,
-        length_normalised=True,
-        member="MR-bar",
-        tuning=(TuningRange("beta", 0.1, 5.0, "mean", log=True),),
-    ),
-    CatalogueEntry(
-        id="alphapo",
-        factory=AlphaPo,
-        family="normalised",
-        citation="Gupta et al. 2025, arXiv 2501.03884",
-        formula="softplus(-(beta (h(mw) - h(ml)) - gamma)), h(x) = (1 - e^(-alpha x)) / alpha",
-        needs_reference=False,
-        length_normalised=True,
-        member="M0-bar",
-        tuning=(
-            around("beta", 2.5, "mean"),
-            around("gamma", 0.1),
-            around("alpha", 0.25),
-        ),
-    ),
-    CatalogueEntry(
-        id="repo",
-        factory=RePo,
-        family="normalised",
-        citation="Wu et al. 2025 (RePO)",
-        formula="relu(gamma - (mw - ml))",
-        needs_reference=False,
-        length_normalised=True,
-        member="M0-bar",
-        tuning=(TuningRange("gamma", 0.4, 0.6),),
-    ),
-    CatalogueEntry(
-        id="alpha_dpo",
-        factory=AlphaDpo,
-        family="normalised",
-        citation="Wu et al. 2024, arXiv 2410.10148",
-        formula="softplus(-beta (mw - ml - sg(gamma + alpha (A - B - center) / sd))), center, sd = EMA(A - B)",
-        needs_reference=True,
-        length_normalised=True,
-        member="no",
-        tuning=(
-            around("beta", 2.5, "mean"),
-            around("gamma", 0.6),
-            around("alpha", 0.2),
-        ),
-    ),
-    CatalogueEntry(
-        id="pro_pair",
-        factory=ProPair,
-        family="normalised",
-        citation="Song et al. 2023, arXiv 2306.17492",
-        formula="softplus(-T (mw - ml)) - sft lw, T = margin",
-        needs_reference=False,
-        length_normalised=True,
-        member="M0~row",
-        sees_rewards=True,
-        tuning=(around("sft", 0.05, "sum"),),
-    ),
-)

@@ -1,101 +1,171 @@
 """A preference term with imitation of the chosen trajectory beside it."""
 
+from typing import ClassVar
+
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from mpo_core.losses.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objective.interface import AbstractObjective, Scalar, coefficient
+from mpo_core.losses.card import LossCard
+from mpo_core.mirror.maps import Log, LogSigmoid, MinZero
+from mpo_core.mirror.mirror_objective import MirrorObjective
+from mpo_core.objective.domain import NON_NEGATIVE, POSITIVE, REAL, SHARE
+from mpo_core.objective.interface import AbstractObjective, Scalar
 from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.objective.setting import SearchRange, around, setting
 from mpo_core.objective.stable import negative_log_sigmoid, positive_part
 from mpo_core.objective.terms import Reduction, chosen_nll, log_prob_margin, log_ratio_margin, mean_log_prob_margin
 
 
 class Cpo(AbstractObjective):
-    """softplus(-beta P) - lam lw, beta 0.1, lam 1. Xu et al. 2024, arXiv 2401.08417.
+    """softplus(-beta P) - lam lw.
 
-    nll="mean" imitates mw instead, as TRL does. Reference-free, not length-normalised, a member of MPO.
+    nll="mean" imitates mw instead, as TRL does.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    lam: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
+    card: ClassVar[LossCard] = LossCard(
+        id="cpo",
+        family="regularised",
+        citation="Xu et al. 2024, arXiv 2401.08417",
+        formula="softplus(-beta P) - lam lw",
+        member="M0",
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, SearchRange(0.01, 0.3, "sum", log=True))
+    lam: Float[Array, ""] = setting(1.0, NON_NEGATIVE, around(1.0, "sum"))
     nll: Reduction = eqx.field(static=True, default="sum")
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """softplus(-beta P) + lam nll."""
         return negative_log_sigmoid(self.beta * log_prob_margin(pair)) + self.lam * chosen_nll(pair, self.nll)
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(self.beta), LogSigmoid(), Log(self.lam), "sum", self.nll, False)
+
 
 class SlicHf(AbstractObjective):
-    """relu(delta - P) - lam lw, delta 1, lam 0.1. Zhao et al. 2023, arXiv 2305.10425.
+    """relu(delta - P) - lam lw.
 
-    nll="mean" imitates mw instead. Reference-free, not length-normalised, a member of MPO.
+    nll="mean" imitates mw instead.
     """
 
-    delta: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
-    lam: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    card: ClassVar[LossCard] = LossCard(
+        id="slic_hf",
+        family="regularised",
+        citation="Zhao et al. 2023, arXiv 2305.10425",
+        formula="relu(delta - P) - lam lw",
+        member="M0",
+    )
+
+    delta: Float[Array, ""] = setting(1.0, REAL, SearchRange(0.1, 2.0, log=True))
+    lam: Float[Array, ""] = setting(0.1, NON_NEGATIVE, SearchRange(0.03, 10.0, "sum", log=True))
     nll: Reduction = eqx.field(static=True, default="sum")
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """relu(delta - P) + lam nll."""
         return positive_part(self.delta - log_prob_margin(pair)) + self.lam * chosen_nll(pair, self.nll)
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(), MinZero(self.delta), Log(self.lam), "sum", self.nll, False)
+
 
 class Rrhf(AbstractObjective):
-    """relu(ml - mw) - lam lw, lam 1. Yuan et al. 2023, arXiv 2304.05302, in the form of SimPO's comparison.
+    """relu(ml - mw) - lam lw, in the form of SimPO's comparison.
 
-    nll="mean" imitates mw instead. Reference-free, length-normalised but for the imitation, a member of MPO.
+    nll="mean" imitates mw instead.
     """
 
-    lam: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
+    card: ClassVar[LossCard] = LossCard(
+        id="rrhf",
+        family="regularised",
+        citation="Yuan et al. 2023, arXiv 2304.05302",
+        formula="relu(ml - mw) - lam lw",
+        member="M0-bar",
+        length_normalised=True,
+    )
+
+    lam: Float[Array, ""] = setting(1.0, NON_NEGATIVE, SearchRange(0.1, 10.0, "sum", log=True))
     nll: Reduction = eqx.field(static=True, default="sum")
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """relu(ml - mw) + lam nll."""
         return positive_part(-mean_log_prob_margin(pair)) + self.lam * chosen_nll(pair, self.nll)
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(), MinZero(), Log(self.lam), "mean", self.nll, False)
+
 
 class RpoSft(AbstractObjective):
-    """softplus(-beta D) - eta lw; beta 0.01, eta 0.005. Liu et al. 2024, arXiv 2405.16436.
+    """softplus(-beta D) - eta lw."""
 
-    With reference, not length-normalised, a member of MPO.
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="rpo_sft",
+        family="regularised",
+        citation="Liu et al. 2024, arXiv 2405.16436",
+        formula="softplus(-beta D) - eta lw",
+        member="MR",
+        needs_reference=True,
+    )
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.01)
-    eta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.005)
+    beta: Float[Array, ""] = setting(0.01, POSITIVE, around(0.01, "sum"))
+    eta: Float[Array, ""] = setting(0.005, NON_NEGATIVE, around(0.005, "sum"))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
         return negative_log_sigmoid(self.beta * log_ratio_margin(pair)) - self.eta * pair.chosen
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(self.beta), LogSigmoid(), Log(self.eta), "sum", "sum", True)
+
 
 class Irpo(AbstractObjective):
-    """softplus(-beta D) - alpha mw; beta 0.1, alpha 1. Pang et al. 2024, arXiv 2404.19733.
+    """softplus(-beta D) - alpha mw.
 
-    The bracket is of sums, the imitation of the mean token. With reference, not length-normalised, a member of
-    MPO.
+    The bracket is of sums, the imitation of the mean token.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    alpha: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
+    card: ClassVar[LossCard] = LossCard(
+        id="irpo",
+        family="regularised",
+        citation="Pang et al. 2024, arXiv 2404.19733",
+        formula="softplus(-beta D) - alpha mw",
+        member="MR",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    alpha: Float[Array, ""] = setting(1.0, NON_NEGATIVE, around(1.0, "mean"))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
         return negative_log_sigmoid(self.beta * log_ratio_margin(pair)) - self.alpha * pair.chosen_mean
 
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        return MirrorObjective(Log(self.beta), LogSigmoid(), Log(self.alpha), "sum", "mean", True)
+
 
 class MixedPo(AbstractObjective):
-    """dpo softplus(-beta D) + bco (softplus(shift - beta a) + softplus(beta b - shift)) - sft mw.
+    """dpo softplus(-beta D) + bco (softplus(shift - beta a) + softplus(beta b - shift)) - sft mw."""
 
-    Wang et al. 2024 (MPO of InternVL), arXiv 2411.10442. Defaults: beta 0.1, dpo 0.8, bco 0.2, sft 1, shift 0.
-    With reference, not length-normalised, no member of MPO: it acts on the log-ratios of chosen and rejected
-    separately.
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="mixed_po",
+        family="regularised",
+        citation="Wang et al. 2024 (MPO of InternVL), arXiv 2411.10442",
+        formula="dpo softplus(-beta D) + bco (softplus(shift - beta a) + softplus(beta b - shift)) - sft mw",
+        member="no",
+        no_member="it acts on the log-ratios of chosen and rejected separately",
+        needs_reference=True,
+    )
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    dpo: Float[Array, ""] = eqx.field(converter=coefficient, default=0.8)
-    bco: Float[Array, ""] = eqx.field(converter=coefficient, default=0.2)
-    sft: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
-    shift: Float[Array, ""] = eqx.field(converter=coefficient, default=0.0)
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    dpo: Float[Array, ""] = setting(0.8, NON_NEGATIVE)
+    bco: Float[Array, ""] = setting(0.2, NON_NEGATIVE)
+    sft: Float[Array, ""] = setting(1.0, NON_NEGATIVE, around(1.0, "mean"))
+    shift: Float[Array, ""] = setting(0.0, REAL)
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -106,14 +176,23 @@ class MixedPo(AbstractObjective):
 
 
 class VpoOffline(AbstractObjective):
-    """softplus(-beta D) - alpha beta a; beta 0.1, alpha 0.1. Cen et al. 2024, arXiv 2405.19320.
+    """softplus(-beta D) - alpha beta a.
 
-    The offline form, calibrated on the chosen trajectories. With reference, not length-normalised, a member of
-    MPO up to a constant of the row.
+    The offline form, calibrated on the chosen trajectories.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    alpha: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    card: ClassVar[LossCard] = LossCard(
+        id="vpo_offline",
+        family="regularised",
+        citation="Cen et al. 2024, arXiv 2405.19320",
+        formula="softplus(-beta D) - alpha beta a",
+        member="MR~row",
+        no_member="it adds a constant of the row, the reference log-prob (rpo_sft with eta = alpha beta is one)",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    alpha: Float[Array, ""] = setting(0.1, NON_NEGATIVE, around(0.1))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -125,124 +204,23 @@ class Pmpo(AbstractObjective):
     """-alpha lw + (1 - alpha) ll + kl (rw - lw + rl - ll) / 2.
 
     The KL term is the sample estimate over both trajectories, unbiased only where they come from the reference.
-    Unbounded below for kl < 2 (1 - alpha). Abdolmaleki et al. 2024, arXiv 2410.04166. Defaults: alpha 0.5, kl
-    0.5. With reference, not length-normalised, a member of MPO up to a constant of the row.
+    Unbounded below for kl < 2 (1 - alpha).
     """
 
-    alpha: Float[Array, ""] = eqx.field(converter=coefficient, default=0.5)
-    kl: Float[Array, ""] = eqx.field(converter=coefficient, default=0.5)
+    card: ClassVar[LossCard] = LossCard(
+        id="pmpo",
+        family="regularised",
+        citation="Abdolmaleki et al. 2024, arXiv 2410.04166",
+        formula="-alpha lw + (1 - alpha) ll + kl (rw - lw + rl - ll) / 2",
+        member="M0~row",
+        no_member="its KL term adds a constant of the row, the reference log-probs",
+        needs_reference=True,
+    )
+
+    alpha: Float[Array, ""] = setting(0.5, SHARE)
+    kl: Float[Array, ""] = setting(0.5, NON_NEGATIVE, around(0.5))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
         divergence = -(pair.chosen_ratio + pair.rejected_ratio) / 2
         return -self.alpha * pair.chosen + (1 - self.alpha) * pair.rejected + self.kl * divergence
-
-
-ENTRIES = (
-    CatalogueEntry(
-        id="cpo",
-        factory=Cpo,
-        family="regularised",
-        citation="Xu et al. 2024, arXiv 2401.08417",
-        formula="softplus(-beta P) - lam lw",
-        needs_reference=False,
-        length_normalised=False,
-        member="M0",
-        tuning=(
-            TuningRange("beta", 0.01, 0.1, "sum", log=True),
-            around("lam", 1.0, "sum"),
-        ),
-    ),
-    CatalogueEntry(
-        id="slic_hf",
-        factory=SlicHf,
-        family="regularised",
-        citation="Zhao et al. 2023, arXiv 2305.10425",
-        formula="relu(delta - P) - lam lw",
-        needs_reference=False,
-        length_normalised=False,
-        member="M0",
-        tuning=(
-            TuningRange("delta", 0.1, 2.0, log=True),
-            TuningRange("lam", 0.1, 10.0, "sum", log=True),
-        ),
-    ),
-    CatalogueEntry(
-        id="rrhf",
-        factory=Rrhf,
-        family="regularised",
-        citation="Yuan et al. 2023, arXiv 2304.05302",
-        formula="relu(ml - mw) - lam lw",
-        needs_reference=False,
-        length_normalised=True,
-        member="M0-bar",
-        tuning=(TuningRange("lam", 0.1, 10.0, "sum", log=True),),
-    ),
-    CatalogueEntry(
-        id="rpo_sft",
-        factory=RpoSft,
-        family="regularised",
-        citation="Liu et al. 2024, arXiv 2405.16436",
-        formula="softplus(-beta D) - eta lw",
-        needs_reference=True,
-        length_normalised=False,
-        member="MR",
-        tuning=(
-            around("beta", 0.01, "sum"),
-            around("eta", 0.005, "sum"),
-        ),
-    ),
-    CatalogueEntry(
-        id="irpo",
-        factory=Irpo,
-        family="regularised",
-        citation="Pang et al. 2024, arXiv 2404.19733",
-        formula="softplus(-beta D) - alpha mw",
-        needs_reference=True,
-        length_normalised=False,
-        member="MR",
-        tuning=(
-            around("beta", 0.1, "sum"),
-            around("alpha", 1.0, "mean"),
-        ),
-    ),
-    CatalogueEntry(
-        id="mixed_po",
-        factory=MixedPo,
-        family="regularised",
-        citation="Wang et al. 2024 (MPO of InternVL), arXiv 2411.10442",
-        formula="dpo softplus(-beta D) + bco (softplus(shift - beta a) + softplus(beta b - shift)) - sft mw",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(
-            around("beta", 0.1, "sum"),
-            around("sft", 1.0, "mean"),
-        ),
-    ),
-    CatalogueEntry(
-        id="vpo_offline",
-        factory=VpoOffline,
-        family="regularised",
-        citation="Cen et al. 2024, arXiv 2405.19320",
-        formula="softplus(-beta D) - alpha beta a",
-        needs_reference=True,
-        length_normalised=False,
-        member="MR~row",
-        tuning=(
-            around("beta", 0.1, "sum"),
-            around("alpha", 0.1),
-        ),
-    ),
-    CatalogueEntry(
-        id="pmpo",
-        factory=Pmpo,
-        family="regularised",
-        citation="Abdolmaleki et al. 2024, arXiv 2410.04166",
-        formula="-alpha lw + (1 - alpha) ll + kl (rw - lw + rl - ll) / 2",
-        needs_reference=True,
-        length_normalised=False,
-        member="M0~row",
-        tuning=(around("kl", 0.5),),
-    ),
-)

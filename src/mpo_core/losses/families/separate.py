@@ -1,30 +1,41 @@
 """Losses that act on the log-ratios a of the chosen and b of the rejected separately."""
 
-import equinox as eqx
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mpo_core.losses.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objective.interface import AbstractObjective, Scalar, coefficient
+from mpo_core.losses.card import LossCard
+from mpo_core.objective.domain import DIVISOR, NON_NEGATIVE, POSITIVE, REAL
+from mpo_core.objective.interface import AbstractObjective, Scalar
 from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.objective.setting import SearchRange, around, setting
 from mpo_core.objective.stable import negative_log_sigmoid, positive_part
-from mpo_core.objective.terms import log_ratio_margin, optional_coefficient
+from mpo_core.objective.terms import log_ratio_margin
 
 
 class Kto(AbstractObjective):
     """desirable sigmoid(-beta (a - zw)) + undesirable sigmoid(-beta (zl - b)).
 
-    The pair form: zw = max(0, mean b), zl = max(0, mean a) over the minibatch, without gradient, stand for the KL
-    of mismatched pairs; the setting kl fixes both. Ethayarajh et al. 2024, arXiv 2402.01306. Defaults: beta 0.1,
-    desirable 1, undesirable 1. With reference, not length-normalised, no member of MPO: it acts on the log-ratios
-    of chosen and rejected separately.
+    The pair form: zw = max(0, mean b), zl = max(0, mean a) over the minibatch, without gradient, stand for the KL of
+    mismatched pairs; the setting kl fixes both.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    desirable: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
-    undesirable: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
-    kl: Float[Array, ""] | None = eqx.field(converter=optional_coefficient, default=None)
+    card: ClassVar[LossCard] = LossCard(
+        id="kto",
+        family="separate",
+        citation="Ethayarajh et al. 2024, arXiv 2402.01306",
+        formula="desirable sigmoid(-beta (a - zw)) + undesirable sigmoid(-beta (zl - b))",
+        member="no",
+        no_member="it acts on the log-ratios of chosen and rejected separately",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    desirable: Float[Array, ""] = setting(1.0, NON_NEGATIVE)
+    undesirable: Float[Array, ""] = setting(1.0, NON_NEGATIVE)
+    kl: Float[Array, ""] | None = setting(None, NON_NEGATIVE)
     """z of both; None takes it from the minibatch."""
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
@@ -40,13 +51,19 @@ class Kto(AbstractObjective):
 
 
 class NcaPair(AbstractObjective):
-    """softplus(-beta a) + (softplus(beta a) + softplus(beta b)) / 2; beta 0.01. Chen et al. 2024, arXiv 2402.05369.
+    """softplus(-beta a) + (softplus(beta a) + softplus(beta b)) / 2."""
 
-    With reference, not length-normalised, no member of MPO: it acts on the log-ratios of chosen and rejected
-    separately.
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="nca_pair",
+        family="separate",
+        citation="Chen et al. 2024, arXiv 2402.05369",
+        formula="softplus(-beta a) + (softplus(beta a) + softplus(beta b)) / 2",
+        member="no",
+        no_member="it acts on the log-ratios of chosen and rejected separately",
+        needs_reference=True,
+    )
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.01)
+    beta: Float[Array, ""] = setting(0.01, POSITIVE, around(0.01, "sum"))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -55,14 +72,23 @@ class NcaPair(AbstractObjective):
 
 
 class BcoPair(AbstractObjective):
-    """softplus(shift - beta a) + softplus(beta b - shift); beta 0.01, shift 0. Jung et al. 2024, arXiv 2404.04656.
+    """softplus(shift - beta a) + softplus(beta b - shift).
 
-    shift is a running mean of rewards in the BCO trainer, 0 in TRL's pair loss, and fixed here. With reference,
-    not length-normalised, no member of MPO: it acts on the log-ratios of chosen and rejected separately.
+    shift is a running mean of rewards in the BCO trainer, 0 in TRL's pair loss, and fixed here.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.01)
-    shift: Float[Array, ""] = eqx.field(converter=coefficient, default=0.0)
+    card: ClassVar[LossCard] = LossCard(
+        id="bco_pair",
+        family="separate",
+        citation="Jung et al. 2024, arXiv 2404.04656",
+        formula="softplus(shift - beta a) + softplus(beta b - shift)",
+        member="no",
+        no_member="it acts on the log-ratios of chosen and rejected separately",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.01, POSITIVE, SearchRange(0.003, 0.1, "sum", log=True))
+    shift: Float[Array, ""] = setting(0.0, REAL)
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -71,13 +97,22 @@ class BcoPair(AbstractObjective):
 
 
 class SppoHard(AbstractObjective):
-    """(a - 1/(2 beta))^2 + (b + 1/(2 beta))^2; beta 0.1. Wu et al. 2024, arXiv 2405.00675.
+    """(a - 1/(2 beta))^2 + (b + 1/(2 beta))^2.
 
-    The paper's beta is 0.001. With reference, not length-normalised, no member of MPO: it acts on the log-ratios
-    of chosen and rejected separately.
+    The paper's beta is 0.001.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    card: ClassVar[LossCard] = LossCard(
+        id="sppo_hard",
+        family="separate",
+        citation="Wu et al. 2024, arXiv 2405.00675",
+        formula="(a - 1/(2 beta))^2 + (b + 1/(2 beta))^2",
+        member="no",
+        no_member="it acts on the log-ratios of chosen and rejected separately",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, DIVISOR, SearchRange(0.001, 0.3, "sum", log=True))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -86,13 +121,23 @@ class SppoHard(AbstractObjective):
 
 
 class SppoSoft(AbstractObjective):
-    """((a - c)^2 + (b + c)^2) / 2, c = (sigmoid(margin) - 1/2) / beta; beta 0.1. Wu et al. 2024, arXiv 2405.00675.
+    """((a - c)^2 + (b + c)^2) / 2, c = (sigmoid(margin) - 1/2) / beta.
 
-    sigmoid(margin) stands for the win probability of the original. With reference, not length-normalised, no
-    member of MPO: it acts on the log-ratios of chosen and rejected separately.
+    sigmoid(margin) stands for the win probability of the original.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    card: ClassVar[LossCard] = LossCard(
+        id="sppo_soft",
+        family="separate",
+        citation="Wu et al. 2024, arXiv 2405.00675",
+        formula="((a - c)^2 + (b + c)^2) / 2, c = (sigmoid(margin) - 1/2) / beta",
+        member="no",
+        no_member="it acts on the log-ratios of chosen and rejected separately",
+        needs_reference=True,
+        sees_rewards=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, DIVISOR, SearchRange(0.001, 0.3, "sum", log=True))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -101,13 +146,22 @@ class SppoSoft(AbstractObjective):
 
 
 class ApoZero(AbstractObjective):
-    """sigmoid(-beta a) + sigmoid(beta b); beta 0.1. D'Oosterlinck et al. 2024, arXiv 2408.06266.
+    """sigmoid(-beta a) + sigmoid(beta b).
 
-    Bounded: no gradient in either tail. With reference, not length-normalised, no member of MPO: it acts on the
-    log-ratios of chosen and rejected separately.
+    Bounded: no gradient in either tail.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    card: ClassVar[LossCard] = LossCard(
+        id="apo_zero",
+        family="separate",
+        citation="D'Oosterlinck et al. 2024, arXiv 2408.06266",
+        formula="sigmoid(-beta a) + sigmoid(beta b)",
+        member="no",
+        no_member="it acts on the log-ratios of chosen and rejected separately",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -115,13 +169,22 @@ class ApoZero(AbstractObjective):
 
 
 class ApoDown(AbstractObjective):
-    """sigmoid(beta a) + sigmoid(-beta D); beta 0.1. D'Oosterlinck et al. 2024, arXiv 2408.06266.
+    """sigmoid(beta a) + sigmoid(-beta D).
 
-    Pushes the chosen down too; bounded. With reference, not length-normalised, no member of MPO: it acts on the
-    log-ratios of chosen and rejected separately.
+    Pushes the chosen down too; bounded.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
+    card: ClassVar[LossCard] = LossCard(
+        id="apo_down",
+        family="separate",
+        citation="D'Oosterlinck et al. 2024, arXiv 2408.06266",
+        formula="sigmoid(beta a) + sigmoid(-beta D)",
+        member="no",
+        no_member="it acts on the log-ratios of chosen and rejected separately",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -131,13 +194,21 @@ class ApoDown(AbstractObjective):
 class CalDpo(AbstractObjective):
     """softplus(-D) + c ((a - 1/(2 beta))^2 + (b + 1/(2 beta))^2).
 
-    As in the official code, the first term has no beta. Xiao et al. 2024, arXiv 2412.14516. Defaults: beta 0.1, c
-    0.5. With reference, not length-normalised, no member of MPO: it acts on the log-ratios of chosen and rejected
-    separately.
+    As in the official code, the first term has no beta.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    c: Float[Array, ""] = eqx.field(converter=coefficient, default=0.5)
+    card: ClassVar[LossCard] = LossCard(
+        id="cal_dpo",
+        family="separate",
+        citation="Xiao et al. 2024, arXiv 2412.14516",
+        formula="softplus(-D) + c ((a - 1/(2 beta))^2 + (b + 1/(2 beta))^2)",
+        member="no",
+        no_member="it acts on the log-ratios of chosen and rejected separately",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, DIVISOR, SearchRange(0.001, 0.3, "sum", log=True))
+    c: Float[Array, ""] = setting(0.5, NON_NEGATIVE, SearchRange(0.15, 1.0, log=True))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -147,126 +218,22 @@ class CalDpo(AbstractObjective):
 
 
 class Dpop(AbstractObjective):
-    """softplus(-beta (D - lam relu(rw - lw))); beta 0.1, lam 50. Pal et al. 2024 (Smaug), arXiv 2402.13228.
+    """softplus(-beta (D - lam relu(rw - lw)))."""
 
-    With reference, not length-normalised, no member of MPO: it acts on the log-ratios of chosen and rejected
-    separately.
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="dpop",
+        family="separate",
+        citation="Pal et al. 2024 (Smaug), arXiv 2402.13228",
+        formula="softplus(-beta (D - lam relu(rw - lw)))",
+        member="no",
+        no_member="it acts on the log-ratios of chosen and rejected separately",
+        needs_reference=True,
+    )
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    lam: Float[Array, ""] = eqx.field(converter=coefficient, default=50.0)
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    lam: Float[Array, ""] = setting(50.0, NON_NEGATIVE, SearchRange(5.0, 150.0, log=True))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
         fallen = positive_part(-pair.chosen_ratio)
         return negative_log_sigmoid(self.beta * (log_ratio_margin(pair) - self.lam * fallen))
-
-
-ENTRIES = (
-    CatalogueEntry(
-        id="kto",
-        factory=Kto,
-        family="separate",
-        citation="Ethayarajh et al. 2024, arXiv 2402.01306",
-        formula="desirable sigmoid(-beta (a - zw)) + undesirable sigmoid(-beta (zl - b))",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.1, "sum"),),
-    ),
-    CatalogueEntry(
-        id="nca_pair",
-        factory=NcaPair,
-        family="separate",
-        citation="Chen et al. 2024, arXiv 2402.05369",
-        formula="softplus(-beta a) + (softplus(beta a) + softplus(beta b)) / 2",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.01, "sum"),),
-    ),
-    CatalogueEntry(
-        id="bco_pair",
-        factory=BcoPair,
-        family="separate",
-        citation="Jung et al. 2024, arXiv 2404.04656",
-        formula="softplus(shift - beta a) + softplus(beta b - shift)",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(TuningRange("beta", 0.01, 0.1, "sum", log=True),),
-    ),
-    CatalogueEntry(
-        id="sppo_hard",
-        factory=SppoHard,
-        family="separate",
-        citation="Wu et al. 2024, arXiv 2405.00675",
-        formula="(a - 1/(2 beta))^2 + (b + 1/(2 beta))^2",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(TuningRange("beta", 0.001, 0.1, "sum", log=True),),
-    ),
-    CatalogueEntry(
-        id="sppo_soft",
-        factory=SppoSoft,
-        family="separate",
-        citation="Wu et al. 2024, arXiv 2405.00675",
-        formula="((a - c)^2 + (b + c)^2) / 2, c = (sigmoid(margin) - 1/2) / beta",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        sees_rewards=True,
-        tuning=(TuningRange("beta", 0.001, 0.1, "sum", log=True),),
-    ),
-    CatalogueEntry(
-        id="apo_zero",
-        factory=ApoZero,
-        family="separate",
-        citation="D'Oosterlinck et al. 2024, arXiv 2408.06266",
-        formula="sigmoid(-beta a) + sigmoid(beta b)",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.1, "sum"),),
-    ),
-    CatalogueEntry(
-        id="apo_down",
-        factory=ApoDown,
-        family="separate",
-        citation="D'Oosterlinck et al. 2024, arXiv 2408.06266",
-        formula="sigmoid(beta a) + sigmoid(-beta D)",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(around("beta", 0.1, "sum"),),
-    ),
-    CatalogueEntry(
-        id="cal_dpo",
-        factory=CalDpo,
-        family="separate",
-        citation="Xiao et al. 2024, arXiv 2412.14516",
-        formula="softplus(-D) + c ((a - 1/(2 beta))^2 + (b + 1/(2 beta))^2)",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(
-            TuningRange("beta", 0.001, 0.1, "sum", log=True),
-            TuningRange("c", 0.5, 1.0, log=True),
-        ),
-    ),
-    CatalogueEntry(
-        id="dpop",
-        factory=Dpop,
-        family="separate",
-        citation="Pal et al. 2024 (Smaug), arXiv 2402.13228",
-        formula="softplus(-beta (D - lam relu(rw - lw)))",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(
-            around("beta", 0.1, "sum"),
-            TuningRange("lam", 5.0, 50.0, log=True),
-        ),
-    ),
-)

@@ -1,12 +1,15 @@
 """Losses that weigh chosen and rejected, or the rows, unequally."""
 
-import equinox as eqx
+from typing import ClassVar
+
 import jax
 from jaxtyping import Array, Float
 
-from mpo_core.losses.entry import CatalogueEntry, TuningRange, around
-from mpo_core.objective.interface import AbstractObjective, Scalar, coefficient
+from mpo_core.losses.card import LossCard
+from mpo_core.objective.domain import POSITIVE, SHARE
+from mpo_core.objective.interface import AbstractObjective, Scalar
 from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.objective.setting import SearchRange, around, setting
 from mpo_core.objective.stable import bounded_exp, negative_log_sigmoid
 from mpo_core.objective.terms import log_ratio_margin
 
@@ -14,14 +17,22 @@ from mpo_core.objective.terms import log_ratio_margin
 class DpoShift(AbstractObjective):
     """softplus(-beta (a - f(t) b)), f(t) = lo + (hi - lo) t.
 
-    lo = hi is a fixed shift, lo > hi a falling one. DPO-Shift 2025, arXiv 2502.07599. Defaults: beta 0.1, lo
-    0.75, hi 0.95. With reference, not length-normalised, no member of MPO: it weighs chosen and rejected
-    unequally.
+    lo = hi is a fixed shift, lo > hi a falling one.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    lo: Float[Array, ""] = eqx.field(converter=coefficient, default=0.75)
-    hi: Float[Array, ""] = eqx.field(converter=coefficient, default=0.95)
+    card: ClassVar[LossCard] = LossCard(
+        id="dpo_shift",
+        family="unequal",
+        citation="DPO-Shift 2025, arXiv 2502.07599",
+        formula="softplus(-beta (a - f(t) b)), f(t) = lo + (hi - lo) t",
+        member="no",
+        no_member="it weighs chosen and rejected unequally",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    lo: Float[Array, ""] = setting(0.75, SHARE, SearchRange(0.5, 1.0, log=True))
+    hi: Float[Array, ""] = setting(0.95, SHARE)
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -30,14 +41,19 @@ class DpoShift(AbstractObjective):
 
 
 class Cpl(AbstractObjective):
-    """softplus(-alpha (lw - lam ll)); alpha 0.1, lam 0.5. Hejna et al. 2023, arXiv 2310.13639.
+    """softplus(-alpha (lw - lam ll))."""
 
-    Reference-free, not length-normalised, no member of MPO: it weighs chosen and rejected unequally (with lam = 1
-    it is a member).
-    """
+    card: ClassVar[LossCard] = LossCard(
+        id="cpl",
+        family="unequal",
+        citation="Hejna et al. 2023, arXiv 2310.13639",
+        formula="softplus(-alpha (lw - lam ll))",
+        member="no",
+        no_member="it weighs chosen and rejected unequally (with lam = 1 it is a member)",
+    )
 
-    alpha: Float[Array, ""] = eqx.field(converter=coefficient, default=0.1)
-    lam: Float[Array, ""] = eqx.field(converter=coefficient, default=0.5)
+    alpha: Float[Array, ""] = setting(0.1, POSITIVE, around(0.1, "sum"))
+    lam: Float[Array, ""] = setting(0.5, SHARE, SearchRange(0.25, 1.0, log=True))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
@@ -45,58 +61,24 @@ class Cpl(AbstractObjective):
 
 
 class WpoDpo(AbstractObjective):
-    """sg(min(1, e^(mw + ml))) softplus(-beta D); beta 0.01. Zhou et al. 2024, arXiv 2406.11827.
+    """sg(min(1, e^(mw + ml))) softplus(-beta D).
 
-    sg stops the gradient. The unaligned weight: the aligned one needs the log-probs of each token. With
-    reference, not length-normalised, a member of MPO up to a weight of the row.
+    sg stops the gradient. The unaligned weight: the aligned one needs the log-probs of each token.
     """
 
-    beta: Float[Array, ""] = eqx.field(converter=coefficient, default=0.01)
+    card: ClassVar[LossCard] = LossCard(
+        id="wpo_dpo",
+        family="unequal",
+        citation="Zhou et al. 2024, arXiv 2406.11827",
+        formula="sg(min(1, e^(mw + ml))) softplus(-beta D)",
+        member="w",
+        no_member="it weighs each row by a factor that psi does not see",
+        needs_reference=True,
+    )
+
+    beta: Float[Array, ""] = setting(0.01, POSITIVE, around(0.01, "sum"))
 
     def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
         """The loss of each row."""
         weight = bounded_exp(pair.chosen_mean + pair.rejected_mean, 0.0)
         return jax.lax.stop_gradient(weight) * negative_log_sigmoid(self.beta * log_ratio_margin(pair))
-
-
-ENTRIES = (
-    CatalogueEntry(
-        id="dpo_shift",
-        factory=DpoShift,
-        family="unequal",
-        citation="DPO-Shift 2025, arXiv 2502.07599",
-        formula="softplus(-beta (a - f(t) b)), f(t) = lo + (hi - lo) t",
-        needs_reference=True,
-        length_normalised=False,
-        member="no",
-        tuning=(
-            around("beta", 0.1, "sum"),
-            TuningRange("lo", 0.5, 1.0, log=True),
-        ),
-    ),
-    CatalogueEntry(
-        id="cpl",
-        factory=Cpl,
-        family="unequal",
-        citation="Hejna et al. 2023, arXiv 2310.13639",
-        formula="softplus(-alpha (lw - lam ll))",
-        needs_reference=False,
-        length_normalised=False,
-        member="no",
-        tuning=(
-            around("alpha", 0.1, "sum"),
-            TuningRange("lam", 0.25, 1.0, log=True),
-        ),
-    ),
-    CatalogueEntry(
-        id="wpo_dpo",
-        factory=WpoDpo,
-        family="unequal",
-        citation="Zhou et al. 2024, arXiv 2406.11827",
-        formula="sg(min(1, e^(mw + ml))) softplus(-beta D)",
-        needs_reference=True,
-        length_normalised=False,
-        member="w",
-        tuning=(around("beta", 0.01, "sum"),),
-    ),
-)

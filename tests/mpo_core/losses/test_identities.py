@@ -1,29 +1,16 @@
-"""Modifiers give the objectives they are said to give; identities among the zoo."""
+"""Identities among the hand-written objectives: what one becomes at an end of a setting, what another is made of."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from helpers.objective_check_values import POINT_B
 from helpers.objective_points import pair_at, random_point, value_and_slopes
 from mpo_core.losses.catalogue import make_objective, objective_ids
 from mpo_core.losses.members import as_mirror, member_ids
-from mpo_core.losses.modifiers import (
-    Interpolation,
-    LabelNoise,
-    MarginConfidence,
-    PairProbability,
-    PerToken,
-    Weighted,
-    WeightedSum,
-    WithImitation,
-    WithoutReference,
-    WithReferenceKl,
-    extrapolated_reference,
-    joint_reference,
-    swapped,
-)
+from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.objective.stable import ramp
 
 
 @pytest.fixture(autouse=True)
@@ -36,33 +23,76 @@ def make(id, **settings):
     return lambda: make_objective(id, **settings)
 
 
-def label_noise_of_dpo(**settings):
-    return lambda: LabelNoise(make_objective("dpo"), **settings)
+def swapped(pair):
+    """The pair as a judge with the opposite verdict would have it."""
+    return PairLogProbs(
+        pair.rejected, pair.chosen, pair.ref_rejected, pair.ref_chosen, pair.rejected_length, pair.chosen_length,
+        -pair.margin,
+    )  # fmt: skip
+
+
+def per_token(pair):
+    """The pair with mean token log-probs in the place of sums, and all lengths 1."""
+    ref_chosen, ref_rejected = pair.ref_chosen / pair.chosen_length, pair.ref_rejected / pair.rejected_length
+    one = jnp.ones_like(pair.chosen)
+    return PairLogProbs(pair.chosen_mean, pair.rejected_mean, ref_chosen, ref_rejected, one, one, pair.margin)
+
+
+def without_reference(pair):
+    """The pair under a reference that is the same for everything."""
+    nothing = jnp.zeros_like(pair.chosen)
+    return eqx.tree_at(lambda p: (p.ref_chosen, p.ref_rejected), pair, (nothing, nothing))
+
+
+def of(pair_to, id, **settings):
+    """An objective of a pair that was changed before."""
+    return lambda: lambda pair, progress: make_objective(id, **settings)(pair_to(pair), progress)
+
+
+def label_noise_of_dpo(debiased=False):
+    """(1 - e) f(pair) + e f(swapped pair); debiased: ((1 - e) f(pair) - e f(swapped)) / (1 - 2 e), e = 0.1."""
+    loss = make_objective("dpo")
+    if debiased:
+        return lambda pair, progress: (0.9 * loss(pair, progress) - 0.1 * loss(swapped(pair), progress)) / 0.8
+    return lambda pair, progress: 0.9 * loss(pair, progress) + 0.1 * loss(swapped(pair), progress)
+
+
+def total(*terms):
+    """A weighted sum of objectives, each a weight and what `make` returns."""
+    return lambda: lambda pair, progress: sum(weight * made()(pair, progress) for weight, made in terms)
+
+
+def wpo():
+    def loss(pair, progress):
+        weight = jnp.minimum(jnp.exp(pair.chosen_mean + pair.rejected_mean), 1)
+        return jax.lax.stop_gradient(weight) * make_objective("dpo", beta=0.01)(pair, progress)
+
+    return loss
+
+
+def faded():
+    def loss(pair, progress):
+        share = ramp(progress, 0.0, 1.0)
+        imitation, preference = make_objective("sft_mean"), make_objective("simpo", gamma=0)
+        return (1 - share) * imitation(pair, progress) + share * preference(pair, progress)
+
+    return loss
 
 
 EQUAL = {
-    "cdpo is dpo under label noise": (make("cdpo"), label_noise_of_dpo()),
-    "robust_dpo undoes label noise": (make("robust_dpo"), label_noise_of_dpo(debiased=True)),
+    "cdpo is dpo under label noise": (make("cdpo"), label_noise_of_dpo),
+    "robust_dpo undoes label noise": (make("robust_dpo"), lambda: label_noise_of_dpo(debiased=True)),
     "robust_dpo(0) is dpo": (make("robust_dpo", epsilon=0), make("dpo")),
     "cdpo(0) is dpo": (make("cdpo", epsilon=0), make("dpo")),
-    "wpo": (make("wpo_dpo"), lambda: Weighted(make_objective("dpo", beta=0.01), PairProbability())),
-    "irpo": (make("irpo"), lambda: WithImitation(make_objective("dpo"))),
-    "rpo_sft": (make("rpo_sft"), lambda: WithImitation(make_objective("dpo", beta=0.01), 0.005, "sum")),
-    "cpo": (make("cpo"), lambda: WithImitation(WithoutReference(make_objective("dpo")), nll="sum")),
-    "pmpo": (make("pmpo", kl=0.7), lambda: WithReferenceKl(make_objective("pmpo", kl=0), 0.7)),
-    "dpo_norm": (make("dpo_norm"), lambda: PerToken(make_objective("dpo", beta=5))),
-    "ipo_mean": (make("ipo_mean"), lambda: PerToken(make_objective("ipo"))),
-    "simpo": (make("simpo", gamma=0), lambda: PerToken(WithoutReference(make_objective("dpo", beta=2)))),
-    "tempo": (
-        make("tempo"),
-        lambda: Interpolation(make_objective("sft_mean"), make_objective("simpo", gamma=0)),
-    ),
-    "mixed_po": (
-        make("mixed_po"),
-        lambda: WeightedSum(
-            tuple(make_objective(id, **with_beta) for id, with_beta in MIXED_PO_TERMS), jnp.array([0.8, 0.2, 1.0])
-        ),
-    ),
+    "wpo": (make("wpo_dpo"), wpo),
+    "irpo": (make("irpo"), total((1, make("dpo")), (1, make("sft_mean")))),
+    "rpo_sft": (make("rpo_sft"), total((1, make("dpo", beta=0.01)), (0.005, make("sft")))),
+    "cpo": (make("cpo"), total((1, of(without_reference, "dpo")), (1, make("sft")))),
+    "dpo_norm": (make("dpo_norm"), of(per_token, "dpo", beta=5)),
+    "ipo_mean": (make("ipo_mean"), of(per_token, "ipo")),
+    "simpo": (make("simpo", gamma=0), of(lambda pair: per_token(without_reference(pair)), "dpo", beta=2)),
+    "tempo": (make("tempo"), faded),
+    "mixed_po": (make("mixed_po"), total((0.8, make("dpo")), (0.2, make("bco_pair", beta=0.1)), (1, make("sft_mean")))),
     "inpo(prev=ref) is ipo": (make("inpo"), make("ipo", tau=0.0075)),
     "alphapo(0) is simpo": (make("alphapo", alpha=0, beta=2, gamma=1), make("simpo")),
     "mappo(1) is dpo": (make("mappo", dr=1), make("dpo")),
@@ -74,15 +104,12 @@ EQUAL = {
     "rpo_diagonal(1) is dpo": (make("rpo_diagonal", c=1), make("dpo")),
     "kto with kl 0": (make("kto", kl=0), make("apo_zero")),
     "pro_pair without rewards": (
-        make("pro_pair", temperature=1),
-        lambda: WithImitation(make_objective("simpo", beta=1, gamma=0), 0.05, "sum"),
+        make("pro_pair", temperature=1), total((1, make("simpo", beta=1, gamma=0)), (0.05, make("sft"))),
     ),
     "alpha_dpo(0) is simpo": (make("alpha_dpo", alpha=0, beta=2, gamma=0.5), make("simpo")),
     "modpo(1) is dpo": (make("modpo", w0=1), make("dpo")),
-    "madpo with a flat weight": (make("madpo", cmin=0.999999999, cmax=1.000000001), make("dpo")),
-    "switch": (lambda: Interpolation(make_objective("sft"), make_objective("dpo"), 0.2, 0.2), make("dpo")),
-}
-MIXED_PO_TERMS = (("dpo", {}), ("bco_pair", {"beta": 0.1}), ("sft_mean", {}))
+    "tempo as a switch": (make("tempo", t0=0.2, t1=0.2), make("simpo", gamma=0)),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", EQUAL)
@@ -114,6 +141,12 @@ def test_exo_is_least_at_its_target():
     losses = make_objective("exo_pair").of_margin(u)
     np.testing.assert_allclose(losses[1], 0, atol=1e-12)
     assert losses[0] > 0 < losses[2]
+
+
+def test_madpo_with_a_flat_weight_is_dpo():
+    point = random_point()
+    flat = loss("madpo", point, cmin=0.9999999, cmax=1)
+    np.testing.assert_allclose(flat, loss("dpo", point), rtol=1e-6)
 
 
 def test_rewards_set_the_optimum():
@@ -159,7 +192,7 @@ def test_tsallis_is_alphapo_without_reference():
     """Identity (xii)."""
     point = random_point()
     pair = pair_at(point)
-    got = WithoutReference(make_objective("mpo_tsallis_ref", q=0.6, beta=1.5))(pair, 0.0)
+    got = make_objective("mpo_tsallis_ref", q=0.6, beta=1.5)(without_reference(pair), 0.0)
     np.testing.assert_allclose(got, loss("alphapo", point, alpha=0.4, beta=0.6 * 1.5, gamma=0))
 
 
@@ -187,7 +220,7 @@ def test_kto_takes_its_anchors_from_the_minibatch():
     np.testing.assert_allclose(loss("kto", point), expected)
 
 
-def test_discovered_siblings_on_a_batch():
+def test_siblings_of_discopop_on_a_batch():
     """Against the formulas of the official code, whose statistics are unbiased."""
     point = random_point(rows=5)
     v = point["chosen"] - point["ref_chosen"] - point["rejected"] + point["ref_rejected"]
@@ -206,17 +239,6 @@ def test_discovered_siblings_on_a_batch():
     weight = s(v.var(ddof=1))
     expected = weight * np.log1p(np.exp(-u / 0.9)) + (1 - weight) * np.exp(-0.9 * u)
     np.testing.assert_allclose(loss("dbaql", point), expected)
-
-
-def test_weights_and_references():
-    pair = pair_at(POINT_B)
-    confident = Weighted(make_objective("dpo"), MarginConfidence(2.0))(pair, 0.0)
-    np.testing.assert_allclose(confident, loss("dpo", POINT_B) / (1 + np.exp(-3)))
-    joint = joint_reference(jnp.array([[-1.0], [-3.0]]), jnp.array([0.25, 0.75]))
-    np.testing.assert_allclose(np.exp(joint), 1 / (0.25 / np.exp(-1) + 0.75 / np.exp(-3)))
-    np.testing.assert_allclose(extrapolated_reference(jnp.array([-2.0]), jnp.array([-3.0]), 0.5), -1.5)
-    with pytest.raises(ValueError, match="a sum of 1 objectives takes as many weights"):
-        WeightedSum((make_objective("sft"),), jnp.array([1.0, 2.0]))
 
 
 def test_no_gradient_through_weights():

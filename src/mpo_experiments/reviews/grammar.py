@@ -35,11 +35,11 @@ SENTENCES = (
 )
 _MOODS = {"ADJ": (GOOD, BAD, PLAIN), "VERB": (LIKE, DISLIKE, NOTE)}
 _GROUPS = {"TOPIC": (TOPICS,), "PART": (PARTS,), "HOW": (HOW,)} | _MOODS
-_CLASS: dict[str, str] = {word: slot for slot, groups in _GROUPS.items() for group in groups for word in group}
-_SIGN = dict.fromkeys((*GOOD, *LIKE), 1) | dict.fromkeys((*BAD, *DISLIKE), -1)
+CLASS_OF_WORD: dict[str, str] = {word: slot for slot, groups in _GROUPS.items() for group in groups for word in group}
+SIGN_OF_WORD = dict.fromkeys((*GOOD, *LIKE), 1) | dict.fromkeys((*BAD, *DISLIKE), -1)
 VOCABULARY = tuple(
     dict.fromkeys((*WORDS_WANTED, "review", "of", ":", ".", *(word for form in SENTENCES for word in form
-                   if word.islower()), *_CLASS))
+                   if word.islower()), *CLASS_OF_WORD))
 )  # fmt: skip
 PROMPTS = tuple(f"{size} review of {topic} :" for size in WORDS_WANTED for topic in TOPICS)
 
@@ -90,7 +90,7 @@ def reward(prompt: str, text: str) -> float:
     seen: dict[str, int] = {}
     for sentence in formed:
         for before, word in zip(("", *sentence), sentence, strict=False):
-            seen.setdefault(word, _SIGN.get(word, 0) * (-1 if before == "not" else 1))
+            seen.setdefault(word, SIGN_OF_WORD.get(word, 0) * (-1 if before == "not" else 1))
     off_length = abs(len(words) - WORDS_WANTED[prompt.split()[0]])
     broken = len(sentences) - len(formed) + bool(rest)
     return sum(seen.values()) + float(_topic(prompt) in seen) - broken - PRICE_OF_A_WORD * off_length
@@ -112,4 +112,4 @@ def _sentences(words: list[str]) -> tuple[list[list[str]], list[str]]:
 
 
 def _is_well_formed(sentence: list[str]) -> bool:
-    return tuple(_CLASS.get(word, word) for word in sentence) in SENTENCES
+    return tuple(CLASS_OF_WORD.get(word, word) for word in sentence) in SENTENCES
