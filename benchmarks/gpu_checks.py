@@ -41,7 +41,7 @@ from mpo_experiments.device_rates import matmul_table, steps_by_envs
 from mpo_experiments.plugins import load_plugins
 from mpo_experiments.progress import SilentReporter
 from mpo_experiments.provenance import devices, versions
-from mpo_experiments.settings.run_config import build_config
+from mpo_experiments.settings.run_config import build_single_run
 from mpo_experiments.testbed import comparison_settings
 from mpo_experiments.text_table import TextTable
 
@@ -84,7 +84,7 @@ class Checks:
     @cached_property
     def bench(self) -> Bench:
         """The paper preset, its pairs refreshed every generation."""
-        return Bench(build_config({"task": self.task, "preset": "smoke" if TINY else "paper"}))
+        return Bench(build_single_run({"task": self.task, "preset": "smoke" if TINY else "paper"}))
 
     def comparison(self, units: int, **changes) -> Comparison:
         """A comparison at the size of the preset."""
