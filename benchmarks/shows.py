@@ -1,6 +1,7 @@
 """What is promised of speed, measured here and now: one command, a table, each promise by itself if wanted.
 
-Run: python -m benchmarks.shows [1 2 3 4 5 6] [--json FILE]     (on an idle machine; some ten minutes for all)
+Run: python -m benchmarks.shows [1 2 3 4 5 6 7] [--json FILE]   (on an idle machine; some ten minutes for all; 7 is
+of accelerators, and there 3 and 7 are what is measured)
 """
 
 import argparse
@@ -30,12 +31,13 @@ from mpo_core.evaluation.meta_objective import Jobs, Units, make_units
 from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import EvaluationSettings
 from mpo_core.training.inner_loop import train
-from mpo_experiments.profiling import matmul_gflops
+from mpo_experiments.device_rates import matmul_gflops
 from mpo_experiments.provenance import devices, versions
 from mpo_experiments.runs.folder import create_run
 from mpo_experiments.text_table import TextTable
 
 LANES, HORIZON = (8, 10) if TINY else (128, 200)
+ACCELERATOR_SECTIONS = ("rollouts", "comparisons", "inner")
 PINNED_ROUNDS = 2 if TINY else 9
 POPULATIONS = (4, 8) if TINY else (16, 64, 256)
 
@@ -221,15 +223,32 @@ def job_seconds() -> dict[int, float]:
 
 def processes() -> Iterator[Shown]:
     """6: two processes find what one finds; the test says so."""
-    test = "tests/test_distributed.py::test_two_processes_score_as_one"
+    test = "tests/adapters/processes/test_distributed.py::test_two_processes_score_as_one"
     command = (sys.executable, "-m", "pytest", test, "-q", "-p", "no:cacheprovider")
     found = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
     said = found.stdout.strip().splitlines()[-1:] or ["no output"]
     yield Shown(6, "two processes equal one (1: the test passes)", float(found.returncode == 0), 1.0, detail=said[0])
 
 
+def accelerator() -> Iterator[Shown]:
+    """7: rollouts, comparisons and inner loops of the paper's size, on an accelerator."""
+    from benchmarks.gpu_checks import SECTIONS, Checks
+
+    checks = Checks(TASK)
+    for name in ACCELERATOR_SECTIONS:
+        for one in SECTIONS[name][0](checks):
+            if one.wanted is not None:
+                what = f"{one.section}: {one.what} ({one.unit})"
+                yield Shown(7, what, one.value, one.wanted, one.at_most, one.detail)
+
+
+def usual_promises() -> list[int]:
+    """Those that are measured unless some are named: what cores are promised says nothing of an accelerator."""
+    return [number for number in PROMISES if number != 7] if jax.default_backend() == "cpu" else [3, 7]
+
+
 PROMISES: dict[int, Callable[[], Iterator[Shown]]] = {
-    1: inner_loop, 2: evaluation, 3: generation, 4: starts, 5: overhead, 6: processes,
+    1: inner_loop, 2: evaluation, 3: generation, 4: starts, 5: overhead, 6: processes, 7: accelerator,
 }  # fmt: skip
 
 
@@ -249,13 +268,13 @@ def table(found: list[Shown]) -> TextTable:
 def main() -> None:
     """Runs the promises that are named, all by default."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("promises", nargs="*", type=int, metavar="N", help="1 to 6; all unless some are named")
+    parser.add_argument("promises", nargs="*", type=int, metavar="N", help="1 to 7; unless named, those that suit")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     given = parser.parse_args()
     if not set(given.promises) <= set(PROMISES):
         parser.error(f"promises are numbered {', '.join(map(str, PROMISES))}")
     found: list[Shown] = []
-    for number in given.promises or PROMISES:
+    for number in given.promises or usual_promises():
         for shown in PROMISES[number]():
             found.append(shown)
             print(f"{shown.promise}  {shown.what}: {shown.measured:.3g}  {shown.detail}", flush=True)

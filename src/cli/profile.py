@@ -72,11 +72,21 @@ def _lines(found: "Profile") -> list[str]:
     program = (
         "" if found.program_gibibytes is None else f"; the generation's program takes {found.program_gibibytes:.2f}"
     )
+    products = found.products or {"precision": "default", "kernel": "xla"}
+    rates = ", ".join(f"{name} {rate / 1e3:.1f} TFLOP/s" for name, rate in found.matmul_by_size.items())
+    steps = ", ".join(
+        f"{rate:,.0f}{'' if place else ' steps/s'} at {envs:,}"
+        for place, (envs, rate) in enumerate(found.steps_by_envs.items())
+    )
+    device = [f"Device         {rates}", f"Side by side   {steps} episodes"] if rates else []
     return [
         f"Compilation    {compiling} (seconds from a warm cache are those of reading it)",
         f"Pairs          {found.bank_seconds:.1f} s, once a search",
         f"Inner loops    {found.updates_per_second:,.0f} updates/s = {found.gflops:.1f} GFLOP/s = "
         f"{found.share_of_matmul:.0%} of a float32 matrix product ({found.matmul_gflops:.0f} GFLOP/s)",
+        f"Products       precision {products['precision']}, by {products['kernel']}; "
+        f"{found.jobs_at_once} side by side on a device",
         f"Evaluation     {found.steps_per_second:,.0f} environment steps/s",
+        *device,
         f"Memory         {found.peak_gibibytes:.2f} GiB at the peak{program}",
     ]

@@ -1,15 +1,23 @@
 """The one sharded axis: members of a population, or envs of a rollout."""
 
+import math
+from typing import Any
+
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from mpo_core.memory import episodes_that_fit
+
 POPULATION = "population"
 CPU_ENVS = 64
 """Episodes that a CPU device takes side by side: the physics of more do not fit its cache (docs/performance.md)."""
-ACCELERATOR_ENVS = 1024
-"""Episodes of a block that an accelerator takes side by side."""
+ENVS_A_PROCESSOR = 32
+"""Episodes that an accelerator takes side by side for each of its processors: throughput still grew up to there on an
+H200, which has 132 (docs/performance.md)."""
+LEAST_PROCESSORS = 32
+"""Of an accelerator that does not say how many it has."""
 
 
 def round_up(count: int, mesh: Mesh) -> int:
@@ -22,9 +30,26 @@ def is_cpu(mesh: Mesh) -> bool:
     return mesh.devices.flat[0].platform == "cpu"
 
 
-def block_envs(mesh: Mesh) -> int:
-    """Episodes that all devices of a mesh take side by side."""
-    return mesh.size * (CPU_ENVS if is_cpu(mesh) else ACCELERATOR_ENVS)
+def block_envs(mesh: Mesh, episode_bytes: int) -> int:
+    """Episodes that all devices of a mesh take side by side: on CPUs as suits a cache, on accelerators as throughput
+    grows and memory allows.
+
+    Args:
+        episode_bytes: what an episode takes of a device's memory while it is rolled out.
+    """
+    return mesh.size * (CPU_ENVS if is_cpu(mesh) else accelerator_envs(mesh.devices.flat[0], episode_bytes))
+
+
+def accelerator_envs(device: Any, episode_bytes: int) -> int:
+    """Episodes that an accelerator takes side by side: a power of two, or fewer where they do not fit.
+
+    Args:
+        device: as JAX has it.
+        episode_bytes: as for `block_envs`.
+    """
+    processors = getattr(device, "core_count", None) or LEAST_PROCESSORS
+    grown = 1 << round(math.log2(ENVS_A_PROCESSOR * processors))
+    return min(grown, episodes_that_fit(episode_bytes) or grown)
 
 
 def population_mesh(devices: int | None = None) -> Mesh:

@@ -2,11 +2,21 @@
 
 import dataclasses
 import math
+from typing import Any
+
+from mpo_core.names import unknown_name
 
 MAPS = {"phi": "phi_inv", "psi": "psi", "g": "g"}
 """Short names of the three maps of the mirror family, and what a `MirrorObjective` calls them."""
 FAILED_SCORE = -1.0
 """What a policy scores whose return is not a number: as far under the original as the target is above it (ours)."""
+
+
+PRECISIONS = ("default", "highest", "bfloat16")
+"""How exact the matrix products of inner loops are: what the device does by itself (float32 on CPUs, TF32 on recent
+GPUs), full float32, or bfloat16 factors and activations. Physics and sums of log-probs are always float32."""
+KERNELS = ("auto", "xla", "pallas")
+"""What computes log-probs in inner loops: XLA's products, or a kernel of ours for GPUs; auto: what measured faster."""
 
 
 class UnusableSetting(ValueError):
@@ -31,6 +41,14 @@ class RowSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class Products:
+    """How an inner loop computes its matrix products; its numbers differ by rounding alone."""
+
+    precision: str = "default"
+    kernel: str = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
 class InnerLoopSettings:
     """The paper's table 7, and how many of the epochs are SFT on the chosen trajectories before the objective."""
 
@@ -41,8 +59,25 @@ class InnerLoopSettings:
     minibatch: int = 2
     learning_rate: float = 1e-3
     max_grad_norm: float = 1.3
+    precision: str = "default"
+    """One of `PRECISIONS`."""
+    kernel: str = "auto"
+    """One of `KERNELS`."""
+
+    @property
+    def products(self) -> Products:
+        """How its matrix products are computed."""
+        return Products(self.precision, self.kernel)
+
+    def recorded(self) -> dict[str, Any]:
+        """As results keep them: how products are computed is left out where it is the default."""
+        usual = dataclasses.asdict(Products())
+        return {name: value for name, value in dataclasses.asdict(self).items() if usual.get(name) != value}
 
     def __post_init__(self):
+        for name, known in (("precision", PRECISIONS), ("kernel", KERNELS)):
+            if getattr(self, name) not in known:
+                raise unknown_name(f"inner.{name}", getattr(self, name), known)
         if not 0 <= self.sft_epochs <= self.epochs or self.epochs < 1:
             raise ValueError(
                 f"inner loop: need epochs >= 1 and 0 <= sft_epochs <= {self.epochs}, not {self.sft_epochs}"

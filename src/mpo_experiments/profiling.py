@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,21 +15,30 @@ from adapters.evosax.strategy import Strategy
 from mpo_core.data.generate_pairs import generate_pairs
 from mpo_core.data.pair_bank import PairBank, draw_rows
 from mpo_core.data.specification import parse_data_spec
-from mpo_core.evaluation.meta_objective import Jobs, Units, make_units, train_jobs
-from mpo_core.memory import peak_process_bytes
+from mpo_core.evaluation.comparison import unit_bytes
+from mpo_core.evaluation.meta_objective import Jobs, Units, job_size, make_units, train_jobs
+from mpo_core.evaluation.side_by_side import arrange
+from mpo_core.memory import UNIT_COPIES, jobs_at_once, peak_process_bytes
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import RowSettings
-from mpo_experiments.provenance import devices, versions
+from mpo_experiments.device_rates import (
+    ENVS_ON_ACCELERATORS,
+    MATRICES_ON_ACCELERATORS,
+    matmul_gflops,
+    matmul_table,
+    median_seconds,
+    steps_by_envs,
+)
+from mpo_experiments.provenance import computed_by, devices, versions
 from mpo_experiments.search.build import build_search, learned_parts
 from mpo_experiments.search.cells import SearchCell
-from mpo_experiments.search.program import SearchProgram
 from mpo_experiments.settings.run_config import CellConfig, RunConfig
 from mpo_experiments.testbed import Testbed
 
 ROUNDS = 3
-MATRIX = 2048
-MATMUL_ROUNDS = 5
+STEPS_OF_ENVS = 100
+"""Of the episodes that are counted side by side."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +65,14 @@ class Profile:
     program_gibibytes: float | None
     """Temporary memory of the generation's program, as the compiler has it."""
     provenance: dict[str, Any]
+    products: dict[str, str] = dataclasses.field(default_factory=dict)
+    """How the inner loop's matrix products are computed: their precision, and by what."""
+    jobs_at_once: int = 1
+    """Inner loops that a device runs side by side."""
+    matmul_by_size: dict[str, float] = dataclasses.field(default_factory=dict)
+    """On accelerators: GFLOP/s of products by size and precision."""
+    steps_by_envs: dict[int, float] = dataclasses.field(default_factory=dict)
+    """On accelerators: environment steps a second by episodes side by side."""
 
     @property
     def share_of_matmul(self) -> float:
@@ -87,12 +103,13 @@ def profile(run: RunConfig, say: Callable[[str], None], trace: Path | None = Non
     generation = program.step.lower(state, number, placed).compile()
     compiling = time.perf_counter() - began
     say("timing generations")
-    whole = _median(lambda: generation(state, number, placed))
+    whole = median_seconds(lambda: generation(state, number, placed), ROUNDS)
     if trace is not None:
         with jax.profiler.trace(str(trace)):
             jax.block_until_ready(generation(state, number, placed))
     say("timing the parts")
-    parts = _parts(testbed, cell, program, learned, placed)
+    at_once = _at_once(testbed, cell)
+    parts = _parts(testbed, cell, (program.jobs, at_once), learned, placed)
     seconds = parts | {"evaluation": max(whole - sum(parts.values()), 0.0), "generation": whole}
     updates = program.jobs * cell.inner.epochs * (cell.rows.count // cell.inner.minibatch)
     steps = program.jobs * cell.search.episodes * cell.search.horizon
@@ -105,8 +122,28 @@ def profile(run: RunConfig, say: Callable[[str], None], trace: Path | None = Non
         gflops=rate * update_flops(testbed.original, cell) / 1e9, matmul_gflops=matmul_gflops(),
         peak_gibibytes=_peak_bytes() / 2**30,
         program_gibibytes=None if analysis is None else analysis.temp_size_in_bytes / 2**30,
-        provenance={"versions": versions(), "devices": devices()},
+        provenance={"versions": versions(), "devices": devices()}, products=computed_by(cell.inner),
+        jobs_at_once=min(at_once, program.jobs), **_of_accelerator(testbed, say),
     )  # fmt: skip
+
+
+def _of_accelerator(testbed: Testbed, say: Callable[[str], None]) -> dict[str, Any]:
+    """What the device reaches by itself; nothing on CPUs, where it is known (docs/performance.md)."""
+    if jax.default_backend() == "cpu":
+        return {}
+    say("timing the device")
+    return {
+        "matmul_by_size": matmul_table(MATRICES_ON_ACCELERATORS),
+        "steps_by_envs": steps_by_envs(testbed.task, testbed.original, ENVS_ON_ACCELERATORS, STEPS_OF_ENVS),
+    }
+
+
+def _at_once(testbed: Testbed, config: CellConfig) -> int:
+    """Inner loops that a device runs side by side, as the search plans them."""
+    size = job_size(testbed.original, (config.rows.count, config.rows.length), config.inner)
+    each = unit_bytes(testbed.task, config.rows)
+    held = UNIT_COPIES * config.search.datasets * each
+    return jobs_at_once(config.search.members_at_once, size.bytes, held)
 
 
 def update_flops(policy: GaussianPolicy, config: CellConfig) -> float:
@@ -114,17 +151,6 @@ def update_flops(policy: GaussianPolicy, config: CellConfig) -> float:
     sizes = [layer.kernel.shape for layer in policy.layers]
     steps = 2 * config.inner.minibatch * config.rows.length
     return float(steps * (6 * sum(a * b for a, b in sizes) - 2 * sizes[0][0] * sizes[0][1]))
-
-
-def matmul_gflops() -> float:
-    """The larger rate of one product that all cores share and of one product a device, side by side."""
-    matrix = jax.random.normal(jax.random.key(0), (MATRIX, MATRIX))
-    one = jax.jit(lambda a: a @ a)
-    shared = 2 * MATRIX**3 / _median(lambda: one(matrix), MATMUL_ROUNDS)
-    each = jax.pmap(lambda a: a @ a)
-    copies = jnp.broadcast_to(matrix, (jax.local_device_count(), MATRIX, MATRIX))
-    apart = jax.local_device_count() * 2 * MATRIX**3 / _median(lambda: each(copies), MATMUL_ROUNDS)
-    return max(shared, apart) / 1e9
 
 
 def _physics_seconds(testbed: Testbed) -> float:
@@ -149,24 +175,30 @@ def _bank(testbed: Testbed, config: CellConfig) -> tuple[PairBank, float]:
 
 
 def _parts(
-    testbed: Testbed, config: CellConfig, program: SearchProgram, learned: tuple[Any, Any], bank: PairBank
+    testbed: Testbed, config: CellConfig, jobs: tuple[int, int], learned: tuple[Any, Any], bank: PairBank
 ) -> dict[str, float]:
-    """Data, inner loops and search, each a program of its own on the generation's sizes."""
+    """Data, inner loops and search, each a program of its own on the generation's sizes.
+
+    Args:
+        jobs: of a generation, and those that a device runs side by side.
+    """
     spec, mesh = parse_data_spec(config.data), testbed.program.mesh
 
     @jax.jit
     def data(key: jax.Array, bank: PairBank) -> Units:
         keys = jax.random.split(key, config.search.datasets)
         rows = jax.vmap(lambda one: draw_rows(bank, spec, config.rows.count, key=one))(keys)
-        return make_units(testbed.original, rows, keys)
+        return make_units(testbed.original, rows, keys, config.inner)
 
-    jobs = -(-program.jobs // mesh.size) * mesh.size
-    objective = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (jobs, *leaf.shape)), learned[0])
-    unit = jnp.arange(jobs, dtype=jnp.int32) % config.search.datasets
+    of_job = np.arange(jobs[0]) % config.search.datasets
+    plan = arrange(of_job, mesh.size, jobs[1])
+    objective = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(plan.job), *leaf.shape)), learned[0])
+    unit = jnp.asarray(of_job[plan.job], jnp.int32)
 
     @jax.jit
     def inner(objective: Any, units: Units) -> Any:
-        policies, _ = train_jobs(Jobs(objective, unit), learned[1], units, testbed.original, config.inner, mesh)
+        own = Jobs(objective, unit)
+        policies, _ = train_jobs(own, learned[1], units, testbed.original, config.inner, mesh, plan.block)
         return policies
 
     strategy = Strategy(config.strategy, learned[0], config.search.generations)
@@ -180,21 +212,10 @@ def _parts(
     units = data(key, bank)
     state = strategy.init(config.seed)
     return {
-        "data": _median(lambda: data(key, bank)),
-        "inner loops": _median(lambda: inner(objective, units)),
-        "search": _median(lambda: search(state, key)),
+        "data": median_seconds(lambda: data(key, bank), ROUNDS),
+        "inner loops": median_seconds(lambda: inner(objective, units), ROUNDS),
+        "search": median_seconds(lambda: search(state, key), ROUNDS),
     }
-
-
-def _median(call: Callable[[], Any], rounds: int = ROUNDS) -> float:
-    """Median seconds of a call, warmed up first, until its arrays are there."""
-    jax.block_until_ready(eqx.filter(call(), eqx.is_array))
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        jax.block_until_ready(eqx.filter(call(), eqx.is_array))
-        times.append(time.perf_counter() - began)
-    return float(np.median(times))
 
 
 def _peak_bytes() -> int:

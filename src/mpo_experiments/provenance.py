@@ -7,6 +7,7 @@ import platform
 import jax
 
 from mpo_core.data.specification import parse_data_spec
+from mpo_core.settings import InnerLoopSettings
 from mpo_experiments.agents.lookup import agents_folder, load_card
 from mpo_experiments.settings.run_config import split_data
 
@@ -23,6 +24,12 @@ def versions() -> dict[str, str]:
 def devices() -> dict[str, str | int]:
     """What the programs ran on: bytes repeat only where these are the same."""
     return {"platform": jax.default_backend(), "count": jax.device_count(), "kind": jax.devices()[0].device_kind}
+
+
+def computed_by(inner: InnerLoopSettings) -> dict[str, str]:
+    """How the matrix products of inner loops are computed, whatever is written down of settings."""
+    kernel = "xla" if inner.kernel == "auto" else inner.kernel
+    return {"precision": inner.precision, "kernel": kernel}
 
 
 def agents_hash(task: str, data: str = "base") -> str:

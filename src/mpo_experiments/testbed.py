@@ -184,6 +184,7 @@ def comparison_settings(
     return ComparisonSettings(
         spec=parse_data_spec(config.data), rows=config.rows, inner=config.inner, evaluation=config.report.evaluation,
         seed=config.seed, stream=stream, units=units, mode_actions=mode_actions,
+        jobs_at_once=config.search.members_at_once,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
@@ -33,24 +34,41 @@ def generate_pairs(
     Raises:
         UnusableSetting: the specification asks for an agent that is not there.
     """
+    return generate_banks(program, agents, spec, size, [key], advance)[0]
+
+
+def generate_banks(
+    program: RolloutProgram,
+    agents: GaussianPolicy,
+    spec: DataSpec,
+    size: RowSettings,
+    keys: list[PRNGKeyArray],
+    advance: Callable[[int], None] = lambda steps: None,
+) -> list[PairBank]:
+    """The same for several keys, their episodes one behind the other: blocks are filled up by the next bank's."""
     agents = agents_for(spec, agents)
-    source, keys = pair_episodes(spec, size.count, key=key)
+    planned = [pair_episodes(spec, size.count, key=key) for key in keys]
+    source = np.stack([one[0] for one in planned])
+    first, second = (jnp.concatenate([one[1][side] for one in planned]) for side in (0, 1))
     blocks = []
-    for block in program.blocks(agents, source.reshape(-1), keys, horizon=size.length):
+    for block in program.blocks(agents, source.reshape(-1), (first, second), horizon=size.length):
         blocks.append(block)
         advance(block.alive.shape[0] * size.length)
     whole = jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
 
-    def by_pair(leaf: np.ndarray) -> np.ndarray:
-        return leaf.reshape(size.count, 2, *leaf.shape[1:])
+    def bank(place: int) -> PairBank:
+        def by_pair(leaf: np.ndarray) -> np.ndarray:
+            return leaf.reshape(len(keys), size.count, 2, *leaf.shape[1:])[place]
 
-    return PairBank(
-        observation=by_pair(whole.observation),
-        action=by_pair(whole.action),
-        alive=by_pair(whole.alive),
-        return_=by_pair(whole.return_),
-        source=source,
-    )
+        return PairBank(
+            observation=by_pair(whole.observation),
+            action=by_pair(whole.action),
+            alive=by_pair(whole.alive),
+            return_=by_pair(whole.return_),
+            source=source[place],
+        )
+
+    return [bank(place) for place in range(len(keys))]
 
 
 def pair_episodes(

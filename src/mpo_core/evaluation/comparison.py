@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from mpo_core.data.generate_pairs import generate_pairs
+from mpo_core.data.generate_pairs import generate_banks
 from mpo_core.data.pair_bank import PairBank, label_pairs
 from mpo_core.data.specification import DataSpec
 from mpo_core.devices import round_up
-from mpo_core.evaluation.meta_objective import Jobs, Units, make_units, train_jobs, with_sft
+from mpo_core.evaluation.meta_objective import Jobs, Units, job_size, make_units, train_jobs, with_sft
+from mpo_core.evaluation.side_by_side import Block, arrange
 from mpo_core.losses.switch import stack_objectives
+from mpo_core.memory import UNIT_COPIES, jobs_at_once, units_at_once
 from mpo_core.objective.interface import AbstractObjective
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.rollout.program import RolloutProgram
@@ -27,7 +29,7 @@ from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
 
 JOBS_A_CALL = 8
-MAX_UNIT_BYTES = 512 * 2**20
+"""Policies that CPUs train in one call, so that there is progress to show; accelerators train as many as fit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,8 @@ class ComparisonSettings:
     units: int = 12
     mode_actions: bool = True
     """Whether policies are also judged by their mode actions."""
+    jobs_at_once: int = 0
+    """Policies that a device trains side by side; 0: one on CPUs, as many as fit on an accelerator."""
 
 
 class ComparisonReturns(eqx.Module):
@@ -69,7 +73,7 @@ class Comparison:
     def __init__(self, program: RolloutProgram, agents: GaussianPolicy, settings: ComparisonSettings):
         self._program, self._agents, self._settings = program, agents, settings
         self._original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
-        self._train: dict[int, Callable] = {}
+        self._train: dict[tuple[int, Block], Callable] = {}
         self._sft: dict[int, Callable] = {}
 
     def run(
@@ -88,7 +92,7 @@ class Comparison:
             advance("data", 0)
             units = self.make_units(batch, advance)
             advance("train", 0)
-            trained.append(self._train_all(candidates, units, len(batch), advance))
+            trained.append(self.train(candidates, units, len(batch), advance))
         whole, clamped = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *trained)
         advance("judge", 0)
         sampled = self.evaluate(whole, 1.0, advance)
@@ -107,7 +111,14 @@ class Comparison:
 
     def units_at_once(self) -> int:
         """How many units are held in memory together."""
-        return units_at_once(self._program.task, self._settings.rows, self._settings.units)
+        return units_at_once(unit_bytes(self._program.task, self._settings.rows), self._settings.units)
+
+    def jobs_at_once(self) -> int:
+        """How many policies a device trains side by side at most."""
+        settings = self._settings
+        size = job_size(self._original, (settings.rows.count, settings.rows.length), settings.inner)
+        held = UNIT_COPIES * self.units_at_once() * unit_bytes(self._program.task, settings.rows)
+        return jobs_at_once(settings.jobs_at_once, size.bytes, held)
 
     def _key(self, unit: int, purpose: Purpose) -> Array:
         return stream_key(self._settings.seed, self._settings.stream, self._settings.first_unit + unit, purpose)
@@ -115,26 +126,30 @@ class Comparison:
     def make_units(self, batch: range, advance: Callable[[str, int], None] = lambda what, jobs: None) -> Units:
         """Fresh data for some units, padded to as many as fit in memory at once."""
         settings = self._settings
-        banks = [
-            generate_pairs(
-                self._program, self._agents, settings.spec, settings.rows,
-                key=stream_key(settings.seed, settings.stream, settings.first_unit + unit),
-                advance=partial(advance, "data"),
+        keys = [stream_key(settings.seed, settings.stream, settings.first_unit + unit) for unit in batch]
+        together = len(keys) if self._program.fills_blocks else 1
+        banks = []
+        for first in range(0, len(keys), together):
+            some = keys[first : first + together]
+            banks += generate_banks(
+                self._program, self._agents, settings.spec, settings.rows, some, partial(advance, "data")
             )
-            for unit in batch
-        ]  # fmt: skip
         banks += banks[-1:] * (self.units_at_once() - len(banks))  # one shape for every batch
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *banks)
         label_key = jnp.stack([self._key(unit, Purpose.LABELS) for unit in batch])
         training_key = jnp.stack([self._key(unit, Purpose.TRAINING) for unit in batch])
         missing = self.units_at_once() - len(batch)
         pad = jnp.concatenate([jnp.arange(len(batch)), jnp.zeros(missing, jnp.int32)]).astype(jnp.int32)
-        return _labelled(self._original, stacked, settings.spec, label_key[pad], training_key[pad])
+        return _labelled(self._original, stacked, (settings.spec, settings.inner), label_key[pad], training_key[pad])
 
-    def _train_all(
-        self, candidates: list[Candidate], units: Units, count: int, advance: Callable[[str, int], None]
+    def train(
+        self,
+        candidates: list[Candidate],
+        units: Units,
+        count: int,
+        advance: Callable[[str, int], None] = lambda what, jobs: None,
     ) -> tuple[GaussianPolicy, np.ndarray]:
-        """Policies and clamp rates with leading axes (candidate, unit), on the host."""
+        """Policies and clamp rates on the first `count` units, with leading axes (candidate, unit), on the host."""
         trained: list = [None] * len(candidates)
         for sft_epochs in sorted({candidate.sft_epochs for candidate in candidates}):
             group = [i for i, candidate in enumerate(candidates) if candidate.sft_epochs == sft_epochs]
@@ -147,43 +162,42 @@ class Comparison:
     def _train_group(
         self, stacked, candidates: int, sft_epochs: int, units: Units, count: int, advance
     ) -> tuple[GaussianPolicy, np.ndarray]:
-        train = self._train_program(sft_epochs)
         units = self._sft_program(sft_epochs)(units) if sft_epochs else units
         candidate, unit = (index.reshape(-1) for index in np.indices((candidates, count)))
-        size = round_up(JOBS_A_CALL, self._program.mesh)
-        parts = []
-        for first in range(0, len(unit), size):
-            at = np.minimum(np.arange(first, first + size), len(unit) - 1)
+        mesh = self._program.mesh
+        plan = arrange(unit, mesh.size, self.jobs_at_once())
+        size = mesh.size * plan.block.jobs if plan.block.jobs > 1 else round_up(JOBS_A_CALL, mesh)
+        train, parts = self._train_program(sft_epochs, plan.block), []
+        for first in range(0, len(plan.job), size):
+            at = plan.job[np.minimum(np.arange(first, first + size), len(plan.job) - 1)]
             jobs = Jobs(
                 jax.tree.map(lambda leaf, at=at: leaf[candidate[at]], stacked), jnp.asarray(unit[at], jnp.int32)
             )
-            kept = min(size, len(unit) - first)
-            parts.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[:kept], train(jobs, units)))
-            advance("train", kept)
-        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+            parts.append(jax.tree.map(np.asarray, train(jobs, units)))
+            advance("train", int(np.sum((plan.place >= first) & (plan.place < first + size))))
+        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves)[plan.place], *parts)
         return jax.tree.map(lambda leaf: leaf.reshape(candidates, count, *leaf.shape[1:]), whole)
 
     def _sft_program(self, sft_epochs: int) -> Callable:
         """Runs the SFT phase once a unit, for all objectives that have it."""
         if sft_epochs not in self._sft:
             inner = dataclasses.replace(self._settings.inner, sft_epochs=sft_epochs)
-            self._sft[sft_epochs] = jax.jit(lambda units: with_sft(units, self._original, inner, self._program.mesh))
+            original, mesh, at_once = self._original, self._program.mesh, self.jobs_at_once()
+            self._sft[sft_epochs] = jax.jit(lambda units: with_sft(units, original, inner, mesh, at_once))
         return self._sft[sft_epochs]
 
-    def _train_program(self, sft_epochs: int) -> Callable:
-        if sft_epochs not in self._train:
+    def _train_program(self, sft_epochs: int, block: Block) -> Callable:
+        if (sft_epochs, block) not in self._train:
             inner = dataclasses.replace(self._settings.inner, sft_epochs=sft_epochs)
             original, mesh = self._original, self._program.mesh
-            # one after another on CPUs, where it costs the same; see `mpo_core.evaluation.meta_objective`
-            at_once = 1 if jax.default_backend() == "cpu" else JOBS_A_CALL
 
             def program(jobs: Jobs, units: Units) -> tuple[GaussianPolicy, Array]:
                 nothing = jax.tree.map(lambda _: None, jobs.objective)
-                policies, trace = train_jobs(jobs, nothing, units, original, inner, mesh, at_once)
+                policies, trace = train_jobs(jobs, nothing, units, original, inner, mesh, block)
                 return policies, trace.clamped.mean(1)
 
-            self._train[sft_epochs] = jax.jit(program)
-        return self._train[sft_epochs]
+            self._train[sft_epochs, block] = jax.jit(program)
+        return self._train[sft_epochs, block]
 
     def evaluate(
         self,
@@ -225,14 +239,14 @@ def unit_bytes(task: Task, size: RowSettings) -> int:
     return 4 * (task.observation_size + task.action_size + 1) * 2 * size.count * size.length
 
 
-def units_at_once(task: Task, size: RowSettings, units: int) -> int:
-    """How many units a comparison holds in memory together."""
-    return int(np.clip(MAX_UNIT_BYTES // unit_bytes(task, size), 1, units))
-
-
 @partial(jax.jit, static_argnums=2)
 def _labelled(
-    original: GaussianPolicy, banks: PairBank, spec: DataSpec, label_key: Array, training_key: Array
+    original: GaussianPolicy,
+    banks: PairBank,
+    kind: tuple[DataSpec, InnerLoopSettings],
+    label_key: Array,
+    training_key: Array,
 ) -> Units:
+    spec, inner = kind
     rows = jax.vmap(lambda bank, key: label_pairs(bank, spec, key=key))(banks, label_key)
-    return make_units(original, rows, training_key)
+    return make_units(original, rows, training_key, inner)

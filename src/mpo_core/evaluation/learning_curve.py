@@ -1,7 +1,8 @@
 """How an objective works over time: the policy judged after every epoch, beside what the updates saw of the rows."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -9,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from mpo_core.devices import population_mesh
 from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonSettings
-from mpo_core.evaluation.meta_objective import Units
+from mpo_core.evaluation.meta_objective import Jobs, Units, train_jobs_by_epoch
+from mpo_core.evaluation.side_by_side import Block, arrange
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.rollout.program import RolloutProgram
-from mpo_core.training.inner_loop import train_by_epoch
 from mpo_core.training.trace import TrainingTrace, first_bad_update
 
 
@@ -55,7 +57,7 @@ def learning_curve(
         keep: given the policies after the last epoch, leaves (numpy) with a leading unit axis.
     """
     comparison = Comparison(program, agents, settings)
-    train = _training(agents, candidate, settings)
+    train = _Training(program, agents, candidate, settings, comparison.jobs_at_once())
     policies, traces = [], []
     at_once = comparison.units_at_once()
     for first in range(0, settings.units, at_once):
@@ -63,18 +65,17 @@ def learning_curve(
         advance("data", 0)
         units = comparison.make_units(batch, advance)
         advance("train", 0)
-        for place in range(len(batch)):
-            unit = jax.tree.map(lambda leaf, place=place: leaf[place], units)
-            by_epoch, trace = jax.tree.map(np.asarray, train(unit))
+        for by_epoch, trace in train(units, len(batch)):
             policies.append(by_epoch)
             traces.append(trace)
-            advance("train", 1)
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *policies)
-    keep(jax.tree.map(lambda leaf: leaf[-1], stacked))
+            advance("train", len(trace.loss))
+    whole, trace = (jax.tree.map(lambda *parts: np.concatenate(parts), *found) for found in (policies, traces))
+    keep(jax.tree.map(lambda leaf: leaf[:, -1], whole))
+    stacked = jax.tree.map(lambda leaf: np.moveaxis(leaf, 0, 1), whole)
     advance("judge", 0)
     return_ = comparison.evaluate(stacked, 1.0, advance).T
     final_mode = comparison.evaluate(jax.tree.map(lambda leaf: leaf[-1:], stacked), 0.0, advance)[0]
-    return _curve(return_, final_mode, jax.tree.map(lambda *leaves: np.stack(leaves), *traces))
+    return _curve(return_, final_mode, trace)
 
 
 def steps(settings: ComparisonSettings) -> dict[str, int]:
@@ -87,17 +88,37 @@ def steps(settings: ComparisonSettings) -> dict[str, int]:
     }
 
 
-def _training(agents: GaussianPolicy, candidate: Candidate, settings: ComparisonSettings) -> Callable:
-    inner = dataclasses.replace(settings.inner, sft_epochs=candidate.sft_epochs)
-    original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
+class _Training:
+    """Trains one objective on units, as many side by side as the devices take, and keeps the policy of every epoch."""
 
-    @jax.jit
-    def train(unit: Units) -> tuple[GaussianPolicy, TrainingTrace]:
-        return train_by_epoch(
-            candidate.objective, original, unit.rows, inner, key=unit.training_key, reference=unit.reference
-        )
+    def __init__(
+        self,
+        program: RolloutProgram,
+        agents: GaussianPolicy,
+        candidate: Candidate,
+        settings: ComparisonSettings,
+        at_once: int,
+    ):
+        mesh = program.mesh if settings.units >= program.mesh.size else population_mesh(settings.units)
+        self._mesh, self._at_once = mesh, at_once
+        original, objective = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents), candidate.objective
+        inner = dataclasses.replace(settings.inner, sft_epochs=candidate.sft_epochs)
 
-    return train
+        @partial(jax.jit, static_argnums=2)
+        def train(jobs: Jobs, units: Units, block: Block) -> tuple[GaussianPolicy, TrainingTrace]:
+            return train_jobs_by_epoch(jobs, objective, units, original, inner, mesh, block)
+
+        self._train = train
+
+    def __call__(self, units: Units, count: int) -> Iterator[tuple[GaussianPolicy, TrainingTrace]]:
+        """Policies and traces of the first `count` units, some units after others, on the host."""
+        plan = arrange(np.arange(count), self._mesh.size, self._at_once)
+        size = self._mesh.size * plan.block.jobs
+        for first in range(0, len(plan.job), size):
+            unit = plan.job[first : first + size]
+            found = self._train(Jobs(None, jnp.asarray(unit, jnp.int32)), units, plan.block)
+            kept = int(np.sum((plan.place >= first) & (plan.place < first + size)))
+            yield jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[:kept], found)
 
 
 def _curve(

@@ -2,38 +2,42 @@
 
 A *unit* of replication is one dataset with its training and evaluation seeds; a *job* is one objective trained on one
 unit. Jobs are sharded over the devices; each trains by itself (`lax.map`), so results do not depend on how many there
-are. Where a device is asked to train several at once, as accelerators like it, they are vmapped.
+are. Where a device is asked to train several at once, as accelerators like it, they are vmapped: jobs of one unit with
+one gathered minibatch for all of them. Rows are held once, however many jobs train on them.
 """
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from mpo_core.data.rows import PreferenceRows
-from mpo_core.devices import CPU_ENVS, POPULATION, is_cpu, round_up
+from mpo_core.devices import CPU_ENVS, POPULATION, is_cpu
+from mpo_core.evaluation.side_by_side import ONE_AFTER_ANOTHER, Block, arrange
+from mpo_core.memory import ENV_STATE_BYTES, MAX_ENV_BYTES, JobSize
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.rollout.envs import env_returns, start_envs
 from mpo_core.rollout.task import Task
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings
-from mpo_core.training.inner_loop import SftPhase, run_sft, train
-from mpo_core.training.prepared_rows import row_log_probs
+from mpo_core.training.inner_loop import SftPhase, run_learner_sft, train_learner, train_learner_by_epoch
+from mpo_core.training.learner import GaussianLearner
+from mpo_core.training.prepared_rows import PreparedRows, prepared_units, unit_log_probs, without_normaliser
 from mpo_core.training.trace import TrainingTrace
-
-MAX_ENV_BYTES = 2**30
-"""Of the episodes that an accelerator evaluates side by side; more jobs than fit are evaluated chunk by chunk."""
-ENV_STATE_BYTES = 2**15
-"""Of the physics of one episode, about; its policy comes on top."""
 
 
 class Units(eqx.Module):
     """Units of replication, along a leading axis."""
 
     rows: PreferenceRows
+    prepared: PreparedRows
+    """The rows as updates read them."""
     reference: Float[Array, "unit row side"]
     """Log-probs of the rows under the original agent, shared by all objectives."""
     training_key: Key[Array, " unit"]
@@ -56,22 +60,52 @@ class JobSettings:
     inner: InnerLoopSettings
     evaluation: EvaluationSettings
     mesh: Mesh
-    at_once: int = 1
-    """Jobs that a device trains side by side, each with a copy of its unit."""
+    block: Block = ONE_AFTER_ANOTHER
+    """Jobs that a device trains side by side."""
 
 
-def make_units(policy: GaussianPolicy, rows: PreferenceRows, training_key: Key[Array, " unit"]) -> Units:
-    """Units from rows that have a leading unit axis: adds what the original agent makes of them."""
-    reference = jax.lax.map(partial(row_log_probs, policy), rows)
-    return Units(rows, reference, training_key)
+def make_units(
+    policy: GaussianPolicy,
+    rows: PreferenceRows,
+    training_key: Key[Array, " unit"],
+    inner: InnerLoopSettings | None = None,
+) -> Units:
+    """Units from rows that have a leading unit axis: adds what updates read, and the original's log-probs.
+
+    Args:
+        inner: the inner loop that they are for, whose products the reference's log-probs take; None: as by default.
+    """
+    products = (inner or InnerLoopSettings()).products
+    prepared, bare = prepared_units(policy, rows), without_normaliser(policy)
+    index = jnp.arange(rows.margin.shape[0])
+    reference = jax.lax.map(lambda unit: unit_log_probs(bare, prepared, unit, products), index)
+    return Units(rows, prepared, reference, training_key)
 
 
-def with_sft(units: Units, policy: GaussianPolicy, settings: InnerLoopSettings, mesh: Mesh) -> Units:
-    """The units with their SFT phase done, so that `train_jobs` with the same settings does not repeat it."""
-    count = units.reference.shape[0]
-    jobs = Jobs(None, jnp.minimum(jnp.arange(round_up(count, mesh)), count - 1))
-    phases = _sharded(partial(_sft_shard, settings=settings), mesh)(jobs, None, units, policy)
-    return Units(units.rows, units.reference, units.training_key, jax.tree.map(lambda leaf: leaf[:count], phases))
+def job_size(policy: GaussianPolicy, rows: tuple[int, int], inner: InnerLoopSettings) -> JobSize:
+    """What a job takes beside its unit's rows.
+
+    Args:
+        rows: of a unit, and the steps of each side.
+    """
+    count, length = rows
+    return JobSize(
+        widths=tuple(layer.bias.shape[-1] for layer in policy.layers),
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(policy)),
+        steps=2 * inner.minibatch * length, updates=inner.epochs * (count // inner.minibatch),
+    )  # fmt: skip
+
+
+def with_sft(units: Units, policy: GaussianPolicy, settings: InnerLoopSettings, mesh: Mesh, at_once: int = 1) -> Units:
+    """The units with their SFT phase done, so that `train_jobs` with the same settings does not repeat it.
+
+    Args:
+        at_once: units that a device trains on side by side.
+    """
+    plan = arrange(np.arange(units.reference.shape[0]), mesh.size, at_once)
+    jobs = Jobs(None, jnp.asarray(plan.job, jnp.int32))
+    phases = _sharded(partial(_sft_shard, settings=settings, block=plan.block), mesh)(jobs, None, units, policy)
+    return dataclasses.replace(units, after_sft=jax.tree.map(lambda leaf: leaf[plan.place], phases))
 
 
 def train_jobs(
@@ -81,17 +115,32 @@ def train_jobs(
     policy: GaussianPolicy,
     settings: InnerLoopSettings,
     mesh: Mesh,
-    at_once: int = 1,
+    block: Block = ONE_AFTER_ANOTHER,
 ) -> tuple[GaussianPolicy, TrainingTrace]:
     """Trains every job; policies and traces come back with a leading job axis.
 
     Args:
-        jobs: as many as a multiple of the devices in the mesh.
+        jobs: as many as a multiple of the devices in the mesh; in blocks as `arrange` makes them, where there are such.
         common: what all objectives share; `eqx.combine(one job's objective, common)` is the objective.
         policy: the original agent.
-        at_once: jobs that a device trains side by side, each with a copy of its unit.
+        block: jobs that a device trains side by side.
     """
-    return _sharded(partial(_train_shard, settings=settings, at_once=at_once), mesh)(jobs, common, units, policy)
+    body = partial(_train_shard, settings=settings, block=block, by_epoch=False)
+    return _sharded(body, mesh)(jobs, common, units, policy)
+
+
+def train_jobs_by_epoch(
+    jobs: Jobs,
+    common: PyTree,
+    units: Units,
+    policy: GaussianPolicy,
+    settings: InnerLoopSettings,
+    mesh: Mesh,
+    block: Block = ONE_AFTER_ANOTHER,
+) -> tuple[GaussianPolicy, TrainingTrace]:
+    """The same, policies kept after every epoch: a second axis of them, and of the traces, is the epoch."""
+    body = partial(_train_shard, settings=settings, block=block, by_epoch=True)
+    return _sharded(body, mesh)(jobs, common, units, policy)
 
 
 def job_returns(
@@ -121,27 +170,53 @@ def _sharded(body, mesh: Mesh, extra: int = 0):
 
 
 def _train_shard(
-    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, *, settings: InnerLoopSettings, at_once: int
+    jobs: Jobs,
+    common: PyTree,
+    units: Units,
+    policy: GaussianPolicy,
+    *,
+    settings: InnerLoopSettings,
+    block: Block,
+    by_epoch: bool,
 ) -> tuple[GaussianPolicy, TrainingTrace]:
-    def one(job: Jobs) -> tuple[GaussianPolicy, TrainingTrace]:
-        unit = jax.tree.map(lambda leaf: leaf[job.unit], units)
-        objective = eqx.combine(job.objective, common)
-        return train(
-            objective, policy, unit.rows, settings, key=unit.training_key, reference=unit.reference,
-            after_sft=unit.after_sft,
-        )  # fmt: skip
+    def one(objective: PyTree, unit: Array) -> tuple[GaussianPolicy, TrainingTrace]:
+        learner = GaussianLearner(policy, units.prepared, unit, settings.products)
+        given = {"key": units.training_key[unit], "reference": units.reference[unit]}
+        if by_epoch:
+            return train_learner_by_epoch(eqx.combine(objective, common), learner, settings, **given)
+        after_sft = jax.tree.map(lambda leaf: leaf[unit], units.after_sft)
+        return train_learner(eqx.combine(objective, common), learner, settings, **given, after_sft=after_sft)
 
-    return jax.lax.map(one, jobs, batch_size=None if at_once == 1 else at_once)
+    return _in_blocks(one, jobs, block)
 
 
 def _sft_shard(
-    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, *, settings: InnerLoopSettings
+    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, *, settings: InnerLoopSettings, block: Block
 ) -> SftPhase:
-    def one(index: Array) -> SftPhase:
-        unit = jax.tree.map(lambda leaf: leaf[index], units)
-        return run_sft(policy, unit.rows, settings, key=unit.training_key, reference=unit.reference)
+    def one(_: None, unit: Array) -> SftPhase:
+        learner = GaussianLearner(policy, units.prepared, unit, settings.products)
+        return run_learner_sft(learner, settings, key=units.training_key[unit], reference=units.reference[unit])
 
-    return jax.lax.map(one, jobs.unit)
+    return _in_blocks(one, jobs, block)
+
+
+def _in_blocks(one: Callable[[PyTree, Array], Any], jobs: Jobs, block: Block) -> Any:
+    """Calls `one` with the objective and the unit of every job: block after block, those of a block side by side.
+
+    Nothing that depends on the unit alone has an axis of members: it is computed once a group.
+    """
+    if block == ONE_AFTER_ANOTHER:
+        return jax.lax.map(lambda job: one(job.objective, job.unit), jobs)
+
+    def group(objectives: PyTree, units: Int[Array, " member"]) -> Any:
+        return jax.vmap(lambda objective: one(objective, units[0]), axis_size=block.members)(objectives)
+
+    def side_by_side(own: Jobs) -> Any:
+        return jax.vmap(group)(own.objective, own.unit)
+
+    shape = (-1, block.groups, block.members)
+    found = jax.lax.map(side_by_side, jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), jobs))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[3:]), found)
 
 
 def _return_shard(
@@ -155,7 +230,8 @@ def _return_shard(
     settings: JobSettings,
 ) -> Float[Array, " job"]:
     evaluation = settings.evaluation
-    trained, _ = _train_shard(jobs, common, units, policy, settings=settings.inner, at_once=settings.at_once)
+    how = {"settings": settings.inner, "block": settings.block, "by_epoch": False}
+    trained, _ = _train_shard(jobs, common, units, policy, **how)
     reset_key, action_key = (key[jobs.unit] for key in evaluation_key)
     chunks = -(-len(jobs.unit) // _evaluated_at_once(policy, evaluation.episodes, cpu=is_cpu(settings.mesh)))
     if chunks == 1:

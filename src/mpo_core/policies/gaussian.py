@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -65,39 +66,60 @@ class GaussianPolicy(eqx.Module):
 
 
 def column_log_probs(
-    policy: GaussianPolicy, observation: Float[Array, "observation step"], action: Float[Array, "action step"]
+    policy: GaussianPolicy,
+    observation: Float[Array, "observation step"],
+    action: Float[Array, "action step"],
+    precision: str = "default",
 ) -> Float[Array, " step"]:
     """`step_log_prob` of steps that are columns: the layout in which CPUs train fastest.
 
     With steps as rows, every product in a kernel's gradient has its large factor transposed first, which costs about as
     much as the product itself where kernels are narrow.
+
+    Args:
+        precision: of the products, one of `mpo_core.settings.PRECISIONS`; all else is float32.
     """
     hidden = (observation - policy.observation_mean[:, None]) / policy.observation_std[:, None]
     for layer in policy.layers[:-1]:
-        hidden = ACTIVATIONS[policy.activation](_affine(layer.kernel, layer.bias, hidden))
-    scale = policy.scale
-    deviation = (action - _affine(policy.layers[-1].kernel, policy.layers[-1].bias, hidden)) / scale[:, None]
+        hidden = ACTIVATIONS[policy.activation](_affine(layer.kernel, layer.bias, hidden, precision))
+        hidden = hidden.astype(jnp.bfloat16) if precision == "bfloat16" else hidden
+    scale, last = policy.scale, policy.layers[-1]
+    mode: Array = _affine(last.kernel, last.bias, hidden, precision)  # type: ignore[assignment]
+    deviation = (action - mode) / scale[:, None]
     return jnp.log(policy.scale_floor / scale).sum() - 0.5 * jnp.square(deviation).sum(0)
 
 
-@jax.custom_vjp
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _affine(
-    kernel: Float[Array, "input output"], bias: Float[Array, " output"], columns: Float[Array, "input step"]
+    kernel: Float[Array, "input output"],
+    bias: Float[Array, " output"],
+    columns: Float[Array, "input step"],
+    precision: str,
 ) -> Float[Array, "output step"]:
-    return kernel.T @ columns + bias[:, None]
+    return _product(kernel.T, columns, precision) + bias[:, None]
 
 
-def _affine_forward(kernel: Array, bias: Array, columns: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _affine(kernel, bias, columns), (kernel, columns)
+def _affine_forward(kernel: Array, bias: Array, columns: Array, precision: str) -> tuple[Array, tuple[Array, Array]]:
+    return _affine(kernel, bias, columns, precision), (kernel, columns)
 
 
-def _affine_backward(kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array, Array]:
+def _affine_backward(precision: str, kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array, Array]:
     kernel, columns = kept
     # a product with ones: XLA adds up a long row one number at a time
-    return columns @ slope.T, slope @ jnp.ones(slope.shape[1], slope.dtype), kernel @ slope
+    bias = _product(slope, jnp.ones(slope.shape[1], slope.dtype), "highest" if precision == "highest" else "default")
+    inward = _product(kernel, slope, precision).astype(columns.dtype)
+    return _product(columns, slope.T, precision), bias, inward
 
 
 _affine.defvjp(_affine_forward, _affine_backward)
+
+
+def _product(left: Array, right: Array, precision: str) -> Array:
+    """A product in float32, whatever its factors are rounded to."""
+    if precision == "bfloat16":
+        left, right = left.astype(jnp.bfloat16), right.astype(jnp.bfloat16)
+        return jnp.matmul(left, right, preferred_element_type=jnp.float32)
+    return left @ right if precision == "default" else jnp.matmul(left, right, precision=precision)
 
 
 def raw_scale_of(

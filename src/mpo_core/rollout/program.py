@@ -8,7 +8,8 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Key, UInt32
 
-from mpo_core.devices import POPULATION, block_envs, population_mesh, round_up
+from mpo_core.devices import POPULATION, block_envs, is_cpu, population_mesh, round_up
+from mpo_core.memory import recorded_episode_bytes
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.rollout.envs import Envs, advance, start_envs
 from mpo_core.rollout.task import Task
@@ -28,7 +29,10 @@ class RolloutProgram:
         self.task = task
         self.chunk = chunk
         self.mesh = mesh if mesh is not None else population_mesh()
-        self.envs = round_up(block_envs(self.mesh) if envs is None else envs, self.mesh)
+        each = recorded_episode_bytes(task.observation_size + task.action_size + 2, chunk)
+        self.envs = round_up(block_envs(self.mesh, each) if envs is None else envs, self.mesh)
+        self.fills_blocks = not is_cpu(self.mesh)
+        """Whether blocks are so large that several requests should share them."""
         env, whole = PartitionSpec(POPULATION), PartitionSpec()
         # scans over brax states fail the varying-axes check, hence check_vma=False
         shard = partial(jax.shard_map, mesh=self.mesh, check_vma=False)
@@ -105,16 +109,28 @@ class RolloutProgram:
         return np.concatenate([block.return_ for block in blocks])
 
     def _block(self, policies: GaussianPolicy, key_data: list[np.ndarray], horizon: int, noise: float) -> Trajectory:
-        envs = self._start(*key_data)
         parts = []
-        for _ in range(0, horizon, self.chunk):
-            envs, part = self._advance(policies, envs, np.float32(noise))
+        for part in self._chunks(policies, self._start(*key_data), horizon, noise):
             parts.append(jax.tree.map(np.asarray, part))
             if not parts[-1].alive[:, -1].any():  # every episode has ended
                 break
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1)[:, :horizon], *parts)
         missing = horizon - whole.alive.shape[1]
         return jax.tree.map(lambda leaf: np.pad(leaf, [(0, 0), (0, missing)] + [(0, 0)] * (leaf.ndim - 2)), whole)
+
+    def _chunks(self, policies: GaussianPolicy, envs: Envs, horizon: int, noise: float) -> Iterator[Trajectory]:
+        """Steps in calls of a chunk. An accelerator has its next call before the last is fetched, and does not wait."""
+        waiting = None
+        for _ in range(0, horizon, self.chunk):
+            envs, part = self._advance(policies, envs, np.float32(noise))
+            if waiting is not None:
+                yield waiting
+            if self.fills_blocks:
+                waiting = part
+            else:
+                yield part
+        if waiting is not None:
+            yield waiting
 
 
 def _start_from_data(task: Task, reset_key: UInt32[Array, "env word"], action_key: UInt32[Array, "env word"]) -> Envs:

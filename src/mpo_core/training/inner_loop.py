@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from mpo_core.data.rows import CHOSEN, REJECTED, PreferenceRows
@@ -17,13 +16,8 @@ from mpo_core.objective.interface import AbstractObjective, AbstractStatefulObje
 from mpo_core.objective.pair_log_probs import PairLogProbs
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.settings import InnerLoopSettings
-from mpo_core.training.prepared_rows import (
-    PreparedRows,
-    pair_log_probs,
-    prepared_row_log_probs,
-    prepared_rows,
-    without_normaliser,
-)
+from mpo_core.training.learner import GaussianLearner, Learner
+from mpo_core.training.prepared_rows import prepared_units
 from mpo_core.training.trace import TrainingTrace, trace_of
 
 STEP_KEYS = 0x57A7EF01
@@ -65,27 +59,8 @@ def train(
     Returns:
         The trained policy and a trace of the updates.
     """
-    if after_sft is None:
-        vector, unravel, phases = _run(objective, policy, rows, settings, key, reference, _scan_updates)
-    else:
-        loop = _Loop(policy, rows, settings, key, groups=_sees_groups(objective))
-        vector, trace = loop.objective_phase(objective, after_sft.vector, after_sft.reference, _scan_updates)
-        unravel, phases = loop.unravel, [after_sft.trace, trace]
-    return _assembled(policy, unravel(vector)), _joined(phases)
-
-
-def run_sft(
-    policy: GaussianPolicy,
-    rows: PreferenceRows,
-    settings: InnerLoopSettings,
-    *,
-    key: PRNGKeyArray,
-    reference: Float[Array, "row side"],
-) -> SftPhase:
-    """The SFT phase of `train` alone; arguments as there."""
-    loop = _Loop(policy, rows, settings, key, groups=False)
-    vector, reference, trace = loop.sft_phase(reference, _scan_updates)
-    return SftPhase(vector, reference, trace)
+    learner = _gaussian(policy, rows, settings)
+    return train_learner(objective, learner, settings, key=key, reference=reference, after_sft=after_sft)
 
 
 def train_by_epoch(
@@ -103,65 +78,107 @@ def train_by_epoch(
         The policies, every leaf with a leading epoch axis: the last is the one `train` gives. A trace with axes
         (epoch, update of the epoch).
     """
-    updates_an_epoch = rows.margin.shape[0] // settings.minibatch
-    scan = partial(_scan_epochs, updates_an_epoch)
-    _, unravel, phases = _run(objective, policy, rows, settings, key, reference, scan)
-    vectors, trace = _joined(phases)
-    return jax.vmap(lambda vector: _assembled(policy, unravel(vector)))(vectors), trace
+    learner = _gaussian(policy, rows, settings)
+    return train_learner_by_epoch(objective, learner, settings, key=key, reference=reference)
 
 
-def _run(
+def train_learner(
     objective: AbstractObjective,
+    learner: Learner,
+    settings: InnerLoopSettings,
+    *,
+    key: PRNGKeyArray,
+    reference: Float[Array, "row side"] | None = None,
+    after_sft: SftPhase | None = None,
+) -> tuple[Any, TrainingTrace]:
+    """`train` for any policy and rows that make a learner."""
+    loop = _Loop(learner, settings, key)
+    if after_sft is None:
+        vector, phases = loop.phases(objective, reference, _scan_updates)
+    else:
+        vector, trace = loop.objective_phase(objective, after_sft.vector, after_sft.reference, _scan_updates)
+        phases = [after_sft.trace, trace]
+    return learner.policy(vector), _joined(phases)
+
+
+def train_learner_by_epoch(
+    objective: AbstractObjective,
+    learner: Learner,
+    settings: InnerLoopSettings,
+    *,
+    key: PRNGKeyArray,
+    reference: Float[Array, "row side"] | None = None,
+) -> tuple[Any, TrainingTrace]:
+    """`train_by_epoch` for any policy and rows that make a learner."""
+    scan = partial(_scan_epochs, learner.rows // settings.minibatch)
+    _, phases = _Loop(learner, settings, key).phases(objective, reference, scan)
+    vectors, trace = _joined(phases)
+    return jax.vmap(learner.policy)(vectors), trace
+
+
+def run_sft(
     policy: GaussianPolicy,
     rows: PreferenceRows,
     settings: InnerLoopSettings,
+    *,
     key: PRNGKeyArray,
-    reference: Array | None,
-    scan: Callable,
-) -> tuple[Array, Callable, list]:
-    """Trained parameters, what unravels them, and what `scan` kept of each phase."""
-    loop = _Loop(policy, rows, settings, key, groups=_sees_groups(objective))
-    vector, phases = loop.vector, []
-    if reference is None:
-        reference = prepared_row_log_probs(without_normaliser(policy), loop.rows)
-    if loop.switch:
-        vector, reference, kept = loop.sft_phase(reference, scan)
-        phases.append(kept)
-    if settings.sft_epochs < settings.epochs:
-        vector, kept = loop.objective_phase(objective, vector, reference, scan)
-        phases.append(kept)
-    return vector, loop.unravel, phases
+    reference: Float[Array, "row side"],
+) -> SftPhase:
+    """The SFT phase of `train` alone; arguments as there."""
+    return run_learner_sft(_gaussian(policy, rows, settings), settings, key=key, reference=reference)
+
+
+def run_learner_sft(
+    learner: Learner, settings: InnerLoopSettings, *, key: PRNGKeyArray, reference: Float[Array, "row side"]
+) -> SftPhase:
+    """The SFT phase of `train_learner` alone; arguments as there."""
+    vector, reference, trace = _Loop(learner, settings, key).sft_phase(reference, _scan_updates)
+    return SftPhase(vector, reference, trace)
+
+
+def _gaussian(policy: GaussianPolicy, rows: PreferenceRows, settings: InnerLoopSettings) -> GaussianLearner:
+    prepared = prepared_units(policy, jax.tree.map(lambda leaf: leaf[None], rows))
+    return GaussianLearner(policy, prepared, 0, settings.products)
 
 
 class _Loop:
     """The two phases over one order of minibatches: SFT for the first `switch` updates, then the objective."""
 
-    def __init__(
-        self, policy: GaussianPolicy, rows: PreferenceRows, settings: InnerLoopSettings, key: PRNGKeyArray, groups: bool
-    ):
-        self.rows = prepared_rows(policy, rows, groups=groups)
-        self.switch = settings.sft_epochs * (rows.margin.shape[0] // settings.minibatch)
-        self._order = _minibatches(rows.margin.shape[0], settings, key)
+    def __init__(self, learner: Learner, settings: InnerLoopSettings, key: PRNGKeyArray):
+        self._learner, self._settings, self._key = learner, settings, key
+        self._switch = settings.sft_epochs * (learner.rows // settings.minibatch)
+        self._order = _minibatches(learner.rows, settings, key)
         self._progress = jnp.arange(self._order.shape[0]) / self._order.shape[0]
-        self.vector, self.unravel = ravel_pytree(_trained(policy))
-        self._bare, self._settings, self._key = without_normaliser(policy), settings, key
+
+    def phases(self, objective: AbstractObjective, reference: Array | None, scan: Callable) -> tuple[Array, list]:
+        """Parameters after all phases, and what `scan` kept of each."""
+        vector, found = self._learner.start, []
+        if reference is None:
+            reference = self._learner.all_log_probs(vector)
+        if self._switch:
+            vector, reference, kept = self.sft_phase(reference, scan)
+            found.append(kept)
+        if self._settings.sft_epochs < self._settings.epochs:
+            vector, kept = self.objective_phase(objective, vector, reference, scan)
+            found.append(kept)
+        return vector, found
 
     def sft_phase(self, reference: Array, scan: Callable) -> tuple[Array, Array, Any]:
         """Parameters after it, the reference they make, and what `scan` kept."""
-        vector, kept = self._phase(SftMean(), self.vector, reference, slice(0, self.switch), None, scan)
-        return vector, prepared_row_log_probs(_assembled(self._bare, self.unravel(vector)), self.rows), kept
+        vector, kept = self._phase(SftMean(), self._learner.start, reference, slice(0, self._switch), None, scan)
+        return vector, self._learner.all_log_probs(vector), kept
 
     def objective_phase(
         self, objective: AbstractObjective, vector: Array, reference: Array, scan: Callable
     ) -> tuple[Array, Any]:
         """Parameters after it, and what `scan` kept."""
         keys = _step_keys(objective, self._order.shape[0], self._key)
-        return self._phase(objective, vector, reference, slice(self.switch, None), keys, scan)
+        return self._phase(objective, vector, reference, slice(self._switch, None), keys, scan)
 
     def _phase(
         self, loss: AbstractObjective, start: Array, reference: Array, part: slice, keys: Array | None, scan: Callable
     ) -> tuple[Array, Any]:
-        step = _update_step(loss, self._bare, self.unravel, self.rows, reference, self._settings)
+        step = _update_step(loss, self._learner, reference, self._settings)
         carry = (start, _optimiser(self._settings).init(start), _initial_state(loss))
         updates = (self._order[part], self._progress[part], None if keys is None else keys[part])
         (end, _, _), kept = scan(step, carry, updates)
@@ -211,14 +228,6 @@ def _losses(objective: AbstractObjective, pair: PairLogProbs, progress: Array, s
     return objective(pair, progress), None
 
 
-def _trained(policy: GaussianPolicy) -> tuple:
-    return policy.layers, policy.raw_scale
-
-
-def _assembled(policy: GaussianPolicy, trained: tuple) -> GaussianPolicy:
-    return eqx.tree_at(_trained, policy, trained)
-
-
 def _optimiser(settings: InnerLoopSettings) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(settings.max_grad_norm), optax.adam(settings.learning_rate))
 
@@ -234,23 +243,20 @@ def _minibatches(rows: int, settings: InnerLoopSettings, key: PRNGKeyArray) -> I
     return kept.reshape(settings.epochs * updates, settings.minibatch)
 
 
-def _update_step(
-    objective, bare: GaussianPolicy, unravel, rows: PreparedRows, reference: Array, settings: InnerLoopSettings
-):
-    optimiser = _optimiser(settings)
+def _update_step(objective: AbstractObjective, learner: Learner, reference: Array, settings: InnerLoopSettings):
+    optimiser, sees_groups = _optimiser(settings), _sees_groups(objective)
 
     def pair_of(vector: Array, index: Array) -> PairLogProbs:
-        policy = _assembled(bare, unravel(vector))
-        log_prob = pair_log_probs(policy, rows, index)
+        log_prob, facts = learner.log_probs(vector, index), learner.facts(index)
         return PairLogProbs(
             chosen=log_prob[:, CHOSEN],
             rejected=log_prob[:, REJECTED],
             ref_chosen=reference[index, CHOSEN],
             ref_rejected=reference[index, REJECTED],
-            chosen_length=rows.tokens[index, CHOSEN],
-            rejected_length=rows.tokens[index, REJECTED],
-            margin=rows.margin[index],
-            group=None if rows.group is None else rows.group[index],
+            chosen_length=facts.tokens[:, CHOSEN],
+            rejected_length=facts.tokens[:, REJECTED],
+            margin=facts.margin,
+            group=facts.group if sees_groups else None,
         )
 
     def loss_of(vector: Array, state: Any, update: tuple) -> tuple[Array, tuple[PairLogProbs, Any]]:

@@ -1,4 +1,8 @@
-"""Rows as updates read them: observations normalised once, steps as columns; and their log-probs."""
+"""Rows as updates read them: observations normalised once, steps as columns; and their log-probs.
+
+They are held once, all units together: an update gathers its minibatch by unit and row, and nothing of a unit is copied
+for the jobs that train on it.
+"""
 
 import equinox as eqx
 import jax
@@ -6,46 +10,88 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mpo_core.data.rows import TARGET, PreferenceRows
+from mpo_core.memory import rows_at_once
 from mpo_core.policies.gaussian import GaussianPolicy, column_log_probs
+from mpo_core.settings import Products
+from mpo_core.training.fused_log_probs import fused_log_probs, is_fused
+
+UnitIndex = int | Int[Array, ""]
+"""A unit's place among those that are held together."""
 
 
 class PreparedRows(eqx.Module):
-    """What an update reads of the rows, observations normalised already. A step is one of either side."""
+    """What updates read of the rows of some units, observations normalised already. A step is one of either side."""
 
-    observation: Float[Array, "observation row step"]
-    action: Float[Array, "action row step"]
-    alive: Float[Array, "row side time"]
-    tokens: Float[Array, "row side"]
-    margin: Float[Array, " row"]
-    group: Int[Array, " row"] | None
-    """None where the objective does not see groups."""
-
-
-def row_log_probs(policy: GaussianPolicy, rows: PreferenceRows) -> Float[Array, "row side"]:
-    """Sum of token log-probs of every trajectory, a row at a time to keep memory low."""
-    return prepared_row_log_probs(without_normaliser(policy), prepared_rows(policy, rows, groups=False))
+    observation: Float[Array, "*unit observation row step"]
+    action: Float[Array, "*unit action row step"]
+    alive: Float[Array, "*unit row side time"]
+    tokens: Float[Array, "*unit row side"]
+    margin: Float[Array, "*unit row"]
+    group: Int[Array, "*unit row"]
+    """How many of a row's trajectories are the target agent's."""
 
 
-def prepared_rows(policy: GaussianPolicy, rows: PreferenceRows, *, groups: bool) -> PreparedRows:
+def row_log_probs(
+    policy: GaussianPolicy, rows: PreferenceRows, products: Products | None = None
+) -> Float[Array, "row side"]:
+    """Sum of token log-probs of every trajectory, a row at a time on CPUs to keep memory low.
+
+    Args:
+        products: how products are computed; None: as by default.
+    """
+    one = prepared_units(policy, jax.tree.map(lambda leaf: leaf[None], rows))
+    return unit_log_probs(without_normaliser(policy), one, 0, products or Products())
+
+
+def prepared_units(policy: GaussianPolicy, rows: PreferenceRows) -> PreparedRows:
+    """Rows with a leading unit axis as updates of a policy read them."""
+    return jax.vmap(lambda own: _prepared(policy, own))(jax.tree.map(jnp.asarray, rows))
+
+
+def _prepared(policy: GaussianPolicy, rows: PreferenceRows) -> PreparedRows:
     observation = jnp.asarray((rows.observation - policy.observation_mean) / policy.observation_std)
     action, alive, margin = (jnp.asarray(leaf) for leaf in (rows.action, rows.alive, rows.margin))
-    group = (jnp.asarray(rows.source) == TARGET).sum(1) if groups else None
     columns = [leaf.reshape(len(leaf), -1, leaf.shape[-1]).transpose(2, 0, 1) for leaf in (observation, action)]
+    group = (jnp.asarray(rows.source) == TARGET).sum(1)
     return PreparedRows(columns[0], columns[1], alive, jnp.maximum(rows.tokens, 1.0), margin, group)
 
 
-def prepared_row_log_probs(bare: GaussianPolicy, rows: PreparedRows) -> Float[Array, "row side"]:
+def unit_log_probs(
+    bare: GaussianPolicy, rows: PreparedRows, unit: UnitIndex, products: Products
+) -> Float[Array, "row side"]:
+    """Sum of token log-probs of all trajectories of a unit, without gradient; a row at a time on CPUs."""
+
     def one(row: Array) -> Array:
-        return pair_log_probs(bare, rows, row[None])[0]
+        return pair_log_probs(bare, rows, unit, row[None], products)[0]
 
-    return jax.lax.stop_gradient(jax.lax.map(one, jnp.arange(len(rows.alive))))
+    count, steps = rows.margin.shape[1], rows.observation.shape[3]
+    at_once = rows_at_once(steps, count)
+    found = jax.lax.map(one, jnp.arange(count), batch_size=None if at_once == 1 else at_once)
+    return jax.lax.stop_gradient(found)
 
 
-def pair_log_probs(bare: GaussianPolicy, rows: PreparedRows, index: Int[Array, " row"]) -> Float[Array, "row side"]:
-    """Sum of token log-probs of the trajectories of some rows."""
-    observation, action = (leaf[:, index].reshape(len(leaf), -1) for leaf in (rows.observation, rows.action))
-    alive = rows.alive[index]
-    return (column_log_probs(bare, observation, action).reshape(alive.shape) * alive).sum(-1)
+def pair_log_probs(
+    bare: GaussianPolicy, rows: PreparedRows, unit: UnitIndex, index: Int[Array, " row"], products: Products
+) -> Float[Array, "row side"]:
+    """Sum of token log-probs of the trajectories of some rows of a unit, all in one product a layer.
+
+    Args:
+        bare: the policy, its normaliser taken off.
+    """
+    observation, action = (_columns(leaf, unit, index) for leaf in (rows.observation, rows.action))
+    alive = rows.alive[unit, index]
+    if is_fused(products):
+        found = fused_log_probs(bare, observation, action, products.precision)
+    else:
+        found = column_log_probs(bare, observation, action, products.precision)
+    return (found.reshape(alive.shape) * alive).sum(-1)
+
+
+def _columns(
+    leaf: Float[Array, "unit size row step"], unit: UnitIndex, index: Int[Array, " chosen"]
+) -> Float[Array, "size column"]:
+    """The steps of some rows side by side, gathered from where they lie."""
+    return jax.vmap(lambda one: one[unit, index], in_axes=1)(leaf).reshape(leaf.shape[1], -1)
 
 
 def without_normaliser(policy: GaussianPolicy) -> GaussianPolicy:

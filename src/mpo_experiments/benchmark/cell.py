@@ -137,4 +137,4 @@ class BenchmarkCell(pydantic.BaseModel):
 def cell_config(config: CellConfig) -> dict[str, Any]:
     """What a cell takes from a configuration."""
     parts = {"rows": config.rows, "inner": config.inner, "evaluation": config.report.evaluation}
-    return {name: dataclasses.asdict(part) for name, part in parts.items()}
+    return {name: dataclasses.asdict(part) for name, part in parts.items()} | {"inner": config.inner.recorded()}

@@ -12,9 +12,10 @@ from pathlib import Path
 import jax
 
 from adapters.storage.files import read_json
-from mpo_core.evaluation.comparison import JOBS_A_CALL, Candidate, Comparison, unit_bytes, units_at_once
+from mpo_core.devices import is_cpu
+from mpo_core.evaluation.comparison import JOBS_A_CALL, Candidate, Comparison, unit_bytes
 from mpo_core.losses.catalogue import catalogue_entry, make_objective
-from mpo_core.memory import peak_process_bytes
+from mpo_core.memory import peak_process_bytes, units_at_once
 from mpo_core.seeds import Stream
 from mpo_core.settings import EvaluationSettings, RowSettings
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey
@@ -23,6 +24,8 @@ from mpo_experiments.tasks.registry import task_spec
 from mpo_experiments.testbed import Testbed, comparison_settings
 
 CALIBRATION_ROWS = 8
+ACCELERATOR_JOBS = 64
+"""Policies that an accelerator is measured with: it trains them side by side."""
 COPIES = 3
 """A batch of units is held as rolled out, as labelled on the device, and on its way between the two."""
 COMPILE_SECONDS = 90.0
@@ -55,18 +58,19 @@ class Cost:
 def measure_rates(testbed: Testbed, key: CellKey, settings: BenchmarkSettings) -> Rates:
     """Updates and environment steps a second on a task, after compilation."""
     config = settings.config(key)
-    evaluation = EvaluationSettings(episodes=testbed.program.envs // JOBS_A_CALL, horizon=2 * testbed.chunk)
+    jobs = JOBS_A_CALL if is_cpu(testbed.program.mesh) else ACCELERATOR_JOBS
+    evaluation = EvaluationSettings(episodes=testbed.program.envs // jobs, horizon=2 * testbed.chunk)
     comparison = dataclasses.replace(
         comparison_settings(config, Stream.TUNING, 1, mode_actions=False),
         rows=RowSettings(max(CALIBRATION_ROWS, config.inner.minibatch), config.rows.length), evaluation=evaluation,
     )  # fmt: skip
     clock = _Clock()
     program = Comparison(testbed.program, testbed.agents, comparison)
-    candidates = [Candidate(make_objective("orpo"))] * JOBS_A_CALL
+    candidates = [Candidate(make_objective("orpo"))] * jobs
     program.run(candidates)
     program.run(candidates, clock)
-    updates = JOBS_A_CALL * comparison.inner.epochs * (comparison.rows.count // comparison.inner.minibatch)
-    steps = JOBS_A_CALL * evaluation.episodes * evaluation.horizon
+    updates = jobs * comparison.inner.epochs * (comparison.rows.count // comparison.inner.minibatch)
+    steps = jobs * evaluation.episodes * evaluation.horizon
     return Rates(updates / clock.took("data", "train"), steps / clock.took("train", "judge"))
 
 
@@ -81,8 +85,8 @@ def cost_of(key: CellKey, settings: BenchmarkSettings, rates: Rates, testbed: Te
     data = (settings.tuning_units + settings.units) * 2 * config.rows.count * config.rows.length
     steps = judged * episode_steps + data
     minutes = (updates / rates.updates + steps / rates.steps) / 60
-    units = units_at_once(testbed.task, config.rows, max(settings.units, settings.tuning_units))
-    held = COPIES * units * unit_bytes(testbed.task, config.rows)
+    size = unit_bytes(testbed.task, config.rows)
+    held = COPIES * units_at_once(size, max(settings.units, settings.tuning_units)) * size
     return Cost(policies, steps, minutes, (held + peak_process_bytes()) / 2**30)
 
 

@@ -19,7 +19,7 @@ from mpo_experiments.benchmark.cell import (
 )
 from mpo_experiments.objectives.saved import objective_hash
 from mpo_experiments.progress import Reporter
-from mpo_experiments.provenance import agents_hash, devices, versions
+from mpo_experiments.provenance import agents_hash, computed_by, devices, versions
 from mpo_experiments.testbed import Testbed, comparison_settings
 from mpo_experiments.tuning.tune import TuningSettings, tune
 from mpo_experiments.tuning.tuned import TunedCell
@@ -82,7 +82,7 @@ def report_cell(
         config=cell_config(config), seconds={"reporting": round(time.monotonic() - began, 1)},
         provenance={
             "agents": agents_hash(key.task, key.data), "backend": testbed.task.backend, "versions": versions(),
-            "devices": devices(),
+            "devices": devices(), "products": computed_by(config.inner),
         },
         original=low, target=high, ranges=chosen[1], objectives=entries,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """What a learned objective sees: the rows of its task and data under the original agent and the policies it trains."""
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -63,7 +64,7 @@ def training_samples(
         WorkFailed: training with the objective gave no finite log-probs.
     """
     settings = comparison_settings(config, Stream.SELECTION, units, mode_actions=False)
-    inner = InnerLoopSettings(**(vars(config.inner) | {"sft_epochs": sft_epochs}))
+    inner = dataclasses.replace(config.inner, sft_epochs=sft_epochs)
     steps = units * 2 * config.rows.count * config.rows.length
     reporter.stage("Fresh data", steps, "step")
     made = Comparison(testbed.program, testbed.agents, settings).make_units(

@@ -1,11 +1,12 @@
 """The agents of a film: the task's own two, and what objectives make of the original."""
 
+import dataclasses
+
 import jax
 
 from mpo_core.evaluation.comparison import Candidate, Comparison
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.seeds import Stream
-from mpo_core.settings import InnerLoopSettings
 from mpo_core.training.inner_loop import train
 from mpo_experiments.progress import Reporter
 from mpo_experiments.settings.run_config import CellConfig
@@ -30,7 +31,7 @@ def film_agents(
     )
     reporter.stage("Training", len(candidates), "policy")
     for name, candidate in candidates:
-        inner = InnerLoopSettings(**(vars(config.inner) | {"sft_epochs": candidate.sft_epochs}))
+        inner = dataclasses.replace(config.inner, sft_epochs=candidate.sft_epochs)
 
         @jax.jit
         def trained(unit, candidate=candidate, inner=inner) -> GaussianPolicy:

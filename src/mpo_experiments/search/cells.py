@@ -11,6 +11,7 @@ from mpo_core.losses.catalogue import catalogue_entry, make_objective
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import EvaluationSettings, RowSettings
+from mpo_core.training.fused_log_probs import is_fused
 from mpo_experiments.progress import Reporter
 from mpo_experiments.runs.report import CellReport, make_report
 from mpo_experiments.search.program import SearchProblem
@@ -47,7 +48,8 @@ class SearchCell:
         return load_tuned(self.config.task, self.config.data)
 
     def check_horizon(self) -> None:
-        """Refuses a report that could not be made, before the search rather than after it."""
+        """Refuses a search or a report that could not be made, before the search rather than after it."""
+        is_fused(self.config.inner.products)
         for mode in (False, True):
             self.testbed.constants(self.config.report.evaluation.horizon, mode=mode)
 

@@ -29,7 +29,7 @@ from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.training.prepared_rows import row_log_probs
 from mpo_experiments.progress import Reporter
-from mpo_experiments.provenance import agents_hash, data_hash, devices, versions
+from mpo_experiments.provenance import agents_hash, computed_by, data_hash, devices, versions
 from mpo_experiments.runs.marks import mean_marks
 from mpo_experiments.runs.report import RunReport, load_report
 from mpo_experiments.search.build import build_search, learned_parts
@@ -187,9 +187,10 @@ class MetaTraining:
             "preset": config.preset, "seed": config.seed,
             "started_from": str(config.init), "strategy": dataclasses.asdict(config.strategy),
             "search": dataclasses.asdict(config.search), "rows": dataclasses.asdict(config.rows),
-            "inner": dataclasses.asdict(config.inner), **per_task,
+            "inner": config.inner.recorded(), **per_task,
             "bin_width": _shared({cell.config.task: cell.testbed.card.bin_width for cell in self.cells}),
             "backend": self._backend(), "agents_sha256": self._agents(), "versions": versions(),
+            "products": computed_by(config.inner),
             "note": "our reconstruction of arXiv 2411.06568; the search mean, averaged over its last quarter",
         }  # fmt: skip
         save_objective(self.folder.path, discovered, init=init, temporal=config.temporal, provenance=provenance)
@@ -224,8 +225,8 @@ class MetaTraining:
     def _provenance(self) -> dict[str, Any]:
         return {
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "versions": versions(), "devices": devices(), "backend": self._backend(),
-            "agents_sha256": self._agents(),
+            "versions": versions(), "devices": devices(), "products": computed_by(self.config.inner),
+            "backend": self._backend(), "agents_sha256": self._agents(),
             "data_sha256": _shared({cell.name: _data_hash(cell) for cell in self.cells}),
         }  # fmt: skip
 

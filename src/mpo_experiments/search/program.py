@@ -21,9 +21,10 @@ from adapters.evosax.strategy import Strategy
 from mpo_core.data.pair_bank import PairBank, draw_rows
 from mpo_core.data.rows import PreferenceRows
 from mpo_core.data.specification import DataSpec
-from mpo_core.devices import replicate, replicated, round_up
-from mpo_core.evaluation.meta_objective import Jobs, JobSettings, job_returns, make_units
-from mpo_core.memory import COPIES, jobs_at_once
+from mpo_core.devices import replicate, replicated
+from mpo_core.evaluation.meta_objective import Jobs, JobSettings, job_returns, job_size, make_units
+from mpo_core.evaluation.side_by_side import arrange
+from mpo_core.memory import UNIT_COPIES, jobs_at_once
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.rollout.task import Task
 from mpo_core.seeds import Purpose, Stream, stream_key
@@ -192,23 +193,26 @@ class SearchProgram:
             return jax.vmap(lambda one: jax.random.fold_in(one, which))(unit_key)
 
         rows = self._rows(group, banks, purpose(Purpose.LABELS))
-        units = make_units(problem.original, rows, purpose(Purpose.TRAINING))
+        units = make_units(problem.original, rows, purpose(Purpose.TRAINING), problem.inner)
         evaluation = problem.evaluation or EvaluationSettings(settings.episodes, settings.horizon)
         split = jax.vmap(lambda one: jax.random.split(one, evaluation.episodes))
         evaluation_key = (split(purpose(Purpose.EVALUATION_START)), split(purpose(Purpose.EVALUATION_ACTIONS)))
         candidate, unit = places[0], places[1] - first
-        jobs = self._jobs(candidates, candidate, unit)
-        how = JobSettings(problem.inner, evaluation, self._mesh, self._at_once(jobs, rows, banks))
+        plan = arrange(unit, self._mesh.size, self._at_once(problem, rows, banks))
+        jobs = Jobs(
+            jax.tree.map(lambda leaf: leaf[candidate[plan.job]], candidates), jnp.asarray(unit[plan.job], jnp.int32)
+        )
+        how = JobSettings(problem.inner, evaluation, self._mesh, plan.block)
         returns = job_returns(problem.task, jobs, self._common, units, problem.original, evaluation_key, how)
         constants = np.array([self._problems[cell].constants for cell in group])[unit // datasets]
         low, span = (value.astype(np.float32) for value in (constants[:, 0], constants[:, 1] - constants[:, 0]))
-        return _credible((returns[: len(unit)] - low) / span)
+        return _credible((returns[plan.place] - low) / span)
 
-    def _at_once(self, jobs: Jobs, rows: PreferenceRows, banks: tuple[PairBank, ...]) -> int:
+    def _at_once(self, problem: SearchProblem, rows: PreferenceRows, banks: tuple[PairBank, ...]) -> int:
         """Jobs that a device trains side by side."""
-        units, each = len(rows.margin), _bytes(rows) // len(rows.margin)
-        held = _bytes(banks) + COPIES * units * each
-        return jobs_at_once(self._settings.members_at_once, len(jobs.unit) // self._mesh.size, each, held)
+        size = job_size(problem.original, (rows.margin.shape[1], rows.alive.shape[-1]), problem.inner)
+        held = _bytes(banks) + UNIT_COPIES * _bytes(rows)
+        return jobs_at_once(self._settings.members_at_once, size.bytes, held)
 
     def _rows(self, group: range, banks: tuple[PairBank, ...], key: Key[Array, " unit"]) -> PreferenceRows:
         """The datasets of some cells, along a leading unit axis."""
@@ -230,13 +234,6 @@ class SearchProgram:
         own = pair % datasets == unit % datasets
         wanted = (candidate < FIRST_MEMBER) | (not self._settings.spread) | own
         return candidate[wanted], unit[wanted]
-
-    def _jobs(self, candidates: PyTree, candidate: np.ndarray, unit: np.ndarray) -> Jobs:
-        """The jobs, padded to a multiple of the devices."""
-        padded = np.minimum(np.arange(round_up(len(unit), self._mesh)), len(unit) - 1)
-        return Jobs(
-            jax.tree.map(lambda leaf: leaf[candidate[padded]], candidates), jnp.asarray(unit[padded], jnp.int32)
-        )
 
 
 def _bytes(tree: PyTree) -> int:

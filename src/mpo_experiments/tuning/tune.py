@@ -12,7 +12,7 @@ from mpo_core.losses.catalogue import CatalogueEntry, catalogue_entry, make_obje
 from mpo_core.losses.entry import TuningRange
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_experiments.progress import Reporter
-from mpo_experiments.provenance import devices, versions
+from mpo_experiments.provenance import computed_by, devices, versions
 from mpo_experiments.testbed import Testbed
 from mpo_experiments.tuning.tuned import TunedCell, TunedObjective
 
@@ -59,11 +59,11 @@ def tune(
         task=testbed.name, data=str(comparison.spec), command=command, units=comparison.units,
         ranges={id: {r.name: list(scaled_range(r, tokens)) for r in catalogue_entry(id).tuning} for id in ids},
         provenance={
-            "rows": dataclasses.asdict(comparison.rows), "inner": dataclasses.asdict(comparison.inner),
+            "rows": dataclasses.asdict(comparison.rows), "inner": comparison.inner.recorded(),
             "evaluation": dataclasses.asdict(comparison.evaluation), "seed": comparison.seed,
             "stream": comparison.stream.name.lower(),
             "tokens": round(tokens, 1), "bin_width": testbed.token_width, "backend": testbed.task.backend,
-            "versions": versions(), "devices": devices(),
+            "versions": versions(), "devices": devices(), "products": computed_by(comparison.inner),
         },
         objectives=objectives,
     )  # fmt: skip

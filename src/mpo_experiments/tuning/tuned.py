@@ -60,7 +60,7 @@ class TunedCell(pydantic.BaseModel):
 
     def fits(self, data: str, rows: RowSettings, inner: InnerLoopSettings) -> bool:
         """Whether it was tuned on such data, with such an inner loop."""
-        asked = {"rows": dataclasses.asdict(rows), "inner": dataclasses.asdict(inner)}
+        asked = {"rows": dataclasses.asdict(rows), "inner": inner.recorded()}
         return self.data == data and all(self.provenance.get(name) == value for name, value in asked.items())
 
     def conditions(self) -> str:

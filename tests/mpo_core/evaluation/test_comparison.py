@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from helpers.toy_task import TOY_HORIZON
+from mpo_core import memory
 from mpo_core.data.specification import parse_data_spec
-from mpo_core.evaluation import comparison
 from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonSettings
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.seeds import Stream
@@ -51,9 +51,9 @@ def test_units_that_do_not_fit_at_once_score_the_same(toy_program, toy_agents, r
     runner = Comparison(toy_program, toy_agents, settings())
     unit_bytes = 2 * 8 * TOY_HORIZON * 4 * (3 + 2 + 1)
     for fit, at_once in ((0.5, 1), (2.0, 2), (100, 3)):
-        monkeypatch.setattr(comparison, "MAX_UNIT_BYTES", int(fit * unit_bytes))
+        monkeypatch.setattr(memory, "MAX_UNIT_BYTES", int(fit * unit_bytes))
         assert runner.units_at_once() == at_once
-    monkeypatch.setattr(comparison, "MAX_UNIT_BYTES", 2 * unit_bytes)
+    monkeypatch.setattr(memory, "MAX_UNIT_BYTES", 2 * unit_bytes)
     split = runner.run(ENTRANTS[:2])
     np.testing.assert_allclose(split.sampled, returns.sampled[:2], rtol=1e-4)
 

@@ -7,8 +7,10 @@ import pytest
 from helpers.toy_search import run
 from mpo_core import memory
 from mpo_core.evaluation import meta_objective
-from mpo_core.memory import COPIES, FILLED, jobs_at_once
+from mpo_core.memory import MOST_JOBS, jobs_at_once, units_at_once
 from mpo_experiments.settings.run_config import build_config
+
+H100 = 80 * 10**9
 
 
 def leaves(scores):
@@ -45,17 +47,24 @@ def test_jobs_judged_side_by_side_suit_the_cache_of_a_core_or_the_memory_of_an_a
 
 
 def test_cpus_train_one_after_another_unless_told_otherwise():
-    assert jobs_at_once(0, 129, 10**8, 0) == 1
-    assert jobs_at_once(7, 129, 10**8, 0) == 7
-    assert jobs_at_once(200, 129, 10**8, 0) == 129
+    assert jobs_at_once(0, 10**8, 0) == 1
+    assert jobs_at_once(7, 10**8, 0) == 7
 
 
-@pytest.mark.parametrize(("held", "fits"), [(0, 23), (69 * 10**8, 1), (35 * 10**8, 11)])
+@pytest.mark.parametrize(("held", "fits"), [(0, 70), (69 * 10**8, 1), (35 * 10**8, 35), (10**11, 1)])
 def test_an_accelerator_trains_as_many_as_fit(monkeypatch, held, fits):
     monkeypatch.setattr(memory, "_limit_bytes", lambda: 10**10)
-    assert jobs_at_once(0, 1000, 10**8, held) == fits
-    assert held + COPIES * fits * 10**8 <= FILLED * 10**10 + COPIES * 10**8
-    assert jobs_at_once(0, 5, 10**8, held) == min(fits, 5)
+    assert jobs_at_once(0, 10**8, held) == fits
+    assert jobs_at_once(0, 10**3, 0) == MOST_JOBS
+
+
+def test_an_accelerator_holds_as_many_units_as_fit_and_cpus_a_few(monkeypatch):
+    size = 4 * 24 * 2 * 1280 * 1000  # a unit of the paper preset on halfcheetah
+    assert units_at_once(size, 20) == 2
+    monkeypatch.setattr(memory, "_limit_bytes", lambda: H100)
+    assert units_at_once(size, 20) == 20
+    assert 20 < units_at_once(size, 1000) < 1000
+    assert units_at_once(10**12, 20) == 1
 
 
 def test_the_setting_is_checked():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.toy_search import GENERATIONS, POPULATION, run, vector
+from mpo_core.evaluation.side_by_side import arrange
 from mpo_experiments.search import program as search
 from mpo_experiments.search.program import FIRST_MEMBER
 
@@ -118,13 +119,11 @@ def test_scores_are_normalised_and_averaged_over_datasets(make_program, toy_bank
 
 
 def test_candidates_are_split_over_devices_with_padding(make_program):
-    program = make_program(datasets=3)
-    candidates = {"x": jnp.arange(POPULATION + 2.0)[:, None]}
-    wanted = 3 * (POPULATION + 2)
-    jobs = program._jobs(candidates, *program._places())
-    assert jobs.unit.shape == (wanted + wanted % 2,)
-    np.testing.assert_array_equal(jobs.objective["x"][:wanted, 0], np.repeat(np.arange(POPULATION + 2), 3))
-    np.testing.assert_array_equal(jobs.unit[:wanted], np.tile(np.arange(3), POPULATION + 2))
+    candidate, unit = make_program(datasets=3)._places()
+    wanted, plan = 3 * (POPULATION + 2), arrange(unit, 2, 1)
+    assert plan.job.shape == (wanted + wanted % 2,)
+    np.testing.assert_array_equal(candidate[plan.job][:wanted], np.repeat(np.arange(POPULATION + 2), 3))
+    np.testing.assert_array_equal(unit[plan.job][:wanted], np.tile(np.arange(3), POPULATION + 2))
 
 
 def test_a_spread_population_is_scored_once_each_and_twins_share_a_dataset(make_program):
