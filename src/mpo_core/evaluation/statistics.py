@@ -173,7 +173,7 @@ def detectable_difference(
         return float(np.nan_to_num(above, nan=1.0) + np.nan_to_num(below, nan=0.0)) - power
 
     most = 20 * (critical + 1) / np.sqrt(count)
-    return deviation * float(optimize.brentq(missing_power, 0.0, most))
+    return deviation * float(optimize.root_scalar(missing_power, bracket=(0.0, most), method="brentq").root)
 
 
 @dataclasses.dataclass(frozen=True)

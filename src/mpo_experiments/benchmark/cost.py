@@ -4,13 +4,14 @@ import dataclasses
 import time
 
 from mpo_core.evaluation.comparison import JOBS_A_CALL, Candidate, Comparison, unit_bytes, units_at_once
-from mpo_core.losses.catalogue import catalogue_entry, make_objective
+from mpo_core.losses.catalogue import make_objective
 from mpo_core.memory import peak_process_bytes
 from mpo_core.seeds import Stream
-from mpo_core.settings import EvaluationSettings, RowSettings
+from mpo_core.settings import EvaluationSettings, RowSettings, updates_of
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey
 from mpo_experiments.tasks.registry import task_spec
 from mpo_experiments.testbed import Testbed, comparison_settings
+from mpo_experiments.tuning.tune import is_searched
 
 CALIBRATION_ROWS = 8
 COPIES = 3
@@ -50,17 +51,17 @@ def measure_rates(testbed: Testbed, key: CellKey, settings: BenchmarkSettings) -
     candidates = [Candidate(make_objective("orpo"))] * JOBS_A_CALL
     program.run(candidates)
     program.run(candidates, clock)
-    updates = JOBS_A_CALL * comparison.inner.epochs * (comparison.rows.count // comparison.inner.minibatch)
+    updates = updates_of(JOBS_A_CALL, comparison.rows, comparison.inner)
     steps = JOBS_A_CALL * evaluation.episodes * evaluation.horizon
     return Rates(updates / clock.took("data", "train"), steps / clock.took("train", "judge"))
 
 
 def cost_of(key: CellKey, settings: BenchmarkSettings, rates: Rates, testbed: Testbed) -> Cost:
-    """The cost of a cell that has not been started, compilation left out."""
-    config, inner = settings.config(key), settings.config(key).inner
-    tuned = sum(settings.budget if catalogue_entry(id).tuning else 1 for id in settings.objectives)
+    """The cost of a cell that has not been started, compilation left out; no range is extended after the last round."""
+    config = settings.config(key)
+    tuned = sum(settings.budget if is_searched(id, settings.tune) else 1 for id in settings.objectives)
     policies = tuned * settings.tuning_units + len(settings.objectives) * settings.units
-    updates = policies * inner.epochs * (config.rows.count // inner.minibatch)
+    updates = updates_of(policies, config.rows, config.inner)
     episode_steps = config.report.evaluation.episodes * config.report.evaluation.horizon
     judged = policies + len(settings.objectives) * settings.units  # reporting has mode actions too
     data = (settings.tuning_units + settings.units) * 2 * config.rows.count * config.rows.length
@@ -86,6 +87,8 @@ def describe_cost(keys: list[CellKey], settings: BenchmarkSettings) -> list[str]
             )
             minutes, memory = minutes + cost.minutes, max(memory, cost.gibibytes)
         minutes += COMPILE_SECONDS / 60
+    if settings.method == "halving":
+        lines.append("More where the best setting lies at the edge of its range: then all losses are searched longer")
     lines.append(
         f"{len(keys)} cells: about {minutes:.0f} min, compilation included, and {memory:.1f} GiB of host memory"
     )

@@ -13,7 +13,14 @@ from adapters.storage.objective_paths import CARD_NAME
 from adapters.storage.run_folder import CONFIG_NAME, RunFolder
 from mpo_core.losses.members import as_mirror, member_ids
 from mpo_core.settings import UnusableSetting
-from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Choice, cell_config
+from mpo_experiments.benchmark.cell import (
+    BenchmarkCell,
+    BenchmarkSettings,
+    CellKey,
+    Choice,
+    cell_config,
+    without_tuning,
+)
 from mpo_experiments.benchmark.folder import ELSE, BenchmarkFolder
 from mpo_experiments.benchmark.measure import cell_choices
 from mpo_experiments.benchmark.run import run_benchmark
@@ -93,8 +100,9 @@ class Discovery:
         """Refuses a cell of other settings or searches; its folder, and that of the tuned zoo, may have moved."""
         ids = tuple(entry.id for entry in cell.objectives)
         wanted = dataclasses.replace(self.settings.zoo, objectives=ids, tuned_from=None)
+        compared = str if self.settings.zoo.tuned_from is None else without_tuning
         same = (
-            cell.command.partition(" --tuned-from ")[0] == wanted.command(cell.key)
+            compared(cell.command.partition(" --tuned-from ")[0]) == compared(wanted.command(cell.key))
             and cell.config == cell_config(wanted.config(cell.key))
             and cell.provenance.get("agents") == agents_hash(cell.task)
         )

@@ -55,6 +55,8 @@ class Report(pydantic.BaseModel):
     original: pydantic.FiniteFloat
     target: pydantic.FiniteFloat
     """Return of the two agents: normalised scores 0 and 1."""
+    original_mode: pydantic.FiniteFloat | None = None
+    """Return of the original agent's mode actions; None in reports of before it was kept."""
     rows: list[Row]
 
     @pydantic.model_validator(mode="after")
@@ -220,7 +222,7 @@ def pooled_differences(reports: Sequence[Report]) -> dict[str, Interval]:
 
 def make_report(
     config: RunConfig,
-    constants: tuple[float, float],
+    constants: tuple[float, float, float],
     names: list[str],
     scores: ComparisonReturns,
     cell: TunedCell | None,
@@ -228,7 +230,8 @@ def make_report(
     """The table from a comparison's normalised scores.
 
     Args:
-        constants: return of the original and of the target agent, which are scores 0 and 1.
+        constants: return of the original and of the target agent, which are scores 0 and 1, and of the original's
+            mode actions.
         names: candidates of the comparison, start and discovered last.
     """
     rows = [
@@ -243,7 +246,8 @@ def make_report(
     ]
     return Report(
         task=config.task, data=config.data, preset=config.preset, init=config.init,
-        units=config.report.units, seed=config.seed, original=constants[0], target=constants[1], rows=rows,
+        units=config.report.units, seed=config.seed, original=constants[0], target=constants[1],
+        original_mode=constants[2], rows=rows,
     )  # fmt: skip
 
 
@@ -257,5 +261,8 @@ def _note(name: str, config: RunConfig, cell: TunedCell | None) -> str:
         return "published settings: not tuned on this task"
     found: dict[str, Any] = cell.objectives[name].settings
     settings = ", ".join(f"{key}={value:g}" for key, value in found.items()) or "default"
+    rate, epochs = cell.objectives[name].learning_rate, cell.sft_epochs_of(name, config.inner.epochs)
+    settings += "" if rate is None else f", learning rate {rate:g}"
+    settings += "" if epochs is None else f", {epochs} SFT epochs"
     fits = cell.fits(config.data, config.rows, config.inner)
     return settings if fits else f"{settings} (tuned on {cell.conditions()})"
