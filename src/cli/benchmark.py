@@ -100,8 +100,9 @@ def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings") -> None:
 
 def _show(screen: "Console", cells: "list[BenchmarkCell]", paths: list[Path]) -> None:
     from cli.display import rich_table
+    from mpo_experiments.benchmark.difference_tables import short_differences_table
     from mpo_experiments.benchmark.summary import standings
-    from mpo_experiments.benchmark.tables import overall_table, short_differences_table, short_table
+    from mpo_experiments.benchmark.tables import overall_table, short_table
 
     tables = [overall_table(cells)] if len(cells) > 1 else []
     if len(cells) <= CELLS_SHOWN:

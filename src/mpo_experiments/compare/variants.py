@@ -22,6 +22,7 @@ from mpo_experiments.discovery.queue import check_search, search_in
 from mpo_experiments.objectives.lookup import learned_start
 from mpo_experiments.objectives.saved import register_file
 from mpo_experiments.progress import Reporter
+from mpo_experiments.settings.budget import search_loops
 from mpo_experiments.settings.nested import parse_override
 from mpo_experiments.settings.run_config import RunConfig, build_config
 from mpo_experiments.text_table import TextTable
@@ -153,7 +154,7 @@ class VariantComparison:
     def _scores(self, variant: Variant, cell: BenchmarkCell) -> VariantScores:
         by_id = {entry.id: entry for entry in cell.objectives}
         scores = [by_id[str(self.run_path(variant, repeat))].sampled for repeat in range(self.settings.repeats)]
-        return VariantScores(variant, np.asarray(scores, float), jobs_of(self.settings.config(variant, 0)))
+        return VariantScores(variant, np.asarray(scores, float), search_loops(self.settings.config(variant, 0)))
 
 
 def parse_variant(text: str) -> Variant:
@@ -171,12 +172,6 @@ def parse_variant(text: str) -> Variant:
     for one in settings.split():
         parse_override(one)
     return Variant(name.strip(), tuple(settings.split()))
-
-
-def jobs_of(config: RunConfig) -> int:
-    """Inner loops of the members of a whole search."""
-    each = 1 if config.search.spread else config.search.datasets
-    return config.search.generations * config.strategy.population * each
 
 
 def variants_table(found: list[VariantScores], others: list[Entry]) -> TextTable:

@@ -114,12 +114,12 @@ def test_the_search_follows_the_winner_until_it_is_within(best):
     assert range_.extended <= MOST_EXTENSIONS
     assert not orpo.at_edge(range_)
     assert range_.low < best < range_.high
-    assert abs(math.log(orpo.best[0].values["lam"] / best)) < 0.7
+    assert abs(math.log(orpo.best[0].values["lam"] / best)) < 1.2  # within a factor of 3.3
     assert sft.tried == 1
 
 
 def test_it_gives_up_after_four_extensions_and_says_so():
-    (orpo,), _ = searched(("orpo",), closeness("lam", 1e12))
+    (orpo,), _ = searched(("orpo",), closeness("lam", 1e12), budget=400)
     (range_,) = orpo.ranges
     assert (range_.extended, orpo.at_edge(range_)) == (MOST_EXTENSIONS, True)
 
