@@ -97,7 +97,9 @@ def _table(title: str, found: Discoveries, lines: list[Comparison], note: str) -
     rows += [(str(key), *[NOT_RUN] * (width - 1)) for key in found.keys if key not in found.cells]
     of = f" of {max(len(one.gains['sampled'].by_search) for one in lines)} searches a cell" if several else ""
     how = (
-        "searches and units resampled, 95 % interval and p by bootstrap" if several else "95 % t interval, paired t test"
+        "searches and units resampled, 95 % interval and p by bootstrap"
+        if several
+        else "95 % t interval, paired t test"
     )
     return TextTable(
         title=title,
@@ -189,7 +191,9 @@ def found_entry(cell: BenchmarkCell, form: str) -> Entry:
 
 
 def _summaries(found: Discoveries) -> list[dict[str, Any]]:
-    cells = {key: dataclasses.asdict(key) | {"run": key in found.cells} for key in found.keys}
+    cells: dict[CellKey, dict[str, Any]] = {
+        key: dataclasses.asdict(key) | {"run": key in found.cells} for key in found.keys
+    }
     for key, cell in found.cells.items():
         if key in cells:
             cells[key] |= {
