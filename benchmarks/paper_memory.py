@@ -16,7 +16,7 @@ import jax.numpy as jnp  # noqa: E402
 from mpo_core.data.pair_bank import PairBank  # noqa: E402
 from mpo_experiments.search.build import build_search, learned_parts  # noqa: E402
 from mpo_experiments.search.cells import SearchCell  # noqa: E402
-from mpo_experiments.settings.run_config import build_config  # noqa: E402
+from mpo_experiments.settings.run_config import build_single_run  # noqa: E402
 from mpo_experiments.testbed import Testbed  # noqa: E402
 
 GIB = 2**30
@@ -39,9 +39,9 @@ def bank_shapes(task, pairs: int, length: int) -> PairBank:
 
 def memory(task: str, preset: str, at_once: int) -> dict[str, float | int | str]:
     """Gibibytes of a generation's program, on each device and on all of this machine."""
-    config = build_config({"task": task, "preset": preset, "search": {"members_at_once": at_once}})
+    config = build_single_run({"task": task, "preset": preset, "search": {"members_at_once": at_once}})
     testbed = Testbed(task)
-    program = build_search(config, [SearchCell(config, testbed)], learned_parts(config))
+    program = build_search(config, [SearchCell(config.cells()[0], testbed)], learned_parts(config))
     bank = bank_shapes(testbed.task, config.search.bank_pairs, config.rows.length)
     compiled = program.step.lower(program.start(), program.place(jnp.int32(0)), (bank,)).compile()
     found = compiled.memory_analysis()

@@ -16,7 +16,7 @@ from mpo_experiments.progress import SilentReporter
 from mpo_experiments.search.build import build_search, learned_parts
 from mpo_experiments.search.cells import SearchCell
 from mpo_experiments.search.program import SearchProgram
-from mpo_experiments.settings.run_config import RunConfig, build_config
+from mpo_experiments.settings.run_config import CellConfig, RunConfig, build_single_run
 from mpo_experiments.testbed import Testbed
 
 TASK = "halfcheetah"
@@ -28,7 +28,12 @@ TINY = os.environ.get("MPO_BENCH") == "tiny"
 class Bench:
     """A search at the size of a configuration."""
 
-    config: RunConfig
+    run: RunConfig
+
+    @property
+    def config(self) -> CellConfig:
+        """Of its one cell."""
+        return self.run.cells()[0]
 
     @cached_property
     def testbed(self) -> Testbed:
@@ -48,7 +53,7 @@ class Bench:
     @cached_property
     def search(self) -> SearchProgram:
         """The search's program."""
-        return build_search(self.config, [self.cell], self.learned)
+        return build_search(self.run, [self.cell], self.learned)
 
     def rows(self, key: jax.Array) -> PreferenceRows:
         """A dataset drawn from the bank."""
@@ -58,7 +63,7 @@ class Bench:
     @cached_property
     def learned(self) -> tuple[PyTree, PyTree]:
         """What the search varies, and what its members have in common."""
-        return learned_parts(self.config)
+        return learned_parts(self.run)
 
     @property
     def updates(self) -> int:
@@ -70,7 +75,7 @@ def quick_bench(**overrides: dict) -> Bench:
     """The quick preset, with changes."""
     tiny = {"rows": {"count": 4, "length": 20}, "inner": {"epochs": 1}, "strategy": {"population": 4}} if TINY else {}
     small = {"search": {"bank_pairs": 8, "episodes": 1, "horizon": 50, "datasets": 2}} if TINY else {}
-    return Bench(build_config({"task": TASK, "preset": "quick"}, overrides, tiny, small))
+    return Bench(build_single_run({"task": TASK, "preset": "quick"}, overrides, tiny, small))
 
 
 def random_rows(rows: int, length: int, observation: int, action: int) -> PreferenceRows:

@@ -134,7 +134,7 @@ def _budget(keys: "list[CellKey]", settings: "DiscoverySettings") -> str:
     from mpo_core.settings import updates_of
     from mpo_experiments.settings.budget import search_loops, search_updates
 
-    config = settings.config(keys[0], settings.forms[0], "orpo")
+    config = settings.config(keys[0], settings.forms[0], "orpo").cells()[0]
     text = f"A search takes {search_loops(config)} inner loops, {search_updates(config):,} updates"
     zoo = settings.zoo
     if zoo.tuned_from is None:

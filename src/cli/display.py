@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from mpo_experiments.runs.report import Report, RunReport, SeveralReports
+from mpo_experiments.runs.report import CellReport, RunReport
 from mpo_experiments.text_table import TextTable
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -118,22 +118,22 @@ class Display:
 
 
 def report_lines(report: RunReport) -> Iterator[Table | str]:
-    """All that a run's report says: a table and paired differences, for each combination of task and data and over all
-    of them."""
-    for cell in report.cells:
+    """All that a run's report says: a table and paired differences of each cell and, beyond one, over all of them."""
+    for place, cell in enumerate(report.cells):
+        if place:
+            yield ""
         yield report_table(cell)
         yield ""
         yield from difference_lines(cell)
-        if isinstance(report, SeveralReports):
-            yield ""
-    if isinstance(report, SeveralReports):
+    if len(report.cells) > 1:
         over = report.overall()
+        yield ""
         yield _overall_table(over, len(report.cells))
         yield ""
         yield from difference_lines(over)
 
 
-def _overall_table(report: Report, combinations: int) -> Table:
+def _overall_table(report: CellReport, combinations: int) -> Table:
     """The mean over combinations of task and data."""
     table = _empty_table(
         f"Mean of the {combinations} combinations: normalised score on {report.units} fresh units each"
@@ -158,7 +158,7 @@ def _empty_table(title: str) -> Table:
     )  # fmt: skip
 
 
-def report_table(report: Report) -> Table:
+def report_table(report: CellReport) -> Table:
     """The final table: normalised score with 95 % interval, sampled and mode actions, fits 80 columns."""
     table = _empty_table(f"{report.title}: normalised score on {report.units} fresh units")
     table.add_column("objective")
@@ -166,6 +166,8 @@ def report_table(report: Report) -> Table:
     table.add_column("mode", justify="right")
     table.add_column("settings", overflow="fold", style="dim")
     table.add_row("original", "0", "0", f"return {report.original:.0f}")
+    if report.no_noise is not None:
+        table.add_row("original, no action noise", f"{report.no_noise:.3f}", "0", f"return {report.original_mode:.0f}")
     table.add_row("target", "1", "1", f"return {report.target:.0f}", end_section=True)
     best = report.best_hand_written().name
     for row in report.rows:
@@ -192,14 +194,22 @@ def rich_table(found: TextTable) -> Table:
     return table
 
 
-def difference_lines(report: Report) -> list[str]:
-    """Discovered against where it started and against the best hand-written row, paired by unit."""
+def difference_lines(report: CellReport) -> list[str]:
+    """Discovered against where it started and against the best hand-written row, paired by unit, with p after Holm."""
     best = report.best_hand_written().name
-    return [
-        f"discovered - start        {report.difference('start')}",
-        f"discovered - {best:<12} {report.difference(best)}   (best hand-written row)",
-        f"paired by unit, n = {report.units}, mean with 95 % t interval",
-    ]
+    others = ("start", best)
+    p_values = [report.p_values(others, mode=mode) for mode in (False, True)]
+    lines = [f"{'discovered minus':<18}{'sampled actions':<23}{'p':<8}{'mode':<23}p"]
+    for place, name in enumerate(others):
+        sampled, mode = (report.difference(name, mode=mode) for mode in (False, True))
+        first, second = (_p_text(found[place]) for found in p_values)
+        lines.append(f"{name:<18}{sampled!s:<23}{first:<8}{mode!s:<23}{second}")
+    return [*lines, f"{best} is the best hand-written row. Paired by unit, n = {report.units}: mean with 95 % t interval,",
+            "p of the t test after Holm's correction for two comparisons"]  # fmt: skip
+
+
+def _p_text(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _generation_line(record: dict[str, Any]) -> str:

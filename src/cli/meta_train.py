@@ -67,7 +67,7 @@ def meta_train(
     with validating_input():
         from adapters.processes.process_group import process_group_of
         from mpo_experiments.settings.nested import parse_override
-        from mpo_experiments.settings.run_config import build_config, read_config_file
+        from mpo_experiments.settings.run_config import build_run, read_config_file
 
         process_group = process_group_of(distributed, coordinator, processes, process)
         if resume is not None:
@@ -76,7 +76,7 @@ def meta_train(
         else:
             file_layer = read_config_file(config) if config is not None else {}
             overrides = [parse_override(text) for text in set_ or []]
-            settings = build_config(file_layer, _present(given), *overrides, several=True)
+            settings = build_run(file_layer, _present(given), *overrides)
             check_objective(settings.init)
     with together(process_group):
         if settings is not None:

@@ -93,11 +93,11 @@ def follow(settings: Any) -> None:
         from adapters.storage.run_folder import RunFolder
         from mpo_experiments.progress import SilentReporter
         from mpo_experiments.search.meta_train import MetaTraining
-        from mpo_experiments.settings.run_config import build_config
+        from mpo_experiments.settings.run_config import build_run
 
         order = told_by_first(None)
         with validating_input():
-            config = build_config(order["config"], several=True)
+            config = build_run(order["config"])
             if settings is not None and settings != config:
                 raise ValueError("--distributed: process 0 was started with other settings: give the same to all")
         if not order["finished"]:

@@ -23,10 +23,10 @@ def profile(
     with validating_input():
         from mpo_experiments.agents.lookup import load_card
         from mpo_experiments.settings.nested import parse_override
-        from mpo_experiments.settings.run_config import build_config
+        from mpo_experiments.settings.run_config import build_single_run
 
         overrides = [parse_override(text) for text in settings or []]
-        config = build_config({"task": task, "preset": preset, "data": data}, *overrides)
+        config = build_single_run({"task": task, "preset": preset, "data": data}, *overrides)
         load_card(task)
         if trace is not None:
             check_folder("--trace", trace)

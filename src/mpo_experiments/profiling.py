@@ -25,7 +25,7 @@ from mpo_experiments.provenance import devices, versions
 from mpo_experiments.search.build import build_search, learned_parts
 from mpo_experiments.search.cells import SearchCell
 from mpo_experiments.search.program import SearchProgram
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.settings.run_config import CellConfig, RunConfig
 from mpo_experiments.testbed import Testbed
 
 ROUNDS = 3
@@ -64,20 +64,22 @@ class Profile:
         return self.gflops / self.matmul_gflops
 
 
-def profile(config: RunConfig, say: Callable[[str], None], trace: Path | None = None) -> Profile:
+def profile(run: RunConfig, say: Callable[[str], None], trace: Path | None = None) -> Profile:
     """Compiles and times a generation of a search, and its parts on their own.
 
     Args:
+        run: on one task and one kind of data.
         say: told what is under way.
         trace: folder for a JAX profiler trace of one generation.
     """
-    testbed = Testbed(config.task, length=config.rows.length)
+    (cell,) = run.cells()
+    testbed = Testbed(cell.task, length=cell.rows.length)
     say("compiling the physics")
     physics = _physics_seconds(testbed)
     say("rolling out pairs")
-    bank, bank_seconds = _bank(testbed, config)
-    learned = learned_parts(config)
-    program = build_search(config, [SearchCell(config, testbed)], learned)
+    bank, bank_seconds = _bank(testbed, cell)
+    learned = learned_parts(run)
+    program = build_search(run, [SearchCell(cell, testbed)], learned)
     state, number, placed = program.start(), program.place(jnp.int32(0)), program.place(bank)
     say("compiling a generation")
     began = time.perf_counter()
@@ -89,24 +91,24 @@ def profile(config: RunConfig, say: Callable[[str], None], trace: Path | None = 
         with jax.profiler.trace(str(trace)):
             jax.block_until_ready(generation(state, number, placed))
     say("timing the parts")
-    parts = _parts(testbed, config, program, learned, placed)
+    parts = _parts(testbed, cell, program, learned, placed)
     seconds = parts | {"evaluation": max(whole - sum(parts.values()), 0.0), "generation": whole}
-    updates = program.jobs * config.inner.epochs * (config.rows.count // config.inner.minibatch)
-    steps = program.jobs * config.search.episodes * config.search.horizon
+    updates = program.jobs * cell.inner.epochs * (cell.rows.count // cell.inner.minibatch)
+    steps = program.jobs * cell.search.episodes * cell.search.horizon
     rate = updates / seconds["inner loops"]
     analysis = generation.memory_analysis()
     return Profile(
-        task=config.task, preset=config.preset, jobs=program.jobs,
+        task=cell.task, preset=cell.preset, jobs=program.jobs,
         compile_seconds={"physics": physics, "generation": compiling}, seconds=seconds, bank_seconds=bank_seconds,
         updates_per_second=rate, steps_per_second=steps / max(seconds["evaluation"], 1e-9),
-        gflops=rate * update_flops(testbed.original, config) / 1e9, matmul_gflops=matmul_gflops(),
+        gflops=rate * update_flops(testbed.original, cell) / 1e9, matmul_gflops=matmul_gflops(),
         peak_gibibytes=_peak_bytes() / 2**30,
         program_gibibytes=None if analysis is None else analysis.temp_size_in_bytes / 2**30,
         provenance={"versions": versions(), "devices": devices()},
     )  # fmt: skip
 
 
-def update_flops(policy: GaussianPolicy, config: RunConfig) -> float:
+def update_flops(policy: GaussianPolicy, config: CellConfig) -> float:
     """Operations of one update's matrix products: 6 a weight and step, none for the gradient of observations."""
     sizes = [layer.kernel.shape for layer in policy.layers]
     steps = 2 * config.inner.minibatch * config.rows.length
@@ -137,7 +139,7 @@ def _physics_seconds(testbed: Testbed) -> float:
     return max(roll() - roll(), 0.0)
 
 
-def _bank(testbed: Testbed, config: RunConfig) -> tuple[PairBank, float]:
+def _bank(testbed: Testbed, config: CellConfig) -> tuple[PairBank, float]:
     began = time.perf_counter()
     size = RowSettings(config.search.bank_pairs, config.rows.length)
     key = stream_key(config.seed, Stream.SEARCH, 2**31 - 1)
@@ -146,7 +148,7 @@ def _bank(testbed: Testbed, config: RunConfig) -> tuple[PairBank, float]:
 
 
 def _parts(
-    testbed: Testbed, config: RunConfig, program: SearchProgram, learned: tuple[Any, Any], bank: PairBank
+    testbed: Testbed, config: CellConfig, program: SearchProgram, learned: tuple[Any, Any], bank: PairBank
 ) -> dict[str, float]:
     """Data, inner loops and search, each a program of its own on the generation's sizes."""
     spec, mesh = parse_data_spec(config.data), testbed.program.mesh

@@ -21,7 +21,7 @@ from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import FAILED_SCORE, EvaluationSettings, UnusableSetting
 from mpo_experiments.agents.lookup import load_agents, load_card
 from mpo_experiments.progress import Reporter
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.tasks.load import load_task
 
 CONSTANT_EPISODES = 256
@@ -190,7 +190,7 @@ def _stages(reporter: Reporter, amounts: dict[str, int], judging: str) -> Callab
 
 
 def comparison_settings(
-    config: RunConfig, stream: Stream, units: int, *, mode_actions: bool = True
+    config: CellConfig, stream: Stream, units: int, *, mode_actions: bool = True
 ) -> ComparisonSettings:
     """A comparison on units of a stream, of the size and with the inner loop that a configuration says."""
     return ComparisonSettings(

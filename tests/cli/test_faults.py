@@ -20,7 +20,7 @@ from cli.app import app
 from helpers.toy_disks import PretendedDisk, TmpfsDisk
 from helpers.toy_run import ARGUMENTS, EXAMPLE, assert_same_results, generations, save_toy_agents, the_run
 from mpo_core.evaluation.learning_curve import LearningCurve
-from mpo_experiments.runs.report import Report, Row
+from mpo_experiments.runs.report import CellReport, Row, RunReport
 from mpo_experiments.search import build as search_build, meta_train, program as search
 from mpo_experiments.search.program import SearchProgram
 from mpo_experiments.tasks import registry as tasks
@@ -68,10 +68,11 @@ def shared_program(*arguments):
 
 def a_report(self, discovered):
     rows = [Row(name=name, note="", sampled=[0, 1], mode=[0, 1], clamped=0) for name in ("sft", "start", "discovered")]
-    return Report(
-        task="reach", data=self.config.data, preset="smoke", init="tempo", units=2, seed=0, original=0, target=1,
+    cell = CellReport(
+        task="reach", data=self.config.kinds[0], preset="smoke", init="tempo", units=2, seed=0, original=0, target=1,
         rows=rows,
     )  # fmt: skip
+    return RunReport(cells=[cell])
 
 
 def invoke(*arguments):

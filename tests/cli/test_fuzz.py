@@ -26,7 +26,7 @@ from mpo_core.data.specification import DataSpec, parse_data_spec
 from mpo_core.losses.catalogue import objective_ids
 from mpo_experiments.objectives.lookup import canonical_text, learned_start
 from mpo_experiments.settings.presets import PRESETS
-from mpo_experiments.settings.run_config import RunConfig, build_config
+from mpo_experiments.settings.run_config import RunConfig, build_run
 from mpo_experiments.tasks.registry import task_names
 
 MPO = Path(sys.executable).with_name("mpo")
@@ -107,7 +107,7 @@ def value_at(path: tuple[str, ...]):
     return found
 
 
-DEFAULTS = build_config({"task": "halfcheetah", "preset": "smoke"}).model_dump(mode="json")
+DEFAULTS = build_run({"task": "halfcheetah", "preset": "smoke"}).model_dump(mode="json")
 PATHS = [path for path in schema(DEFAULTS) if path]
 VALUES = st.recursive(
     st.one_of(NUMBERS, WORDS, st.booleans(), st.none()),
@@ -433,4 +433,4 @@ def test_real_processes(tmp_path, command):
 
 
 def test_the_settings_that_are_fuzzed_are_all_there():
-    assert {path[0] for path in PATHS} == set(RunConfig.model_fields)
+    assert {path[0] for path in PATHS} == {field.alias or name for name, field in RunConfig.model_fields.items()}

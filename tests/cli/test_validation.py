@@ -16,8 +16,8 @@ from mpo_core.losses import catalogue
 from mpo_core.losses.ids import OWN_IDS
 from mpo_experiments.agents.lookup import BUNDLED
 from mpo_experiments.runs.folder import create_run, open_run
-from mpo_experiments.runs.report import Report, Row
-from mpo_experiments.settings.run_config import build_config, read_config_file
+from mpo_experiments.runs.report import CellReport, Row
+from mpo_experiments.settings.run_config import build_config, build_run, read_config_file
 
 TASK = ("--task", "halfcheetah")
 OBJECTIVE = (*TASK, "--objective", "dpo")
@@ -48,8 +48,8 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def unfinished(tmp_path):
     """The folder of a run that was stopped before its first generation."""
-    folder = create_run(tmp_path / "runs", build_config({"task": "halfcheetah", "preset": "smoke"}))
-    folder.write_config(build_config({"task": "halfcheetah", "preset": "smoke"}).model_dump(mode="json"))
+    folder = create_run(tmp_path / "runs", build_run({"task": "halfcheetah", "preset": "smoke"}))
+    folder.write_config(build_run({"task": "halfcheetah", "preset": "smoke"}).model_dump(mode="json"))
     return folder.path
 
 
@@ -208,7 +208,7 @@ def test_absurd_settings_are_refused(here, override, says):
         ("a.yaml", "task: halfcheetah\nrows: {null: 3, 2: 4}\n", "rows"),
         ("a.yaml", "1: 2\n", "must hold settings by name"),
         ("a.yaml", "task: !!python/object/apply:os.system [ls]\n", "is not valid YAML"),
-        ("a.yaml", "task: !!binary aGFsZg==\n", "unknown task 'half'"),
+        ("a.yaml", "task: !!binary aGFsZg==\n", "'task': must be a name, or several in a list or joined by commas"),
         ("a.yaml", "- " * 3000, "is not valid YAML"),
         ("a.json", '{"task": "halfcheetah", "seed": NaN}', "is not valid JSON"),
         ("a.json", "[" * 100_000, "is not valid JSON"),
@@ -296,7 +296,7 @@ def finished(folder, names=("orpo", "start", "discovered"), **changes):
         Row(name=name, note="", sampled=[0.0, place], mode=[0.0, 1.0], clamped=0.0) for place, name in enumerate(names)
     ]
     fields = {"task": "ant", "data": "base", "preset": "quick", "init": "tempo", "units": 2, "seed": 1}
-    report = Report.model_construct(rows=rows, **fields, original=0.0, target=1.0)
+    report = CellReport.model_construct(rows=rows, **fields, original=0.0, target=1.0)
     value = report.model_dump(mode="json") | changes
     value["schema_version"] = changes.get("schema_version", 1)
     write_sealed(folder / "report.json", value)

@@ -46,15 +46,19 @@ def unsealed(value: dict[str, Any], where: str, *, seal: str = SEAL, advice: str
     return {name: part for name, part in value.items() if name != seal}
 
 
-def check_version(value: dict[str, Any], where: str, version: int) -> None:
+def check_version(value: dict[str, Any], where: str, version: int, older: tuple[int, ...] = ()) -> None:
     """Refuses a file of another schema version, by its number.
+
+    Args:
+        older: versions that are read as well.
 
     Raises:
         ValueError: which version it has, and which this program reads.
     """
     found = value.get("schema_version", version)
-    if found != version or isinstance(found, bool):
-        raise ValueError(f"{where}: has schema version {shortened(str(found))}, this mpo reads {version}")
+    if found not in (version, *older) or isinstance(found, bool):
+        read = " and ".join(map(str, (*older, version)))
+        raise ValueError(f"{where}: has schema version {shortened(str(found))}, this mpo reads {read}")
 
 
 def read_model(path: Path, what: str, model: type[Model], *, advice: str, version: int = 1) -> Model:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pydantic
 
 from mpo_core.settings import FAILED_SCORE
-from mpo_experiments.settings.run_config import RunConfig, build_config
+from mpo_experiments.settings.run_config import CellConfig, build_config
 from mpo_experiments.tuning.plan import Method
 from mpo_experiments.tuning.searched import SearchedRange
 
@@ -73,7 +73,7 @@ class BenchmarkSettings:
             + (f" --tuned-from {self.tuned_from}" if self.tuned_from else "")
         )
 
-    def config(self, key: CellKey) -> RunConfig:
+    def config(self, key: CellKey) -> CellConfig:
         """Rows, inner loop and evaluation of a cell."""
         return build_config({"task": key.task, "data": key.data, "preset": self.preset, "seed": self.seed})
 
@@ -173,7 +173,7 @@ def without_tuning(command: str) -> str:
     return re.sub(r" --(tuning|tune|tuned-from) \S+", "", command)
 
 
-def cell_config(config: RunConfig) -> dict[str, Any]:
+def cell_config(config: CellConfig) -> dict[str, Any]:
     """What a cell takes from a configuration."""
     parts = {"rows": config.rows, "inner": config.inner, "evaluation": config.report.evaluation}
     return {name: dataclasses.asdict(part) for name, part in parts.items()}

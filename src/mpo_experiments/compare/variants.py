@@ -24,7 +24,7 @@ from mpo_experiments.objectives.saved import register_file
 from mpo_experiments.progress import Reporter
 from mpo_experiments.settings.budget import search_loops
 from mpo_experiments.settings.nested import parse_override
-from mpo_experiments.settings.run_config import RunConfig, build_config
+from mpo_experiments.settings.run_config import RunConfig, build_single_run
 from mpo_experiments.text_table import TextTable
 
 INTRODUCTION = (
@@ -82,7 +82,7 @@ class VariantSettings:
             for name in layer.keys() & SHARED:
                 raise ValueError(f"setting {name!r} is the same in all searches and has an option of its own")
         try:
-            return build_config(own, *layers)
+            return build_single_run(own, *layers)
         except ValueError as error:
             raise ValueError(f"variant {shortened(variant.name)!r}: {error}") from None
 
@@ -154,7 +154,9 @@ class VariantComparison:
     def _scores(self, variant: Variant, cell: BenchmarkCell) -> VariantScores:
         by_id = {entry.id: entry for entry in cell.objectives}
         scores = [by_id[str(self.run_path(variant, repeat))].sampled for repeat in range(self.settings.repeats)]
-        return VariantScores(variant, np.asarray(scores, float), search_loops(self.settings.config(variant, 0)))
+        return VariantScores(
+            variant, np.asarray(scores, float), search_loops(self.settings.config(variant, 0).cells()[0])
+        )
 
 
 def parse_variant(text: str) -> Variant:

@@ -73,7 +73,7 @@ def carried_table(carried: Carried) -> TextTable:
 
 
 def counts_table(carried: Carried) -> TextTable:
-    """Within 80 columns: in how many other cells an objective is ahead of the best tuned loss, level with it, behind."""
+    """Within 80 columns: in how many other cells an objective is ahead of the best tuned loss, level or behind."""
     rows, judged = [], _judged(carried)
     for one in carried.found:
         places = [(one, key) for key in carried.cells if key != one.key and (one, key) in carried.differences]

@@ -30,7 +30,7 @@ from mpo_experiments.provenance import agents_hash
 from mpo_experiments.runs.folder import open_run
 from mpo_experiments.search.meta_train import MetaTraining
 from mpo_experiments.settings.nested import parse_override
-from mpo_experiments.settings.run_config import RunConfig, build_config, read_run_config
+from mpo_experiments.settings.run_config import RunConfig, build_single_run, read_run_config
 
 FORMS = ("static", "temporal")
 TIMED = ("tempo",)
@@ -63,7 +63,7 @@ class DiscoverySettings:
             "task": key.task, "data": key.data, "preset": self.zoo.preset, "init": start,
             "temporal": form == "temporal", "seed": self.search_seed + search, "report": {"units": 2},
         }  # fmt: skip
-        return build_config(own, *(parse_override(text) for text in self.overrides))
+        return build_single_run(own, *(parse_override(text) for text in self.overrides))
 
 
 class Discovery:
@@ -165,7 +165,7 @@ def check_search(path: Path, config: RunConfig) -> None:
     if not (path / CONFIG_NAME).is_file():
         return
     before = read_run_config(path / CONFIG_NAME).model_copy(update={"provenance": {}})
-    if before != config.cells()[0]:
+    if before != config:
         raise ValueError(f"run {path}: was made with other settings; {ELSE}")
 
 

@@ -96,11 +96,8 @@ def _table(title: str, found: Discoveries, lines: list[Comparison], note: str) -
     width = 11 + several
     rows += [(str(key), *[NOT_RUN] * (width - 1)) for key in found.keys if key not in found.cells]
     of = f" of {max(len(one.gains['sampled'].by_search) for one in lines)} searches a cell" if several else ""
-    how = (
-        "searches and units resampled, 95 % interval and p by bootstrap"
-        if several
-        else "95 % t interval, paired t test"
-    )
+    one, many = "95 % t interval, paired t test", "searches and units resampled, 95 % interval and p by bootstrap"
+    how = many if several else one
     return TextTable(
         title=title,
         columns=(

@@ -13,7 +13,7 @@ from mpo_core.mirror.realised import Realised, thinned, with_coverage
 from mpo_experiments.distill.samples import range_samples, training_samples
 from mpo_experiments.objectives.lookup import is_path, located
 from mpo_experiments.progress import Reporter
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.testbed import Testbed
 
 FIT_SAMPLES, HELD_SAMPLES = 1000, 2000
@@ -27,7 +27,7 @@ class Learned:
     """As the user named it."""
     card: dict[str, Any]
     objective: MirrorObjective
-    config: RunConfig | None
+    config: CellConfig | None
     """Task, data and inner loop; None where nothing is simulated."""
     sft_epochs: int
     low: float | None

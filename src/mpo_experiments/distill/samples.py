@@ -19,7 +19,7 @@ from mpo_core.settings import InnerLoopSettings
 from mpo_core.training.inner_loop import train_by_epoch
 from mpo_core.training.prepared_rows import row_log_probs
 from mpo_experiments.progress import Reporter
-from mpo_experiments.settings.run_config import RunConfig, build_config
+from mpo_experiments.settings.run_config import CellConfig, build_config
 from mpo_experiments.testbed import Testbed, comparison_settings
 
 ROWS = 96
@@ -28,7 +28,9 @@ RANGE_SAMPLES, RANGE_LENGTH = 1500, 100.0
 """Samples where there is no simulator, and their length in tokens."""
 
 
-def conditions(card: dict[str, Any], *, task: str | None, data: str | None, preset: str | None, seed: int) -> RunConfig:
+def conditions(
+    card: dict[str, Any], *, task: str | None, data: str | None, preset: str | None, seed: int
+) -> CellConfig:
     """The settings that an objective file's search had, or those that are asked for instead.
 
     Raises:
@@ -53,7 +55,7 @@ def _first(value: Any) -> str | None:
 
 
 def training_samples(
-    testbed: Testbed, config: RunConfig, objective: MirrorObjective, sft_epochs: int, units: int, reporter: Reporter
+    testbed: Testbed, config: CellConfig, objective: MirrorObjective, sft_epochs: int, units: int, reporter: Reporter
 ) -> list[Realised]:
     """Samples of each unit: its rows at the start of training and after every epoch of the objective.
 

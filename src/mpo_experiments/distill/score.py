@@ -11,7 +11,7 @@ from mpo_core.losses.catalogue import catalogue_entry, make_objective
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.seeds import Stream
 from mpo_experiments.progress import Reporter
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.testbed import Testbed, comparison_settings
 from mpo_experiments.text_table import TextTable
 
@@ -70,7 +70,7 @@ class DistillScore:
 
 def score(
     testbed: Testbed,
-    config: RunConfig,
+    config: CellConfig,
     objectives: tuple[MirrorObjective, MirrorObjective],
     sft_epochs: int,
     comparison: tuple[Stream, int],

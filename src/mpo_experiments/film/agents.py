@@ -8,12 +8,12 @@ from mpo_core.seeds import Stream
 from mpo_core.settings import InnerLoopSettings
 from mpo_core.training.inner_loop import train
 from mpo_experiments.progress import Reporter
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.testbed import Testbed, comparison_settings
 
 
 def film_agents(
-    testbed: Testbed, config: RunConfig, candidates: list[tuple[str, Candidate]], reporter: Reporter
+    testbed: Testbed, config: CellConfig, candidates: list[tuple[str, Candidate]], reporter: Reporter
 ) -> list[tuple[str, GaussianPolicy]]:
     """Original and target agent, then a policy an objective, trained on one fresh unit of data as `mpo train` does."""
     target = jax.tree.map(lambda leaf: leaf[1], testbed.agents)

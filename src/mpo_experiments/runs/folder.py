@@ -9,7 +9,7 @@ from adapters.storage.run_folder import CONFIG_NAME, RunFolder
 from mpo_experiments.settings.run_config import RunConfig, read_run_config
 
 LONGEST_NAME = 100
-"""Characters of task and data in a folder's name; where several make it longer, it has how many there are."""
+"""Characters of task and data in a folder's name; where they make it longer, it has how many there are."""
 
 
 def create_run(out: Path, config: RunConfig) -> RunFolder:
@@ -18,8 +18,8 @@ def create_run(out: Path, config: RunConfig) -> RunFolder:
     Raises:
         ValueError: no folder can be made there.
     """
-    task, data = slug(config.task), slug(config.data)
-    if len(f"{task}-{data}") > LONGEST_NAME and config.several:
+    task, data = slug(",".join(config.tasks)), slug(",".join(config.kinds))
+    if len(f"{task}-{data}") > LONGEST_NAME:
         task, data = f"{len(config.tasks)}tasks", f"{len(config.kinds)}kinds"
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     path = out / f"{task}-{data}-{now}-{secrets.token_hex(2)}"

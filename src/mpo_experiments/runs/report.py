@@ -10,9 +10,9 @@ import pydantic
 from adapters.storage.files import read_json
 from adapters.storage.sealed import read_model, write_sealed
 from mpo_core.evaluation.comparison import ComparisonReturns
-from mpo_core.evaluation.statistics import Interval, mean_interval, paired_difference
+from mpo_core.evaluation.statistics import Interval, holm, mean_interval, paired_difference, paired_p_value
 from mpo_experiments.objectives.lookup import is_path
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.tuning.tuned import TunedCell
 
 FILE_NAME = "report.json"
@@ -40,8 +40,8 @@ class Row(pydantic.BaseModel):
         return mean_interval(np.asarray(self.mode if mode else self.sampled, float))
 
 
-class Report(pydantic.BaseModel):
-    """What a run found, on units that neither search nor tuning has seen."""
+class CellReport(pydantic.BaseModel):
+    """What a run found on one task and kind of data, on units that neither search nor tuning has seen."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
@@ -60,21 +60,12 @@ class Report(pydantic.BaseModel):
     rows: list[Row]
 
     @pydantic.model_validator(mode="after")
-    def _is_whole(self) -> "Report":
+    def _is_whole(self) -> "CellReport":
         names = [row.name for row in self.rows]
         if tuple(names[-2:]) != LAST_ROWS or len(names) < 3 or len(set(names)) < len(names):
             raise ValueError(f"its rows are not hand-written objectives, then {' and '.join(LAST_ROWS)}")
         if any(len(scores) != self.units for row in self.rows for scores in (row.sampled, row.mode)):
             raise ValueError(f"a row has not one score for each of {self.units} units")
-        return self
-
-    @property
-    def cells(self) -> "list[Report]":
-        """The combinations of task and data: this one."""
-        return [self]
-
-    def overall(self) -> "Report":
-        """What the run says in one table: this one."""
         return self
 
     @property
@@ -90,36 +81,37 @@ class Report(pydantic.BaseModel):
         """The hand-written objective with the highest mean: chosen on the reporting units, so in its own favour."""
         return max(self.rows[:-2], key=lambda row: np.nan_to_num(row.interval().estimate, nan=-np.inf))
 
-    def difference(self, other: str) -> Interval:
+    def difference(self, other: str, *, mode: bool = False) -> Interval:
         """Discovered minus another row, paired by unit."""
-        return paired_difference(np.asarray(self.rows[-1].sampled), np.asarray(self.row(other).sampled))
+        return mean_interval(self._gained(other, mode))
 
-    def save(self, folder: Path) -> None:
-        """report.json in the run folder."""
-        write_sealed(folder / FILE_NAME, self.model_dump(mode="json"))
+    def p_values(self, others: Sequence[str], *, mode: bool = False) -> list[float]:
+        """p of the paired t test of discovered against rows, adjusted by Holm's method for how many they are."""
+        return list(map(float, holm(np.array([paired_p_value(self._gained(other, mode)) for other in others]))))
 
-    @classmethod
-    def load(cls, folder: Path) -> "Report | None":
-        """The report of a finished run on one combination of task and data; None if there is none yet.
+    def _gained(self, other: str, mode: bool) -> np.ndarray:
+        ours, theirs = ((row.mode if mode else row.sampled) for row in (self.rows[-1], self.row(other)))
+        return np.asarray(ours, float) - np.asarray(theirs, float)
 
-        Raises:
-            ValueError: it cannot be read, or is damaged.
-        """
-        path = folder / FILE_NAME
-        return read_model(path, "report", cls, advice=ADVICE) if path.exists() else None
+    @property
+    def no_noise(self) -> float | None:
+        """What the original agent scores without action noise, on the scale of sampled actions."""
+        if self.original_mode is None:
+            return None
+        return (self.original_mode - self.original) / (self.target - self.original)
 
 
-class SeveralReports(pydantic.BaseModel):
-    """What a run on several combinations of task and data found, each on its own units."""
+class RunReport(pydantic.BaseModel):
+    """What a run found in each of its cells, on that cell's own units."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
     schema_version: Literal[2] = 2
-    """1 are reports on one combination."""
-    cells: list[Report] = pydantic.Field(min_length=2)
+    """1 was a single cell without the list around it."""
+    cells: list[CellReport] = pydantic.Field(min_length=1)
 
     @pydantic.model_validator(mode="after")
-    def _belong_together(self) -> "SeveralReports":
+    def _belong_together(self) -> "RunReport":
         if len({cell.title for cell in self.cells}) < len(self.cells):
             raise ValueError("it holds a combination of task and data twice")
         if len({(cell.units, cell.seed, tuple(row.name for row in cell.rows)) for cell in self.cells}) > 1:
@@ -131,11 +123,11 @@ class SeveralReports(pydantic.BaseModel):
         """Seed of the run."""
         return self.cells[0].seed
 
-    def overall(self) -> Report:
-        """The mean over the combinations, unit by unit: intervals are over units.
+    def overall(self) -> CellReport:
+        """The mean over the cells, unit by unit: intervals are over units.
 
-        The units of the combinations with the same number share seeds, so they are averaged first and not counted as
-        so many independent ones.
+        The units of the cells with the same number share seeds, so they are averaged first and not counted as so many
+        independent ones.
         """
         first = self.cells[0]
         rows = [
@@ -150,7 +142,7 @@ class SeveralReports(pydantic.BaseModel):
         tasks, kinds = (
             ",".join(dict.fromkeys(getattr(cell, name) for cell in self.cells)) for name in ("task", "data")
         )
-        return Report(
+        return CellReport(
             task=tasks, data=kinds, preset=first.preset, init=first.init, units=first.units, seed=first.seed,
             original=0.0, target=1.0, rows=rows,
         )  # fmt: skip
@@ -158,15 +150,6 @@ class SeveralReports(pydantic.BaseModel):
     def save(self, folder: Path) -> None:
         """report.json in the run folder."""
         write_sealed(folder / FILE_NAME, self.model_dump(mode="json"))
-
-
-RunReport = Report | SeveralReports
-"""What report.json of a run holds."""
-
-
-def whole_report(cells: Sequence[Report]) -> RunReport:
-    """The report of a run from those of its combinations of task and data."""
-    return cells[0] if len(cells) == 1 else SeveralReports(cells=list(cells))
 
 
 def load_report(folder: Path) -> RunReport | None:
@@ -178,9 +161,9 @@ def load_report(folder: Path) -> RunReport | None:
     path = folder / FILE_NAME
     if not path.exists():
         return None
-    if read_json(path, "report").get("schema_version") != 2:
-        return Report.load(folder)
-    return read_model(path, "report", SeveralReports, advice=ADVICE, version=2)
+    if "cells" in read_json(path, "report"):
+        return read_model(path, "report", RunReport, advice=ADVICE, version=2)
+    return RunReport(cells=[read_model(path, "report", CellReport, advice=ADVICE)])
 
 
 def load_reports(folders: list[Path]) -> list[RunReport]:
@@ -207,27 +190,28 @@ def load_reports(folders: list[Path]) -> list[RunReport]:
     return reports
 
 
-def pooled_differences(reports: Sequence[Report]) -> dict[str, Interval]:
+def pooled_differences(reports: Sequence[CellReport], *, mode: bool = False) -> dict[str, Interval]:
     """Discovered minus every row over the units of all runs, which are on the same tasks and data.
 
     Runs count as fixed: the interval is over units, and says nothing of searches that were not made.
     """
 
     def pooled(name: str) -> np.ndarray:
-        return np.concatenate([np.asarray(report.row(name).sampled) for report in reports])
+        rows = [report.row(name) for report in reports]
+        return np.concatenate([np.asarray(row.mode if mode else row.sampled) for row in rows])
 
     ours = pooled(reports[0].rows[-1].name)
     return {row.name: paired_difference(ours, pooled(row.name)) for row in reports[0].rows[:-1]}
 
 
 def make_report(
-    config: RunConfig,
+    config: CellConfig,
     constants: tuple[float, float, float],
     names: list[str],
     scores: ComparisonReturns,
     cell: TunedCell | None,
-) -> Report:
-    """The table from a comparison's normalised scores.
+) -> CellReport:
+    """A cell's table from a comparison's normalised scores.
 
     Args:
         constants: return of the original and of the target agent, which are scores 0 and 1, and of the original's
@@ -244,14 +228,14 @@ def make_report(
         )
         for place, name in enumerate(names)
     ]
-    return Report(
+    return CellReport(
         task=config.task, data=config.data, preset=config.preset, init=config.init,
         units=config.report.units, seed=config.seed, original=constants[0], target=constants[1],
         original_mode=constants[2], rows=rows,
     )  # fmt: skip
 
 
-def _note(name: str, config: RunConfig, cell: TunedCell | None) -> str:
+def _note(name: str, config: CellConfig, cell: TunedCell | None) -> str:
     if name == "start":
         own = is_path(config.init) or config.reference is False
         return f"{config.init}, where the search began" if own else f"{config.init} with a reference"

@@ -1,10 +1,7 @@
 """What a search is on: combinations of a task and a kind of data, each with its own agents, pairs and constants."""
 
 import dataclasses
-from collections.abc import Sequence
 from functools import cached_property
-
-import numpy as np
 
 from mpo_core.data.generate_pairs import generate_pairs
 from mpo_core.data.pair_bank import PairBank
@@ -15,9 +12,9 @@ from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import EvaluationSettings, RowSettings
 from mpo_experiments.progress import Reporter
-from mpo_experiments.runs.report import Report, make_report
+from mpo_experiments.runs.report import CellReport, make_report
 from mpo_experiments.search.program import SearchProblem
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.testbed import Testbed, comparison_settings
 from mpo_experiments.tuning.tuned import BASELINES, TunedCell, load_tuned
 
@@ -30,7 +27,7 @@ LAST_BANK = 2**31 - 1
 class SearchCell:
     """One combination; those of a task share an testbed, which holds the compiled physics."""
 
-    config: RunConfig
+    config: CellConfig
     """Of this combination alone."""
     testbed: Testbed
 
@@ -48,13 +45,6 @@ class SearchCell:
     def tuned(self) -> TunedCell | None:
         """The tuned hand-written objectives, on its kind of data if there are such."""
         return load_tuned(self.config.task, self.config.data)
-
-    def marks(self) -> dict[str, float]:
-        """What the tuned hand-written objectives scored on the tuning units; none where they were tuned otherwise."""
-        cell = self.tuned
-        if cell is None or not cell.fits(self.config.data, self.config.rows, self.config.inner):
-            return {}
-        return {name: found.score for name, found in cell.objectives.items()}
 
     def check_horizon(self) -> None:
         """Refuses a report that could not be made, before the search rather than after it."""
@@ -84,7 +74,7 @@ class SearchCell:
             self.testbed.program, self.testbed.agents, self.spec, size, key=key, advance=reporter.advance
         )
 
-    def report(self, start: MirrorObjective, discovered: MirrorObjective, reporter: Reporter) -> Report:
+    def report(self, start: MirrorObjective, discovered: MirrorObjective, reporter: Reporter) -> CellReport:
         """Judges what was discovered beside the hand-written objectives, on fresh units of the reporting stream."""
         config, candidates = self.config, dict[str, tuple[Candidate, float | None]]()
         for id in BASELINES:
@@ -104,10 +94,3 @@ class SearchCell:
         epochs = self.config.inner.epochs
         tuned = None if self.tuned is None else self.tuned.sft_epochs_of(id, epochs)
         return catalogue_entry(id).sft_epochs_of(epochs) if tuned is None else tuned
-
-
-def mean_marks(cells: Sequence[SearchCell]) -> dict[str, float]:
-    """Reference marks for a search: the mean over its cells of those objectives that were tuned on all of them."""
-    found = [cell.marks() for cell in cells]
-    shared = [name for name in found[0] if all(name in marks for marks in found)]
-    return {name: float(np.mean([marks[name] for marks in found])) for name in shared}

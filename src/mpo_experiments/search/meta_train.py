@@ -31,9 +31,10 @@ from mpo_core.training.prepared_rows import row_log_probs
 from mpo_experiments.objectives.lookup import canonical_text, is_path, located
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import agents_hash, data_hash, devices, versions
-from mpo_experiments.runs.report import RunReport, load_report, whole_report
+from mpo_experiments.runs.marks import mean_marks
+from mpo_experiments.runs.report import RunReport, load_report
 from mpo_experiments.search.build import build_search, learned_parts
-from mpo_experiments.search.cells import LAST_BANK, SearchCell, mean_marks
+from mpo_experiments.search.cells import LAST_BANK, SearchCell
 from mpo_experiments.search.program import SearchState
 from mpo_experiments.settings.run_config import RunConfig
 from mpo_experiments.show.run import write_run_report
@@ -45,15 +46,14 @@ class MetaTraining:
 
     def __init__(self, folder: RunFolder, config: RunConfig, reporter: Reporter):
         self.folder, self.reporter = folder, reporter
-        self.config = config if config.several else config.cells()[0]
-        own = self.config.cells()
+        self.config, own = config, config.cells()
         testbeds = {one.task: Testbed(one.task, length=one.rows.length) for one in own}
         self.cells = [SearchCell(one, testbeds[one.task]) for one in own]
         self.learned, self.common = learned_parts(config)
         self.start = eqx.combine(self.learned, self.common)
 
     def run(self) -> RunReport:
-        """Searches, judges, writes; returns the final table, or one for each combination of task and data."""
+        """Searches, judges, writes; returns the final tables."""
         finished = self.finished()
         if finished is not None:
             return finished
@@ -79,7 +79,7 @@ class MetaTraining:
 
     def marks(self) -> dict[str, float]:
         """What the tuned hand-written objectives scored on the tuning units: reference marks for the search."""
-        return mean_marks(self.cells)
+        return mean_marks([cell.config for cell in self.cells])
 
     # -- search ---------------------------------------------------------------------------------------------------
 
@@ -182,11 +182,12 @@ class MetaTraining:
         init = read_objective(located(config.init))[0]["init"] if is_path(config.init) else canonical_text(config.init)
         per_task = {"per_task": config.per_task} if config.per_task else {}
         provenance = {
-            "task": config.task, "data": config.data, "preset": config.preset, "seed": config.seed,
+            "task": ",".join(config.tasks), "data": ",".join(config.kinds),
+            "preset": config.preset, "seed": config.seed,
             "started_from": config.init, "strategy": dataclasses.asdict(config.strategy),
             "search": dataclasses.asdict(config.search), "rows": dataclasses.asdict(config.rows),
             "inner": dataclasses.asdict(config.inner), **per_task,
-            "bin_width": _one({cell.config.task: cell.testbed.card.bin_width for cell in self.cells}),
+            "bin_width": _shared({cell.config.task: cell.testbed.card.bin_width for cell in self.cells}),
             "backend": self._backend(), "agents_sha256": self._agents(), "versions": versions(),
             "note": "our reconstruction of arXiv 2411.06568; the search mean, averaged over its last quarter",
         }  # fmt: skip
@@ -197,7 +198,7 @@ class MetaTraining:
         for cell in self.cells:
             self._name(cell)
             reports.append(cell.report(self.start, discovered, self.reporter))
-        return whole_report(reports)
+        return RunReport(cells=reports)
 
     def _draw(self, discovered: MirrorObjective, banks: tuple[PairBank, ...]) -> None:
         config, folder = self.config, self.folder.path / "figures"
@@ -223,19 +224,21 @@ class MetaTraining:
         return {
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": versions(), "devices": devices(), "backend": self._backend(),
-            "agents_sha256": self._agents(), "data_sha256": _one({cell.name: _data_hash(cell) for cell in self.cells}),
+            "agents_sha256": self._agents(),
+            "data_sha256": _shared({cell.name: _data_hash(cell) for cell in self.cells}),
         }  # fmt: skip
 
     def _backend(self) -> Any:
-        return _one({cell.config.task: cell.testbed.task.backend for cell in self.cells})
+        return _shared({cell.config.task: cell.testbed.task.backend for cell in self.cells})
 
     def _agents(self) -> Any:
-        return _one({cell.config.task: agents_hash(cell.config.task) for cell in self.cells})
+        return _shared({cell.config.task: agents_hash(cell.config.task) for cell in self.cells})
 
 
-def _one(values: dict[str, Any]) -> Any:
-    """The value where there is one, else the values by name."""
-    return next(iter(values.values())) if len(values) == 1 else values
+def _shared(values: dict[str, Any]) -> Any:
+    """The value that all have; the values by name where they differ."""
+    first, *others = values.values()
+    return first if all(other == first for other in others) else values
 
 
 def _data_hash(cell: SearchCell) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mpo_experiments.settings.nested import merged, without
+from mpo_experiments.settings.nested import without
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -45,13 +45,14 @@ TASK_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def preset_settings(preset: str, given: dict[str, Any]) -> dict[str, Any]:
-    """What a preset says, with what it changes for the tasks that are given."""
-    task = given.get("task")
-    names = [name.strip() for name in task.split(",")] if isinstance(task, str) else []
-    changes = {name: TASK_PRESETS[preset, name] for name in names if (preset, name) in TASK_PRESETS}
-    base = PRESETS[preset]
-    if len(names) == 1:
-        return merged(base, changes.get(names[0], {}))
-    per_task = {name: without(change, given) for name, change in changes.items()}
-    kept = {name: change for name, change in per_task.items() if change}
-    return base | ({"per_task": kept} if kept else {})
+    """What a preset says; under `per_task` what it changes for the tasks that are given, but for what is given."""
+    tasks = split_tasks(given.get("task"))
+    names = [name.strip() for name in tasks if isinstance(name, str)] if isinstance(tasks, list | tuple) else []
+    changes = {name: without(TASK_PRESETS[preset, name], given) for name in names if (preset, name) in TASK_PRESETS}
+    kept = {name: change for name, change in changes.items() if change}
+    return PRESETS[preset] | ({"per_task": kept} if kept else {})
+
+
+def split_tasks(tasks: Any) -> Any:
+    """Tasks in a text, joined by commas, as a list; a list, or what is no text at all, as it is."""
+    return tasks.split(",") if isinstance(tasks, str) else tasks

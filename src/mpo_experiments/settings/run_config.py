@@ -16,11 +16,13 @@ from mpo_core.data.specification import parse_data_spec
 from mpo_core.names import shortened, unknown_name
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
 from mpo_experiments.settings.nested import leaves, merged
-from mpo_experiments.settings.presets import PRESETS, preset_settings
+from mpo_experiments.settings.presets import PRESETS, preset_settings, split_tasks
 from mpo_experiments.settings.search_settings import SearchSettings
 from mpo_experiments.tasks.registry import task_spec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+OLDER_VERSIONS = (1,)
+"""Of config files that are read as well."""
 LARGEST_UNITS = 10_000
 
 PER_TASK = ("rows", "inner", "search.bank_pairs", "search.episodes", "search.horizon", "report.evaluation")
@@ -28,7 +30,7 @@ PER_TASK = ("rows", "inner", "search.bank_pairs", "search.episodes", "search.hor
 
 
 class _Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
 
 class ReportSettings(_Model):
@@ -38,14 +40,9 @@ class ReportSettings(_Model):
     evaluation: EvaluationSettings = EvaluationSettings()
 
 
-class RunConfig(_Model):
-    """Everything needed to repeat a run."""
+class _Settings(_Model):
+    """What a run and each of its cells have in common."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
-    task: str
-    """One task, or several joined by commas."""
-    data: str = "mixed:0.75"
-    """One data specification, or several joined by commas: a search is then on every combination with a task."""
     preset: str = "quick"
     init: str = "orpo"
     temporal: bool = True
@@ -57,48 +54,80 @@ class RunConfig(_Model):
     search: SearchSettings = SearchSettings()
     strategy: StrategySettings = StrategySettings()
     report: ReportSettings = ReportSettings()
+
+
+class CellConfig(_Settings):
+    """One combination of a task and a kind of data, and the sizes that hold there."""
+
+    task: str
+    data: str
+    """In canonical form."""
+
+    @property
+    def title(self) -> str:
+        """What it is on, such as "halfcheetah, mixed:0.75"."""
+        return f"{self.task}, {self.data}"
+
+    @pydantic.model_validator(mode="after")
+    def _bank_gives_rows(self) -> "CellConfig":
+        spec = parse_data_spec(self.data)
+        if self.inner.minibatch > self.rows.count:
+            raise ValueError(f"inner.minibatch ({self.inner.minibatch}) must be at most rows.count ({self.rows.count})")
+        held, wanted = spec.kind_counts(self.search.bank_pairs), spec.kind_counts(self.rows.count)
+        if any(want > have for want, have in zip(wanted, held, strict=True)):
+            raise ValueError(
+                f"search.bank_pairs ({self.search.bank_pairs}) must be at least rows.count ({self.rows.count})"
+            )
+        return self
+
+
+class RunConfig(_Settings):
+    """Everything needed to repeat a run: every one of its tasks meets every one of its kinds of data.
+
+    In files and on the command line, tasks and kinds of data are called `task` and `data`: lists, or texts joined by
+    commas.
+    """
+
+    schema_version: Literal[2] = SCHEMA_VERSION
+    tasks: tuple[str, ...] = pydantic.Field(alias="task", min_length=1)
+    kinds: tuple[str, ...] = pydantic.Field(default=("mixed:0.75",), alias="data", min_length=1)
+    """Data specifications, in canonical form."""
     per_task: dict[str, dict[str, Any]] = {}
-    """Settings that are others for a task: {"hopper": {"rows": {"length": 400}}}."""
+    """Settings that are others for a task: {"hopper": {"rows": {"length": 400}}}; empty where there is one task."""
     provenance: dict[str, Any] = {}
     """Versions, devices and hashes of the run that wrote the file; ignored when it is read to start another."""
 
-    @pydantic.field_validator("task")
+    @pydantic.field_validator("tasks", mode="before")
     @classmethod
-    def _known_task(cls, task: str) -> str:
-        return ",".join(_several("task", task.split(","), lambda name: task_spec(name).name))
+    def _split_tasks(cls, tasks: Any) -> Any:
+        return _listed("task", split_tasks(tasks))
 
-    @pydantic.field_validator("data")
+    @pydantic.field_validator("kinds", mode="before")
     @classmethod
-    def _canonical_data(cls, data: str) -> str:
-        return ",".join(_several("data", split_data(data), lambda text: str(parse_data_spec(text))))
+    def _split_kinds(cls, kinds: Any) -> Any:
+        return _listed("data", split_data(kinds) if isinstance(kinds, str) else kinds)
 
-    @property
-    def tasks(self) -> list[str]:
-        """The tasks."""
-        return self.task.split(",")
+    @pydantic.field_validator("tasks")
+    @classmethod
+    def _known_tasks(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        return _canonical("task", tasks, lambda name: task_spec(name).name)
 
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds of data."""
-        return split_data(self.data)
-
-    @property
-    def several(self) -> bool:
-        """Whether the search is on more than one combination of task and kind of data."""
-        return len(self.tasks) * len(self.kinds) > 1
+    @pydantic.field_validator("kinds")
+    @classmethod
+    def _canonical_kinds(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        return _canonical("data", kinds, lambda text: str(parse_data_spec(text)))
 
     @property
     def title(self) -> str:
         """What it is on, in a few words."""
-        return f"{', '.join(self.tasks)} x {', '.join(self.kinds)}" if self.several else f"{self.task}, {self.data}"
+        cells = self.cells()
+        return cells[0].title if len(cells) == 1 else f"{', '.join(self.tasks)} x {', '.join(self.kinds)}"
 
-    def cells(self) -> list["RunConfig"]:
+    def cells(self) -> list[CellConfig]:
         """The configuration of every combination of a task and a kind of data, those of a task side by side."""
-        if not self.several and not self.per_task:
-            return [self]
-        base = self.model_dump(exclude={"per_task", "provenance"})
+        base = self.model_dump(include=set(_Settings.model_fields))
         return [
-            RunConfig.model_validate(merged(base, self.per_task.get(task, {})) | {"task": task, "data": data})
+            CellConfig.model_validate(merged(base, self.per_task.get(task, {})) | {"task": task, "data": data})
             for task in self.tasks
             for data in self.kinds
         ]
@@ -111,36 +140,17 @@ class RunConfig(_Model):
             for name in leaves(changes):
                 if not any(f"{name}.".startswith(f"{allowed}.") for allowed in PER_TASK):
                     raise unknown_name("setting in 'per_task'", name, PER_TASK)
-        if self.several or self.per_task:
-            try:
-                self.cells()
-            except pydantic.ValidationError as error:
-                raise ValueError(one_sentence(error)) from None
-        return self
-
-    @pydantic.model_validator(mode="after")
-    def _bank_gives_rows(self) -> "RunConfig":
-        if self.several:  # each combination is asked by itself
-            return self
-        spec = parse_data_spec(self.data)
-        if self.inner.minibatch > self.rows.count:
-            raise ValueError(f"inner.minibatch ({self.inner.minibatch}) must be at most rows.count ({self.rows.count})")
-        held, wanted = spec.kind_counts(self.search.bank_pairs), spec.kind_counts(self.rows.count)
-        if any(want > have for want, have in zip(wanted, held, strict=True)):
-            raise ValueError(
-                f"search.bank_pairs ({self.search.bank_pairs}) must be at least rows.count ({self.rows.count})"
-            )
+        try:
+            self.cells()
+        except pydantic.ValidationError as error:
+            raise ValueError(one_sentence(error)) from None
         return self
 
 
-def build_config(*layers: dict[str, Any], several: bool = False) -> RunConfig:
-    """A configuration from layers, later ones over earlier ones, all over the preset that they name.
+def build_run(*layers: dict[str, Any]) -> RunConfig:
+    """The configuration of a run from layers, later ones over earlier ones, all over the preset that they name.
 
-    What a preset changes for a task holds for that task alone; where there are several, it goes to `per_task`, but for
-    what the layers name themselves.
-
-    Args:
-        several: whether there may be several tasks and kinds of data, joined by commas.
+    What a preset changes for a task holds for that task alone, but for what the layers name themselves.
 
     Raises:
         ValueError: one sentence: what, where, what is allowed.
@@ -151,16 +161,39 @@ def build_config(*layers: dict[str, Any], several: bool = False) -> RunConfig:
     preset = settings.get("preset", "quick")
     if not isinstance(preset, str) or preset not in PRESETS:
         raise unknown_name("preset", preset if isinstance(preset, str) else type(preset).__name__, PRESETS)
+    settings = merged(preset_settings(preset, settings), settings)
     try:
-        config = RunConfig.model_validate(merged(preset_settings(preset, settings), settings))
+        config = RunConfig.model_validate(settings)
+        if len(config.tasks) == 1 and config.per_task:  # what holds for the only task holds
+            config = RunConfig.model_validate(merged(settings, config.per_task[config.tasks[0]]) | {"per_task": {}})
     except pydantic.ValidationError as error:
         raise ValueError(one_sentence(error)) from None
-    if config.several and not several:
+    return config
+
+
+def build_single_run(*layers: dict[str, Any]) -> RunConfig:
+    """The configuration of a run on one task and one kind of data.
+
+    Raises:
+        ValueError: as `build_run`, or there are several of either.
+    """
+    config = build_run(*layers)
+    if len(config.tasks) * len(config.kinds) > 1:
+        task, data = (shortened(",".join(names)) for names in (config.tasks, config.kinds))
         raise ValueError(
-            f"task {shortened(config.task)!r}, data {shortened(config.data)!r}: only `mpo meta-train` takes several, "
+            f"task {task!r}, data {data!r}: only `mpo meta-train` takes several, "
             "here it is one task and one kind of data"
         )
     return config
+
+
+def build_config(*layers: dict[str, Any]) -> CellConfig:
+    """The configuration of one task with one kind of data, from layers as in `build_run`.
+
+    Raises:
+        ValueError: as `build_single_run`.
+    """
+    return build_single_run(*layers).cells()[0]
 
 
 def split_data(text: str) -> list[str]:
@@ -175,8 +208,14 @@ def split_data(text: str) -> list[str]:
     return found
 
 
-def _several(what: str, parts: list[str], canonical: Callable[[str], str]) -> list[str]:
-    """The canonical forms of parts that were joined by commas.
+def _listed(what: str, names: Any) -> list[str] | tuple[str, ...]:
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"'{what}': must be a name, or several in a list or joined by commas")
+    return names
+
+
+def _canonical(what: str, parts: tuple[str, ...], canonical: Callable[[str], str]) -> tuple[str, ...]:
+    """The canonical forms of names.
 
     Raises:
         ValueError: one is empty, or there twice, or not known.
@@ -187,7 +226,7 @@ def _several(what: str, parts: list[str], canonical: Callable[[str], str]) -> li
     for place, name in enumerate(found):
         if name in found[:place]:
             raise ValueError(f"{what} {shortened(','.join(parts))!r}: names {name!r} twice")
-    return found
+    return tuple(found)
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
@@ -212,7 +251,7 @@ def read_run_config(path: Path) -> RunConfig:
     if not isinstance(provenance, dict) or not isinstance(provenance.get("resumed", []), list):
         raise ValueError(f"config file {path}: its 'provenance' is not what a run writes")
     try:
-        return build_config(settings, several=True).model_copy(update={"provenance": provenance})
+        return build_run(settings).model_copy(update={"provenance": provenance})
     except ValueError as error:
         raise ValueError(f"config file {path}: {error}") from None
 
@@ -227,8 +266,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{where}: is not valid {'JSON' if path.suffix == '.json' else 'YAML'}{line}") from None
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise ValueError(f"{where}: must hold settings by name, such as 'task: halfcheetah'")
-    check_version(value, where, SCHEMA_VERSION)
-    return unsealed(value, where, advice=f"if you changed it on purpose, remove its line {SEAL!r}")
+    check_version(value, where, SCHEMA_VERSION, older=OLDER_VERSIONS)
+    found = unsealed(value, where, advice=f"if you changed it on purpose, remove its line {SEAL!r}")
+    found.pop("schema_version", None)  # an older file says the same, its tasks and kinds of data joined by commas
+    return found
 
 
 def one_sentence(error: pydantic.ValidationError) -> str:
@@ -248,4 +289,6 @@ def _settings_of(group: list[str]) -> list[str]:
     kind: Any = RunConfig
     for part in group:
         kind = typing.get_type_hints(kind)[part]
-    return list(kind.model_fields) if issubclass(kind, _Model) else [field.name for field in dataclasses.fields(kind)]
+    if issubclass(kind, _Model):
+        return [field.alias or name for name, field in kind.model_fields.items()]
+    return [field.name for field in dataclasses.fields(kind)]

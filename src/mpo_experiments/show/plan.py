@@ -9,7 +9,7 @@ from adapters.storage.run_folder import RunFolder
 from mpo_experiments.agents.lookup import load_agents
 from mpo_experiments.runs.folder import open_run
 from mpo_experiments.runs.report import load_report
-from mpo_experiments.settings.run_config import RunConfig, build_config
+from mpo_experiments.settings.run_config import CellConfig, RunConfig, build_config
 from mpo_experiments.show.subject import Shown, find_subject, references
 
 DEFAULTS = {"task": "halfcheetah", "data": "mixed:0.75", "preset": "quick"}
@@ -45,7 +45,7 @@ class ShowPlan:
     request: ShowRequest
     subject: Shown
     references: tuple[Shown, ...]
-    config: RunConfig | None
+    config: CellConfig | None
     """Task, data and sizes; None where only a range is given."""
     run: tuple[RunFolder, RunConfig] | None
     out: Path
@@ -93,7 +93,7 @@ def _check_range(request: ShowRequest) -> None:
         )
 
 
-def _config(request: ShowRequest, subject: Shown, run: RunConfig | None) -> RunConfig:
+def _config(request: ShowRequest, subject: Shown, run: RunConfig | None) -> CellConfig:
     """A run's own task and sizes, or those of the card's task, or the default; whatever is asked for comes first."""
     if run is not None and not request.elsewhere:
         return run.cells()[0].model_copy(update={"seed": request.seed})

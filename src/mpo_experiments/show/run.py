@@ -8,10 +8,10 @@ from adapters.plotting.figures import draw_fitness
 from adapters.storage.files import write_whole
 from adapters.storage.objective_files import read_objective, told_of
 from adapters.storage.run_folder import RunFolder
-from mpo_experiments.runs.report import Report, load_report
+from mpo_experiments.runs.marks import mean_marks
+from mpo_experiments.runs.report import CellReport, load_report
 from mpo_experiments.settings.run_config import RunConfig
 from mpo_experiments.show.html import HtmlTable, Section, page
-from mpo_experiments.tuning.tuned import load_tuned
 
 CLASS_FORMULA = "L = -E[ ψ( φ⁻¹(p_w) - φ⁻¹(q_w) - φ⁻¹(p_l) + φ⁻¹(q_l) ) + g(p_w) ]"
 CLASS_TEXT = (
@@ -60,7 +60,7 @@ def run_sections(folder: RunFolder, config: RunConfig, figures: Path | None = No
     records = folder.metrics()
     drawn = (figures or folder.path / FIGURES) / "fitness.png"
     if figures is not None and records:
-        draw_fitness(drawn, records, _marks(config), config.title)
+        draw_fitness(drawn, records, mean_marks(config.cells()), config.title)
     if records and drawn.exists():
         sections.append(Section("The search", (_search(records),), figure=drawn))
     return sections
@@ -76,7 +76,7 @@ def provenance_section(known: dict[str, Any]) -> Section:
     return Section("Provenance", table=HtmlTable(("what", "value"), rows))
 
 
-def _result(report: Report) -> str:
+def _result(report: CellReport) -> str:
     best = report.best_hand_written().name
     return (
         f"On {report.units} fresh units, paired by unit with 95 % t intervals, discovered minus start is "
@@ -85,7 +85,7 @@ def _result(report: Report) -> str:
     )
 
 
-def _final_table(report: Report) -> HtmlTable:
+def _final_table(report: CellReport) -> HtmlTable:
     rows = tuple(
         (row.name, str(row.interval()), f"{row.interval(mode=True).estimate:.3f}", row.note) for row in report.rows
     )
@@ -105,16 +105,6 @@ def _search(records: list[dict[str, Any]]) -> str:
         f"{len(records)} generations: the search mean scored {means[0]:.3f} in the first and, on average, "
         f"{sum(last) / len(last):.3f} over the last quarter, on the short horizon and few episodes of the search."
     )
-
-
-def _marks(config: RunConfig) -> dict[str, float]:
-    """What tuned objectives scored, where they were tuned under the conditions of a run on one task."""
-    if config.several:
-        return {}
-    cell = load_tuned(config.task, config.data)
-    if cell is None or not cell.fits(config.data, config.rows, config.inner):
-        return {}
-    return {name: found.score for name, found in cell.objectives.items()}
 
 
 def _plain(value: Any) -> str:

@@ -10,7 +10,7 @@ from mpo_core.losses.members import as_mirror, member_ids, why_not_member
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.objective.interface import AbstractObjective
 from mpo_experiments.objectives.lookup import canonical_text, is_path, load_objective, located, sft_epochs_of
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.tuning.tuned import load_tuned
 
 REFERENCES = ("tempo", "dpo", "orpo", "simpo")
@@ -58,7 +58,7 @@ def find_subject(text: str, epochs: int) -> Shown:
     return Shown(text, loaded, None, sft_epochs, f"no exact member of the class: {why_not_member(id)}")
 
 
-def references(config: RunConfig | None, subject: Shown) -> tuple[Shown, ...]:
+def references(config: CellConfig | None, subject: Shown) -> tuple[Shown, ...]:
     """TeMPO, DPO, ORPO and SimPO, tuned where they are for the task; the subject itself is left out.
 
     Args:

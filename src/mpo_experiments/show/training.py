@@ -17,7 +17,7 @@ from mpo_core.seeds import Stream
 from mpo_core.training.inner_loop import train_by_epoch
 from mpo_core.training.prepared_rows import row_log_probs
 from mpo_experiments.progress import Reporter
-from mpo_experiments.settings.run_config import RunConfig
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.show.curves import return_curves
 from mpo_experiments.show.inputs import MOST_ROWS, Inputs, epoch_inputs
 from mpo_experiments.show.plan import ShowPlan
@@ -26,7 +26,7 @@ from mpo_experiments.show.subject import Shown
 from mpo_experiments.testbed import Testbed, comparison_settings
 
 
-def train_shown(plan: ShowPlan, config: RunConfig, reporter: Reporter) -> tuple[list[Inputs], Curves | None]:
+def train_shown(plan: ShowPlan, config: CellConfig, reporter: Reporter) -> tuple[list[Inputs], Curves | None]:
     """What every objective of a plan met in a training, and return curves where the plan asks for them.
 
     Raises:

@@ -13,12 +13,12 @@ from adapters.storage.files import read_json, write_whole
 from adapters.storage.run_folder import KEPT_CHECKPOINTS, RunFolder
 from mpo_core.failures import WorkFailed
 from mpo_experiments.runs.folder import create_run, open_run
-from mpo_experiments.settings.run_config import build_config
+from mpo_experiments.settings.run_config import build_run
 
 
 @pytest.fixture
 def config():
-    return build_config({"task": "halfcheetah", "data": "noisy:0.1+mixed:0.5", "preset": "smoke", "seed": 3})
+    return build_run({"task": "halfcheetah", "data": "noisy:0.1+mixed:0.5", "preset": "smoke", "seed": 3})
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_the_configuration_comes_back(folder, config):
     opened, read = open_run(folder.path)
     assert read == written
     assert opened.path == folder.path
-    assert read != build_config({"task": "halfcheetah"})
+    assert read != build_run({"task": "halfcheetah"})
 
 
 def test_other_folders_are_refused(tmp_path):

@@ -7,7 +7,7 @@ import typer
 from cli.display import console, difference_lines, report_table
 from cli.validation import interruptible
 from mpo_core.settings import EvaluationSettings, RowSettings, UnusableSetting
-from mpo_experiments.runs.report import Report, Row, load_reports, pooled_differences
+from mpo_experiments.runs.report import CellReport, Row, RunReport, load_reports, pooled_differences
 from mpo_experiments.settings.run_config import build_config
 from mpo_experiments.testbed import FAILED_SCORE, Testbed
 from mpo_experiments.tuning.tuned import load_tuned
@@ -30,10 +30,10 @@ def make_report(seed, tmp_path=None, **changes):
         "original": 1.0,
         "target": 2.0,
     }
-    report = Report(seed=seed, rows=rows, **(fields | changes))
+    report = CellReport(seed=seed, rows=rows, **(fields | changes))
     if tmp_path is not None:
         folder = tmp_path / f"{seed}-{len(list(tmp_path.iterdir()))}"
-        report.save(folder)
+        RunReport(cells=[report]).save(folder)
         return folder
     return report
 
@@ -81,11 +81,15 @@ def test_best_hand_written_leaves_start_and_discovered_out():
 
 def test_pooling_joins_the_units_of_all_runs(tmp_path):
     folders = [make_report(seed, tmp_path) for seed in (1, 2)]
-    pooled = pooled_differences(load_reports(folders))
+    pooled = pooled_differences([run.overall() for run in load_reports(folders)])
     assert set(pooled) == {"sft", "orpo", "start"}
     assert pooled["start"].units == 10
     expected = np.concatenate(
-        [np.subtract(r.row("discovered").sampled, r.row("start").sampled) for r in load_reports(folders)]
+        [
+            np.subtract(r.row("discovered").sampled, r.row("start").sampled)
+            for run in load_reports(folders)
+            for r in run.cells
+        ]
     )
     np.testing.assert_allclose(pooled["start"].estimate, expected.mean())
 

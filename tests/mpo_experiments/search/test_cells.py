@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from adapters.evosax.settings import StrategySettings
 from adapters.evosax.strategy import Strategy
 from adapters.storage.objective_files import read_objective, save_objective
+from adapters.storage.sealed import write_sealed
 from cli.app import app
 from cli.display import Display, console, report_lines
 from helpers.toy_run import EXAMPLE, assert_same_results, save_toy_agents, the_run
@@ -28,22 +29,13 @@ from mpo_core.policies.gaussian import GaussianPolicy, Layer
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
 from mpo_experiments.objectives.lookup import learned_start
-from mpo_experiments.runs.report import (
-    Report,
-    Row,
-    SeveralReports,
-    load_report,
-    load_reports,
-    pooled_differences,
-    whole_report,
-)
+from mpo_experiments.runs import marks
+from mpo_experiments.runs.report import CellReport, Row, RunReport, load_report, load_reports, pooled_differences
 from mpo_experiments.search import cells, meta_train, program as search
-from mpo_experiments.search.cells import SearchCell, mean_marks
 from mpo_experiments.search.program import FIRST_MEMBER, SearchProblem, SearchProgram
-from mpo_experiments.settings.run_config import build_config, read_run_config, split_data
+from mpo_experiments.settings.run_config import build_config, build_run, read_run_config, split_data
 from mpo_experiments.settings.search_settings import SearchSettings
 from mpo_experiments.tasks import registry as tasks
-from mpo_experiments.testbed import Testbed
 
 POPULATION = 8
 SEVERAL = {"task": "halfcheetah,hopper", "data": "mixed:0.75,noisy:0.2"}
@@ -73,12 +65,12 @@ def widened(policy: GaussianPolicy) -> GaussianPolicy:
 
 def refusal(*layers) -> str:
     with pytest.raises(ValueError, match=r"\S") as refused:
-        build_config(*layers, several=True)
+        build_run(*layers)
     return str(refused.value)
 
 
 def test_every_task_meets_every_kind_of_data():
-    config = build_config(SEVERAL, several=True)
+    config = build_run(SEVERAL)
     found = [(one.task, one.data, one.rows.length, one.search.horizon) for one in config.cells()]
     assert found == [
         ("halfcheetah", "mixed:0.75", 200, 250), ("halfcheetah", "noisy:0.2", 200, 250),
@@ -90,24 +82,34 @@ def test_every_task_meets_every_kind_of_data():
 
 
 def test_the_file_of_a_run_on_several_gives_it_back():
-    config = build_config(SEVERAL, several=True)
-    assert build_config(config.model_dump(mode="json"), several=True) == config
+    config = build_run(SEVERAL)
+    assert build_run(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize("seal", [False, True])
+def test_files_of_before_with_texts_joined_by_commas_are_read(seal, tmp_path):
+    now = build_run(SEVERAL).model_dump(mode="json")
+    assert (now["schema_version"], now["task"]) == (2, ["halfcheetah", "hopper"])
+    before = now | {"schema_version": 1, "task": SEVERAL["task"], "data": SEVERAL["data"]}
+    path = tmp_path / "config.json"
+    write_sealed(path, before) if seal else path.write_text(json.dumps(before))
+    assert read_run_config(path) == build_run(SEVERAL) == build_run(now)
 
 
 def test_what_is_asked_for_holds_for_all_tasks_and_what_is_asked_for_a_task_for_that_one():
-    asked = build_config(SEVERAL, {"rows": {"length": 60}}, several=True)
+    asked = build_run(SEVERAL, {"rows": {"length": 60}})
     assert [one.rows.length for one in asked.cells()] == [60] * 4
     assert asked.cells()[2].search.horizon == 500
-    own = build_config(SEVERAL, {"per_task": {"halfcheetah": {"rows": {"length": 70}}}}, several=True)
+    own = build_run(SEVERAL, {"per_task": {"halfcheetah": {"rows": {"length": 70}}}})
     assert [one.rows.length for one in own.cells()] == [70, 70, 400, 400]
-    single = build_config({"task": "ant", "per_task": {"ant": {"rows": {"length": 70}}}})
+    single = build_run({"task": "ant", "per_task": {"ant": {"rows": {"length": 70}}}})
     assert [one.rows.length for one in single.cells()] == [70]
 
 
 def test_commas_within_a_specification_do_not_divide():
     assert split_data("pairs:oo=.5,ot=.3,tt=.2,base") == ["pairs:oo=.5,ot=.3,tt=.2", "base"]
-    config = build_config({"task": "ant", "data": "base, pairs:oo=.5,ot=.3, tt=.2"}, several=True)
-    assert config.kinds == ["base", "pairs:oo=0.5,ot=0.3,tt=0.2"]
+    config = build_run({"task": "ant", "data": "base, pairs:oo=.5,ot=.3, tt=.2"})
+    assert config.kinds == ("base", "pairs:oo=0.5,ot=0.3,tt=0.2")
 
 
 @pytest.mark.parametrize(
@@ -156,9 +158,9 @@ def test_the_command_line_refuses_them_too(options, says, tmp_path, monkeypatch)
 
 def test_marks_are_the_means_of_what_was_tuned_on_every_cell(monkeypatch):
     found = [{"sft": 0.1, "orpo": 0.5}, {"sft": 0.3}]
-    monkeypatch.setattr(SearchCell, "marks", lambda self: found[self.config.task == "hopper"])
-    config = build_config({"task": "halfcheetah,hopper"}, several=True)
-    assert mean_marks([SearchCell(one, Testbed(one.task)) for one in config.cells()]) == {"sft": pytest.approx(0.2)}
+    monkeypatch.setattr(marks, "marks", lambda config: found[config.task == "hopper"])
+    config = build_run({"task": "halfcheetah,hopper"})
+    assert marks.mean_marks(config.cells()) == {"sft": pytest.approx(0.2)}
 
 
 # -- search -------------------------------------------------------------------------------------------------------
@@ -339,14 +341,14 @@ def cell_report(task, data, seed=1):
         Row(name=n, note="note", sampled=list(s), mode=list(s + 1), clamped=0.0)
         for n, s in zip(NAMES, scores, strict=True)
     ]
-    return Report(
+    return CellReport(
         task=task, data=data, preset="quick", init="tempo", units=5, seed=seed, original=1.0, target=2.0, rows=rows
     )
 
 
 def several_reports(seed=1):
-    return whole_report(
-        [cell_report(task, data, seed) for task in ("ant", "hopper") for data in ("base", "mixed:0.75")]
+    return RunReport(
+        cells=[cell_report(task, data, seed) for task in ("ant", "hopper") for data in ("base", "mixed:0.75")]
     )
 
 
@@ -354,7 +356,6 @@ def test_a_report_on_several_comes_back_and_has_a_mean(tmp_path, capsys):
     report = several_reports()
     report.save(tmp_path)
     assert load_report(tmp_path) == report
-    assert Report.model_validate(cell_report("ant", "base").model_dump()) == whole_report([cell_report("ant", "base")])
     over = report.overall()
     expected = np.mean([cell.row("discovered").sampled for cell in report.cells], 0)
     np.testing.assert_allclose(over.row("discovered").sampled, expected)
@@ -365,6 +366,17 @@ def test_a_report_on_several_comes_back_and_has_a_mean(tmp_path, capsys):
     assert all(f"{task}, {data}: normalised" in shown for task in ("ant", "hopper") for data in ("base", "mixed:0.75"))
     assert "Mean of the 4 combinations" in shown
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+
+
+def test_the_report_of_one_cell_is_a_list_of_one_and_the_flat_form_of_before_is_read(tmp_path):
+    report = RunReport(cells=[cell_report("ant", "base")])
+    report.save(tmp_path / "new")
+    assert load_report(tmp_path / "new") == report
+    write_sealed(tmp_path / "old" / "report.json", report.cells[0].model_dump(mode="json"))
+    assert load_report(tmp_path / "old") == report
+    assert report.overall().row("orpo").sampled == report.cells[0].row("orpo").sampled
+    lines = list(report_lines(report))
+    assert len(lines) == 5  # one table, a blank line, three lines on differences
 
 
 def test_runs_on_several_are_pooled_unit_by_unit(tmp_path):
@@ -382,7 +394,7 @@ def test_runs_on_several_are_pooled_unit_by_unit(tmp_path):
     each = [written["cells"][f"{task}, {data}"]["orpo"]["estimate"] for task, data in
             (("ant", "base"), ("ant", "mixed:0.75"), ("hopper", "base"), ("hopper", "mixed:0.75"))]  # fmt: skip
     np.testing.assert_allclose(np.mean(each), pooled["orpo"].estimate)
-    cell_report("ant", "base", 3).save(tmp_path / "3")
+    RunReport(cells=[cell_report("ant", "base", 3)]).save(tmp_path / "3")
     with pytest.raises(ValueError, match="cannot be pooled: they differ in task"):
         load_reports([tmp_path / "1", tmp_path / "3"])
 
@@ -390,9 +402,9 @@ def test_runs_on_several_are_pooled_unit_by_unit(tmp_path):
 def test_reports_that_do_not_belong_together_are_refused(tmp_path):
     one = cell_report("ant", "base")
     with pytest.raises(ValueError, match="twice"):
-        SeveralReports(cells=[one, one])
+        RunReport(cells=[one, one])
     with pytest.raises(ValueError, match="same rows, units and seed"):
-        SeveralReports(cells=[one, cell_report("hopper", "base", seed=2)])
+        RunReport(cells=[one, cell_report("hopper", "base", seed=2)])
 
 
 # -- a whole run --------------------------------------------------------------------------------------------------

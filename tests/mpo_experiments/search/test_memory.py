@@ -10,7 +10,7 @@ import pytest
 from adapters.logging.tensorboard import ScalarLog
 from helpers.toy_run import begin, environment, generations, the_run
 from mpo_experiments.runs.folder import create_run
-from mpo_experiments.settings.run_config import build_config
+from mpo_experiments.settings.run_config import build_run
 
 GROWTH = 1.05
 
@@ -23,7 +23,7 @@ def resident(process="self"):
 
 def test_thirty_generations_need_no_more_than_ten(make_program, toy_bank, tmp_path):
     program = make_program(generations=30)
-    folder = create_run(tmp_path, build_config({"task": "halfcheetah"}))
+    folder = create_run(tmp_path, build_run({"task": "halfcheetah"}))
     state, bank, held = program.start(), program.place(toy_bank), []
     with ScalarLog(folder.path / "tensorboard", 0) as log:
         for generation in range(30):

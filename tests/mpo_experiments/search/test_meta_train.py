@@ -16,8 +16,8 @@ from cli import meta_train
 from cli.app import app
 from mpo_experiments.objectives.lookup import load_objective
 from mpo_experiments.runs.folder import open_run
-from mpo_experiments.runs.report import Report
-from mpo_experiments.settings.run_config import build_config, read_config_file
+from mpo_experiments.runs.report import load_report
+from mpo_experiments.settings.run_config import build_run, read_config_file
 
 ROWS = ["sft", "dpo", "orpo", "simpo", "cpo", "tempo", "start", "discovered"]
 
@@ -56,7 +56,7 @@ def test_it_succeeds_and_names_what_comes_next(run):
 def test_the_configuration_repeats_the_run(run):
     _, folder = run
     _, config = open_run(folder)
-    assert (config.task, config.preset, config.seed, config.data) == ("halfcheetah", "smoke", 5, "mixed:0.75")
+    assert (config.tasks, config.preset, config.seed, config.kinds) == (("halfcheetah",), "smoke", 5, ("mixed:0.75",))
     written = json.loads((folder / "config.json").read_text())
     provenance = written["provenance"]
     assert {"versions", "devices", "backend", "agents_sha256", "data_sha256"} <= provenance.keys()
@@ -69,7 +69,7 @@ def test_its_configuration_starts_another(run, monkeypatch, tmp_path):
     monkeypatch.setattr(meta_train, "_run", lambda *given: started.append(given))
     found = invoke("meta-train", "--config", folder / "config.json", "--out", tmp_path, "--seed", 6)
     assert found.exit_code == 0
-    expected = build_config(read_config_file(folder / "config.json"), {"seed": 6})
+    expected = build_run(read_config_file(folder / "config.json"), {"seed": 6})
     assert started == [(expected, tmp_path, None, None)]
 
 
@@ -96,7 +96,7 @@ def test_the_objective_loads_and_has_moved(run):
 
 def test_the_report_holds_every_unit_of_every_row(run):
     _, folder = run
-    report = Report.load(folder)
+    (report,) = load_report(folder).cells
     assert [row.name for row in report.rows] == ROWS
     assert all(len(row.sampled) == len(row.mode) == report.units == 2 for row in report.rows)
     assert report.target > report.original

@@ -6,13 +6,13 @@ import pytest
 
 from mpo_experiments.settings.nested import parse_override
 from mpo_experiments.settings.presets import PRESETS, TASK_PRESETS
-from mpo_experiments.settings.run_config import RunConfig, build_config, read_config_file
+from mpo_experiments.settings.run_config import RunConfig, build_config, build_run, read_config_file
 from mpo_experiments.tasks.registry import task_names
 
 
 def refusal(*layers) -> str:
     with pytest.raises(ValueError, match=r"\w") as refused:
-        build_config(*layers)
+        build_run(*layers)
     assert type(refused.value) is ValueError
     assert "\n" not in str(refused.value)
     return str(refused.value)
@@ -28,6 +28,9 @@ def test_every_preset_is_valid_and_honoured(task, preset):
         for name, value in (settings | of_task).items():
             assert dumped[group][name] == value or isinstance(value, dict)
     assert build_config(dumped) == config
+    run = build_run({"task": task, "preset": preset})
+    assert build_run(run.model_dump(mode="json")) == run
+    assert run.cells() == [config]
 
 
 def test_later_layers_win():
@@ -90,7 +93,7 @@ def test_unknown_settings_are_told_the_nearest(layer, says):
         ({"rows": {"count": 4000}}, "must be at least rows.count (4000)"),
         ({"report": {"units": 1}}, "'report.units': input should be greater than or equal to 2"),
         ({"report": {"evaluation": {"episodes": 0}}}, "episodes and horizon must be positive"),
-        ({"schema_version": 2}, "'schema_version'"),
+        ({"schema_version": 3}, "'schema_version'"),
     ],
 )
 def test_wrong_values_are_refused_in_one_sentence(layer, says):
@@ -173,7 +176,7 @@ def test_numbers_written_as_powers_of_ten_are_numbers():
 
 
 def test_a_configuration_is_a_value():
-    config = build_config({"task": "ant"})
+    config = build_run({"task": "ant"})
     assert config == RunConfig.model_validate(config.model_dump())
     with pytest.raises(ValueError, match="frozen"):
         config.seed = 3

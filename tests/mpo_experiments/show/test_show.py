@@ -28,7 +28,7 @@ from mpo_core.training.prepared_rows import row_log_probs
 from mpo_experiments.objectives.lookup import learned_start
 from mpo_experiments.progress import SilentReporter
 from mpo_experiments.runs.folder import open_run
-from mpo_experiments.settings.run_config import build_config
+from mpo_experiments.settings.run_config import build_config, build_run
 from mpo_experiments.show.curves import return_curves
 from mpo_experiments.show.html import HtmlTable, Section, page
 from mpo_experiments.show.inputs import RANGE_TOKENS, range_inputs
@@ -297,14 +297,14 @@ def test_mistakes_are_refused(arguments, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
-    RunFolder(tmp_path / "unfinished").write_config(build_config({"task": "halfcheetah"}).model_dump(mode="json"))
+    RunFolder(tmp_path / "unfinished").write_config(build_run({"task": "halfcheetah"}).model_dump(mode="json"))
     found = CliRunner().invoke(app, ["show", *arguments])
     assert (found.exit_code, found.stdout) == (2, "")
     assert says in " ".join(found.stderr.split())
 
 
 def test_a_run_that_is_written_to_is_left_alone(tmp_path):
-    config = build_config({"task": "halfcheetah"})
+    config = build_run({"task": "halfcheetah"})
     folder = RunFolder(tmp_path)
     folder.write_config(config.model_dump(mode="json"))
     save_objective(tmp_path, learned_start("tempo", True), init="tempo", temporal=True, provenance={})
