@@ -199,13 +199,16 @@ def difference_lines(report: CellReport) -> list[str]:
     best = report.best_hand_written().name
     others = ("start", best)
     p_values = [report.p_values(others, mode=mode) for mode in (False, True)]
-    lines = [f"{'discovered minus':<18}{'sampled actions':<23}{'p':<8}{'mode':<23}p"]
+    lines = [f"{'discovered minus':<17}{'sampled actions':<24}{'p':<7}{'mode':<24}p"]
     for place, name in enumerate(others):
         sampled, mode = (report.difference(name, mode=mode) for mode in (False, True))
         first, second = (_p_text(found[place]) for found in p_values)
-        lines.append(f"{name:<18}{sampled!s:<23}{first:<8}{mode!s:<23}{second}")
-    return [*lines, f"{best} is the best hand-written row. Paired by unit, n = {report.units}: mean with 95 % t interval,",
-            "p of the t test after Holm's correction for two comparisons"]  # fmt: skip
+        lines.append(f"{name:<17}{sampled!s:<24}{first:<7}{mode!s:<24}{second}")
+    return [
+        *lines,
+        f"{best} is the best hand-written row; paired by unit, n = {report.units}, mean with 95 % t",
+        "interval; p of the paired t test after Holm's correction for two comparisons",
+    ]
 
 
 def _p_text(value: float) -> str:
