@@ -5,9 +5,9 @@ import re
 import shutil
 
 import pytest
+from benchmarks.results import BENCHMARKS, DISCOVERY
 from typer.testing import CliRunner
 
-from benchmarks.results import BENCHMARKS, DISCOVERY
 from cli.app import app
 from helpers.committed_results import CONFIRMED, RESULTS, confirmed_row
 from mpo_experiments.benchmark.again import write_again

@@ -168,7 +168,7 @@ def test_learning_rate_and_schedule_are_tuned_for_every_loss_alike():
 
     def worth(id, one):
         rate, epochs = best[id]
-        return -abs(math.log(one.value(LEARNING_RATE, 1e-3) / rate)) - abs(one.sft_epochs - epochs) / 12
+        return -abs(math.log(one.value(LEARNING_RATE, 1e-3) / rate)) - abs(one.sft_epochs - epochs)
 
     found, _ = searched(tuple(best), worth, tune=("learning-rate", "schedule"), budget=64)
     for one in found:
