@@ -161,7 +161,7 @@ def test_the_best_by_tuning_and_the_best_on_the_units_are_both_named():
     cell = cell.model_copy(update={"objectives": [first, *cell.objectives[1:]]})
     table = differences_table(cell)
     assert table is not None
-    assert [row[1] for row in table.rows][0] == "sft (best when tuned)"
+    assert next(row[1] for row in table.rows) == "sft (best when tuned)"
     assert "orpo (best on these units)" in [row[1] for row in table.rows]
     short = short_differences_table(cell)
     assert short is not None

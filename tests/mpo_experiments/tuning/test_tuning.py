@@ -170,7 +170,7 @@ def test_learning_rate_and_schedule_are_tuned_for_every_loss_alike():
         rate, epochs = best[id]
         return -abs(math.log(one.value(LEARNING_RATE, 1e-3) / rate)) - abs(one.sft_epochs - epochs)
 
-    found, _ = searched(tuple(best), worth, tune=("learning-rate", "schedule"), budget=64)
+    found, _ = searched(tuple(best), worth, tune=("learning-rate", "schedule"), budget=256)
     for one in found:
         rate, epochs = best[one.id]
         assert one.best[0].value(LEARNING_RATE, 1e-3) == pytest.approx(rate)
