@@ -41,7 +41,8 @@ def _plan(folder: Path) -> tuple[BenchmarkSettings, list[CellKey], list[CellKey]
     summary = read_json(folder / "summary.json", "benchmark summary")
     try:
         told: dict[str, Any] = {"method": "fixed", "tune": ()} | summary["settings"]
-        settings = BenchmarkSettings(**told | {name: tuple(told[name]) for name in ("objectives", "tune")})
+        told |= {name: tuple(told[name]) for name in ("objectives", "tune")}
+        settings = BenchmarkSettings(**told)
         keys = [CellKey(cell["task"], cell["data"], cell["bin_width"]) for cell in summary["cells"]]
         return settings, keys, [CellKey(**key) for key in summary["not_run"]]
     except (KeyError, TypeError) as error:
