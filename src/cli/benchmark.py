@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.tuning_options import TuneOption, TuningOption, check_tuning
 from cli.validation import MOST_SETTINGS, MOST_UNITS, check_folder, interruptible, objective_ids_named, validating_input
 
 CELLS_SHOWN = 4
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
     from mpo_experiments.benchmark.folder import BenchmarkFolder
+    from mpo_experiments.tuning.plan import Method
 
 
 def benchmark(
@@ -27,7 +29,7 @@ def benchmark(
     ] = None,
     budget: Annotated[
         int,
-        typer.Option(min=1, max=MOST_SETTINGS, help="Settings tried an objective, its published default the first."),
+        typer.Option(min=1, max=MOST_SETTINGS, help="Inner loops an objective, in settings that are on all units."),
     ] = 16,
     tuning_units: Annotated[
         int, typer.Option(min=2, max=MOST_UNITS, help="Tuning units each setting is scored on.")
@@ -39,6 +41,8 @@ def benchmark(
     tuned_from: Annotated[
         Path | None, typer.Option(help="A finished benchmark's folder: its objectives keep the settings found there.")
     ] = None,
+    tuning: TuningOption = "halving",
+    tune: TuneOption = None,
     out: Annotated[Path, typer.Option(help="Folder of cells, tables and figures; continued if it is there.")] = Path(
         "benchmark"
     ),
@@ -52,7 +56,10 @@ def benchmark(
 ) -> None:
     """Tune objectives under one budget and rank them on fresh units; continues where it was left."""
     with validating_input():
-        settings, keys = _plan(task, data, objectives, budget, tuning_units, units, preset, seed, bin_width, tuned_from)
+        how = check_tuning(tuning, tune)
+        settings, keys = _plan(
+            task, data, objectives, budget, tuning_units, units, preset, seed, bin_width, tuned_from, how
+        )
         check_folder("--out", out)
         if measure and not dry_run:
             raise ValueError("--measure: goes with --dry-run")
@@ -99,8 +106,9 @@ def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings", measure: boo
 
 def _show(screen: "Console", cells: "list[BenchmarkCell]", paths: list[Path]) -> None:
     from cli.display import rich_table
+    from mpo_experiments.benchmark.difference_tables import short_differences_table
     from mpo_experiments.benchmark.summary import standings
-    from mpo_experiments.benchmark.tables import overall_table, short_differences_table, short_table
+    from mpo_experiments.benchmark.tables import overall_table, short_table
 
     tables = [overall_table(cells)] if len(cells) > 1 else []
     if len(cells) <= CELLS_SHOWN:
@@ -117,12 +125,13 @@ def _show(screen: "Console", cells: "list[BenchmarkCell]", paths: list[Path]) ->
 def _plan(
     tasks: list[str], data: list[str] | None, objectives: str | None, budget: int, tuning_units: int, units: int,
     preset: str, seed: int, bin_widths: list[float] | None, tuned_from: Path | None,
+    how: "tuple[Method, tuple[str, ...]]",
 ) -> "tuple[BenchmarkSettings, list[CellKey]]":  # fmt: skip
     from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
 
     ids = DEFAULT_IDS if objectives is None else objective_ids_named(objectives)
     source = None if tuned_from is None else str(tuned_from)
-    settings = BenchmarkSettings(ids, budget, tuning_units, units, preset, seed, source)
+    settings = BenchmarkSettings(ids, budget, tuning_units, units, preset, seed, source, *how)
     return settings, plan_cells(tasks, data, bin_widths, settings)
 
 

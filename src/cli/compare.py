@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.benchmark import plan_cells
+from cli.tuning_options import TuningOption, check_tuning
 from cli.validation import (
     LAST_SEED,
     MOST_UNITS,
@@ -19,6 +20,7 @@ from cli.validation import (
 
 if TYPE_CHECKING:
     from mpo_experiments.compare.variants import VariantSettings
+    from mpo_experiments.tuning.plan import Method
 
 MOST_REPEATS = 100
 
@@ -39,6 +41,7 @@ def compare(
         Path | None,
         typer.Option(help="A finished benchmark's folder with tuned settings of --objectives; tuned here otherwise."),
     ] = None,
+    tuning: TuningOption = "halving",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the report.")] = 0,
     search_seed: Annotated[
         int, typer.Option(min=0, max=LAST_SEED - MOST_REPEATS, help="Seed of the first search of every variant.")
@@ -51,18 +54,14 @@ def compare(
     """Compare strategies at equal cost, or leave parts of a search out; continues where it was left."""
     with validating_input():
         settings = _plan(
-            (task, data), variant, (init, objectives), repeats, preset, units, tuned_from, (seed, search_seed), set_
-        )
+            (task, data), variant, (init, objectives), repeats, preset, units, tuned_from, (seed, search_seed), set_,
+            check_tuning(tuning, None)[0],
+        )  # fmt: skip
         check_folder("--out", out)
     from cli.display import Display, console, rich_table
     from mpo_experiments.benchmark.folder import BenchmarkFolder
-    from mpo_experiments.compare.variants import (
-        VariantComparison,
-        beside,
-        short_variants_table,
-        variants_table,
-        write_variants,
-    )
+    from mpo_experiments.compare.tables import short_variants_table, variants_table, write_variants
+    from mpo_experiments.compare.variants import VariantComparison, beside
     from mpo_experiments.progress import SilentReporter
 
     screen, again = console(), f"Run the same command again: what is finished in {out} is kept."
@@ -85,7 +84,7 @@ def compare(
 
 def _plan(
     where: tuple[str, str], variants: list[str], ids: tuple[str, str], repeats: int, preset: str, units: int,
-    tuned_from: Path | None, seeds: tuple[int, int], given: list[str] | None,
+    tuned_from: Path | None, seeds: tuple[int, int], given: list[str] | None, method: "Method",
 ) -> "VariantSettings":  # fmt: skip
     init = objective_named(ids[0])
     from mpo_experiments.benchmark.cell import BenchmarkSettings
@@ -93,7 +92,7 @@ def _plan(
 
     source = None if tuned_from is None else str(tuned_from)
     beside = BenchmarkSettings(
-        objective_ids_named(ids[1]), units=units, preset=preset, seed=seeds[0], tuned_from=source
+        objective_ids_named(ids[1]), units=units, preset=preset, seed=seeds[0], tuned_from=source, method=method
     )
     keys = plan_cells([where[0]], [where[1]], None, beside)
     if len(keys) > 1:
@@ -114,7 +113,7 @@ def _command(settings: "VariantSettings", out: Path) -> str:
         *(f"--variant '{one.name}: {' '.join(one.overrides)}'" for one in settings.variants),
         f"--repeats {settings.repeats} --objectives {','.join(beside.objectives)} --preset {beside.preset}",
         f"--units {beside.units} --seed {beside.seed} --search-seed {settings.search_seed} --out {out}",
-        f"--tuned-from {beside.tuned_from}" if beside.tuned_from else "",
+        f"--tuned-from {beside.tuned_from}" if beside.tuned_from else f"--tuning {beside.method}",
         *(f"--set {text}" for text in settings.overrides),
     ]
     return " ".join(filter(None, parts))

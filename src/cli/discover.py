@@ -1,19 +1,24 @@
 """`mpo discover`: the queue of searches that a table of discovered objectives is made from."""
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.benchmark import plan_cells
-from cli.validation import MOST_UNITS, check_folder, interruptible, validating_input
+from cli.tuning_options import TuneOption, TuningOption, check_tuning
+from cli.validation import LAST_SEED, MOST_UNITS, check_folder, interruptible, validating_input
 from mpo_core.names import unknown_name
 
 if TYPE_CHECKING:
     from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey
     from mpo_experiments.discovery.queue import Discovery, DiscoverySettings
     from mpo_experiments.text_table import TextTable
+    from mpo_experiments.tuning.plan import Method
+
+MOST_SEARCHES = 1000
 
 
 def discover(
@@ -27,7 +32,14 @@ def discover(
         typer.Option(help="A finished benchmark's folder with the tuned settings; tuned here unless given."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of tuning and report.")] = 0,
-    search_seed: Annotated[int, typer.Option(min=0, help="Seed of the searches.")] = 0,
+    search_seed: Annotated[
+        int, typer.Option(min=0, max=LAST_SEED - MOST_SEARCHES, help="Seed of a cell's first search of each form.")
+    ] = 0,
+    search_seeds: Annotated[
+        int, typer.Option(min=1, max=MOST_SEARCHES, help="Searches of each form in a cell, a seed each.")
+    ] = 1,
+    tuning: TuningOption = "halving",
+    tune: TuneOption = None,
     out: Annotated[Path, typer.Option(help="Folder of runs, cells and tables; continued if it is there.")] = Path(
         "discovery"
     ),
@@ -43,12 +55,14 @@ def discover(
 ) -> None:
     """Search in every cell and meet the tuned zoo on fresh units; continues where it was left."""
     with validating_input():
-        settings, keys = _plan(task, data, forms, preset, units, tuned_from, (seed, search_seed), set_)
+        how = check_tuning(tuning, tune)
+        seeds = (seed, search_seed, search_seeds)
+        settings, keys = _plan(task, data, forms, preset, units, tuned_from, seeds, set_, how)
         check_folder("--out", out)
     from cli.display import Display, console, rich_table
     from mpo_experiments.benchmark.folder import BenchmarkFolder
     from mpo_experiments.discovery.queue import Discovery
-    from mpo_experiments.discovery.report import short_discovery_table, write_discovery
+    from mpo_experiments.discovery.report import Discoveries, short_discovery_table, write_discovery
     from mpo_experiments.progress import SilentReporter
 
     screen, again = console(), f"Run the same command again: what is finished in {out} is kept."
@@ -58,16 +72,17 @@ def discover(
             queue = Discovery(out, settings, SilentReporter())
             cells = {key: cell for key in keys if (cell := queue.finished(key)) is not None}
         command = _command(task, data, settings, out) + (" --transfer" if transfer else "")
+        found = Discoveries(keys, cells, settings.forms, command, _budget(keys, settings))
         for key in keys:
             if key in cells or only_tables:
                 continue
             with interruptible(again), Display(screen) as display:
                 queue.reporter = display
                 cells[key] = queue.cell(key)
-                write_discovery(out, keys, cells, settings.forms, command)
+                write_discovery(out, found)
         with interruptible(again):
-            paths = write_discovery(out, keys, cells, settings.forms, command)
-        screen.print(rich_table(short_discovery_table(keys, cells, settings.forms)))
+            paths = write_discovery(out, found)
+        screen.print(rich_table(short_discovery_table(found)))
         if transfer:
             finished = {key: cells[key] for key in keys if key in cells}
             with interruptible(again), Display(screen) as display:
@@ -95,7 +110,7 @@ def _carried_over(
 
 def _plan(
     tasks: list[str], data: list[str] | None, forms: str, preset: str, units: int, tuned_from: Path | None,
-    seeds: tuple[int, int], given: list[str] | None,
+    seeds: tuple[int, int, int], given: list[str] | None, how: "tuple[Method, tuple[str, ...]]",
 ) -> "tuple[DiscoverySettings, list[CellKey]]":  # fmt: skip
     from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
     from mpo_experiments.discovery.queue import FORMS, DiscoverySettings
@@ -106,11 +121,26 @@ def _plan(
             raise unknown_name("form", name, FORMS)
     source = None if tuned_from is None else str(tuned_from)
     zoo = BenchmarkSettings(DEFAULT_IDS, units=units, preset=preset, seed=seeds[0], tuned_from=source)
-    settings = DiscoverySettings(names, zoo, seeds[1], tuple(given or []))
+    zoo = dataclasses.replace(zoo, method=how[0], tune=how[1])
+    settings = DiscoverySettings(names, zoo, seeds[1], tuple(given or []), seeds[2])
     keys = plan_cells(tasks, data, None, zoo)
     for key in keys:
         settings.config(key, "temporal", "tempo")
     return settings, keys
+
+
+def _budget(keys: "list[CellKey]", settings: "DiscoverySettings") -> str:
+    """What a search and the tuning of a loss take."""
+    from mpo_core.settings import updates_of
+    from mpo_experiments.settings.budget import search_loops, search_updates
+
+    config = settings.config(keys[0], settings.forms[0], "orpo").cells()[0]
+    text = f"A search takes {search_loops(config)} inner loops, {search_updates(config):,} updates"
+    zoo = settings.zoo
+    if zoo.tuned_from is None:
+        loops = zoo.budget * zoo.tuning_units
+        text += f"; tuning a loss {loops} inner loops, {updates_of(loops, config.rows, config.inner):,} updates"
+    return f"{text}."
 
 
 def _command(tasks: list[str], data: list[str] | None, settings: "DiscoverySettings", out: Path) -> str:
@@ -119,7 +149,9 @@ def _command(tasks: list[str], data: list[str] | None, settings: "DiscoverySetti
         f"mpo discover --task {','.join(tasks)} --data {','.join(data or ['mixed:0.75'])}",
         f"--forms {','.join(settings.forms)} --preset {zoo.preset} --units {zoo.units} --seed {zoo.seed}",
         f"--search-seed {settings.search_seed} --out {out}",
-        f"--tuned-from {zoo.tuned_from}" if zoo.tuned_from else "",
+        f"--search-seeds {settings.searches}" if settings.searches > 1 else "",
+        f"--tuned-from {zoo.tuned_from}" if zoo.tuned_from else f"--tuning {zoo.method}",
+        f"--tune {','.join(zoo.tune)}" if zoo.tune else "",
         *(f"--set {text}" for text in settings.overrides),
     ]
     return " ".join(filter(None, parts))

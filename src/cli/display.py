@@ -183,6 +183,8 @@ def report_table(report: CellReport) -> Table:
     table.add_column("mode", justify="right")
     table.add_column("settings", overflow="fold", style="dim")
     table.add_row("original", "0", "0", f"return {report.original:.0f}")
+    if report.no_noise is not None:
+        table.add_row("original, no action noise", f"{report.no_noise:.3f}", "0", f"return {report.original_mode:.0f}")
     table.add_row("target", "1", "1", f"return {report.target:.0f}", end_section=True)
     best = report.best_hand_written().name
     for row in report.rows:
@@ -210,13 +212,24 @@ def rich_table(found: TextTable) -> Table:
 
 
 def difference_lines(report: CellReport) -> list[str]:
-    """Discovered against where it started and against the best hand-written row, paired by unit."""
+    """Discovered against where it started and against the best hand-written row, paired by unit, with p after Holm."""
     best = report.best_hand_written().name
+    others = ("start", best)
+    p_values = [report.p_values(others, mode=mode) for mode in (False, True)]
+    lines = [f"{'discovered minus':<17}{'sampled actions':<24}{'p':<7}{'mode':<24}p"]
+    for place, name in enumerate(others):
+        sampled, mode = (report.difference(name, mode=mode) for mode in (False, True))
+        first, second = (_p_text(found[place]) for found in p_values)
+        lines.append(f"{name:<17}{sampled!s:<24}{first:<7}{mode!s:<24}{second}")
     return [
-        f"discovered - start        {report.difference('start')}",
-        f"discovered - {best:<12} {report.difference(best)}   (best hand-written row)",
-        f"paired by unit, n = {report.units}, mean with 95 % t interval",
+        *lines,
+        f"{best} is the best hand-written row; paired by unit, n = {report.units}, mean with 95 % t",
+        "interval; p of the paired t test after Holm's correction for two comparisons",
     ]
+
+
+def _p_text(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _generation_line(record: dict[str, Any]) -> str:

@@ -32,12 +32,13 @@ def report(
         for line in report_lines(found):
             screen.print(line)
         screen.print()
-    pooled = pooled_differences([found.overall() for found in reports])
+    overall = [found.overall() for found in reports]
+    pooled, in_mode = pooled_differences(overall), pooled_differences(overall, mode=True)
     if len(reports) > 1:
         over = ", mean of the combinations" if len(reports[0].cells) > 1 else ""
         screen.print(f"[bold]{len(reports)} runs pooled[/]: discovered minus each row, paired by unit{over}")
         for name, interval in pooled.items():
-            screen.print(f"  {name:<12} {interval}   n = {interval.units}")
+            screen.print(f"  {name:<12} {interval}   mode {in_mode[name]}   n = {interval.units}")
     if out is not None:
         import dataclasses
 
@@ -45,7 +46,8 @@ def report(
 
         with validating_input():
             numbers = {name: dataclasses.asdict(interval) for name, interval in pooled.items()}
-            write_json(out, numbers | _by_cell(reports))
+            mode = {name: dataclasses.asdict(interval) for name, interval in in_mode.items()}
+            write_json(out, numbers | {"mode": mode} | _by_cell(reports))
 
 
 def _by_cell(reports: "list[RunReport]") -> dict[str, Any]:

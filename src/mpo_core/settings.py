@@ -103,6 +103,11 @@ class EvaluationSettings:
         check_most("evaluation: horizon", self.horizon, 10**6)
 
 
+def updates_of(loops: int, rows: RowSettings, inner: InnerLoopSettings) -> int:
+    """Updates of so many inner loops, those of an SFT phase included: what budgets are counted in."""
+    return loops * inner.epochs * (rows.count // inner.minibatch)
+
+
 def positive(value: float) -> bool:
     """Whether a number is above zero, finite, and not lost in single precision."""
     return math.isfinite(value) and 1e-30 < value < 1e30

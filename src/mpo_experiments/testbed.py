@@ -130,16 +130,41 @@ class Testbed:
         return self._constants[horizon, mode]
 
     def compare(
-        self, candidates: list[Candidate], settings: ComparisonSettings, reporter: Reporter
+        self,
+        candidates: list[Candidate],
+        settings: ComparisonSettings,
+        reporter: Reporter,
+        *,
+        comparison: Comparison | None = None,
     ) -> ComparisonReturns:
-        """Trains and judges objectives on fresh units, as normalised scores."""
-        comparison = Comparison(self.program, self.agents, settings)
+        """Trains and judges objectives on fresh units, as normalised scores.
+
+        Args:
+            comparison: one with these settings if at hand: what it has compiled is used again.
+        """
+        comparison = comparison or Comparison(self.program, self.agents, settings)
         returns = comparison.run(candidates, _stages(reporter, comparison.steps(len(candidates)), "Judging"))
         return ComparisonReturns(
             self.normalised(returns.sampled, settings.evaluation),
             self.normalised(returns.mode, settings.evaluation, mode=True) if settings.mode_actions else returns.mode,
             returns.clamped,
         )
+
+    def compare_at_rates(
+        self,
+        candidates: list[tuple[Candidate, float | None]],
+        settings: ComparisonSettings,
+        reporter: Reporter,
+    ) -> ComparisonReturns:
+        """`compare`, each objective at a learning rate of its own; None: that of the settings."""
+        rates = list(dict.fromkeys(rate for _, rate in candidates))
+        places = [[place for place, (_, rate) in enumerate(candidates) if rate == one] for one in rates]
+        found = [
+            self.compare([candidates[place][0] for place in group], at_rate(settings, rate), reporter)
+            for rate, group in zip(rates, places, strict=True)
+        ]
+        order = np.argsort([place for group in places for place in group])
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[order], *found)
 
     def learning_curve(
         self,
@@ -186,6 +211,13 @@ def comparison_settings(
         seed=config.seed, stream=stream, units=units, mode_actions=mode_actions,
         jobs_at_once=config.search.members_at_once,
     )  # fmt: skip
+
+
+def at_rate(settings: ComparisonSettings, rate: float | None) -> ComparisonSettings:
+    """The same comparison at another learning rate of the inner loop; None changes nothing."""
+    if rate is None:
+        return settings
+    return dataclasses.replace(settings, inner=dataclasses.replace(settings.inner, learning_rate=rate))
 
 
 def _measured(card: AgentsCard, role: str, mode: bool) -> Measured:

@@ -1,12 +1,15 @@
 """What a benchmark compares, where and how, and what a finished cell holds; needs no simulator."""
 
 import dataclasses
+import re
 from typing import Any, Literal
 
 import pydantic
 
 from mpo_core.settings import FAILED_SCORE
 from mpo_experiments.settings.run_config import CellConfig, build_config
+from mpo_experiments.tuning.plan import Method
+from mpo_experiments.tuning.searched import SearchedRange
 
 DEFAULT_IDS = ("sft", "dpo", "ipo", "simpo", "orpo", "r_dpo", "cpo", "slic_hf", "kto", "rrhf", "tempo")
 """The ten baselines of the paper's comparison, and our reconstruction of its TeMPO."""
@@ -36,6 +39,9 @@ class Choice:
     tried: int
     score: float
     """Mean normalised score on the tuning units."""
+    learning_rate: float | None = None
+    loops: int | None = None
+    searched: dict[str, SearchedRange] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +58,18 @@ class BenchmarkSettings:
     seed: int = 0
     tuned_from: str | None = None
     """A benchmark's folder: the objectives in its cell keep the settings that were found there."""
+    method: Method = "halving"
+    """How settings are searched."""
+    tune: tuple[str, ...] = ()
+    """What of the inner loop is tuned beside the objectives' own settings."""
 
     def command(self, key: CellKey) -> str:
         """What runs one cell again."""
         return (
             f"mpo benchmark --task {key.task} --data {key.data} --objectives {','.join(self.objectives)} "
             f"--budget {self.budget} --tuning-units {self.tuning_units} --units {self.units} --preset {self.preset} "
-            f"--seed {self.seed} --bin-width {key.bin_width:g}"
+            f"--seed {self.seed} --bin-width {key.bin_width:g} --tuning {self.method}"
+            + (f" --tune {','.join(self.tune)}" if self.tune else "")
             + (f" --tuned-from {self.tuned_from}" if self.tuned_from else "")
         )
 
@@ -78,6 +89,12 @@ class Entry(pydantic.BaseModel):
     tried: int
     tuning_score: pydantic.FiniteFloat
     """Mean normalised score of these settings on the tuning units: the highest of those tried, so an optimistic one."""
+    learning_rate: pydantic.PositiveFloat | None = None
+    """Of the inner loop, where it was tuned; None: that of the preset."""
+    loops: pydantic.PositiveInt | None = None
+    """Inner loops that its tuning took; None in cells of before they were counted."""
+    searched: dict[str, SearchedRange] = {}
+    """Range of every setting that was searched; empty in cells of before, which have `ranges` alone."""
     sees: list[str]
     """What it reads beside log-probs that a learner may not have: rewards, groups."""
     sampled: list[pydantic.FiniteFloat]
@@ -111,8 +128,17 @@ class BenchmarkCell(pydantic.BaseModel):
     original: pydantic.FiniteFloat
     target: pydantic.FiniteFloat
     """Return of the two agents (sampled actions): normalised scores 0 and 1."""
+    original_mode: pydantic.FiniteFloat | None = None
+    """Return of the original agent's mode actions; None in cells of before it was kept."""
     ranges: dict[str, dict[str, list[float]]]
+    method: Method = "fixed"
+    """How settings were searched; `fixed` in cells of before there was another method."""
     objectives: list[Entry] = pydantic.Field(min_length=1)
+
+    @pydantic.field_validator("command")
+    @classmethod
+    def _says_how_it_was_tuned(cls, command: str) -> str:
+        return complete_command(command)
 
     @pydantic.model_validator(mode="after")
     def _is_whole(self) -> "BenchmarkCell":
@@ -132,6 +158,19 @@ class BenchmarkCell(pydantic.BaseModel):
     def units(self) -> int:
         """Reporting units."""
         return len(self.objectives[0].sampled)
+
+
+def complete_command(command: str) -> str:
+    """A cell's command; one of before `--tuning` was an option says what that did."""
+    if " --tuning " in command:
+        return command
+    before, borrowed, folder = command.partition(" --tuned-from ")
+    return f"{before} --tuning fixed{borrowed}{folder}"
+
+
+def without_tuning(command: str) -> str:
+    """A command without what it says of tuning: all there is to compare where settings are borrowed."""
+    return re.sub(r" --(tuning|tune|tuned-from) \S+", "", command)
 
 
 def cell_config(config: CellConfig) -> dict[str, Any]:

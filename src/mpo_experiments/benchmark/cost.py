@@ -14,14 +14,15 @@ import jax
 from adapters.storage.files import read_json
 from mpo_core.devices import is_cpu
 from mpo_core.evaluation.comparison import JOBS_A_CALL, Candidate, Comparison, unit_bytes
-from mpo_core.losses.catalogue import catalogue_entry, make_objective
+from mpo_core.losses.catalogue import make_objective
 from mpo_core.memory import peak_process_bytes, units_at_once
 from mpo_core.seeds import Stream
-from mpo_core.settings import EvaluationSettings, RowSettings
+from mpo_core.settings import EvaluationSettings, RowSettings, updates_of
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey
 from mpo_experiments.profiling import matmul_gflops
 from mpo_experiments.tasks.registry import task_spec
 from mpo_experiments.testbed import Testbed, comparison_settings
+from mpo_experiments.tuning.tune import is_searched
 
 CALIBRATION_ROWS = 8
 ACCELERATOR_JOBS = 64
@@ -69,17 +70,17 @@ def measure_rates(testbed: Testbed, key: CellKey, settings: BenchmarkSettings) -
     candidates = [Candidate(make_objective("orpo"))] * jobs
     program.run(candidates)
     program.run(candidates, clock)
-    updates = jobs * comparison.inner.epochs * (comparison.rows.count // comparison.inner.minibatch)
+    updates = updates_of(jobs, comparison.rows, comparison.inner)
     steps = jobs * evaluation.episodes * evaluation.horizon
     return Rates(updates / clock.took("data", "train"), steps / clock.took("train", "judge"))
 
 
 def cost_of(key: CellKey, settings: BenchmarkSettings, rates: Rates, testbed: Testbed) -> Cost:
-    """The cost of a cell that has not been started, compilation left out."""
-    config, inner = settings.config(key), settings.config(key).inner
-    tuned = sum(settings.budget if catalogue_entry(id).tuning else 1 for id in settings.objectives)
+    """The cost of a cell that has not been started, compilation left out; no range is extended after the last round."""
+    config = settings.config(key)
+    tuned = sum(settings.budget if is_searched(id, settings.tune) else 1 for id in settings.objectives)
     policies = tuned * settings.tuning_units + len(settings.objectives) * settings.units
-    updates = policies * inner.epochs * (config.rows.count // inner.minibatch)
+    updates = updates_of(policies, config.rows, config.inner)
     episode_steps = config.report.evaluation.episodes * config.report.evaluation.horizon
     judged = policies + len(settings.objectives) * settings.units  # reporting has mode actions too
     data = (settings.tuning_units + settings.units) * 2 * config.rows.count * config.rows.length
@@ -135,6 +136,8 @@ def describe_cost(keys: list[CellKey], settings: BenchmarkSettings, *, measure: 
             )
             minutes, memory = minutes + cost.minutes, max(memory, cost.gibibytes)
         minutes, measured = minutes + COMPILE_SECONDS / 60, measured and rates.how == Rates.how
+    if settings.method == "halving":
+        lines.append("More where the best setting lies at the edge of its range: then all losses are searched longer")
     lines.append(
         f"{len(keys)} cells: about {minutes:.0f} min, compilation included, and {memory:.1f} GiB of host memory"
     )

@@ -7,7 +7,14 @@ from pathlib import Path
 from adapters.storage.files import slug
 from adapters.storage.folder_lock import take_lock
 from adapters.storage.sealed import read_model, write_sealed
-from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, cell_config
+from mpo_experiments.benchmark.cell import (
+    BenchmarkCell,
+    BenchmarkSettings,
+    CellKey,
+    cell_config,
+    complete_command,
+    without_tuning,
+)
 from mpo_experiments.objectives.saved import objective_hash
 from mpo_experiments.provenance import agents_hash
 from mpo_experiments.tuning.tuned import TunedCell, read_tuned
@@ -43,11 +50,18 @@ class BenchmarkFolder:
         if found is None:
             return None
         path = self._file(key)
-        wanted = (settings.command(key), cell_config(settings.config(key)), agents_hash(key.task, key.data))
+        compared = without_tuning if settings.tuned_from is not None else str
+        agents = agents_hash(key.task, key.data)
+        wanted = (compared(settings.command(key)), cell_config(settings.config(key)), agents)
         names = ("command", "sizes", "agents")
         for name, have, want in zip(
-            names, (found.command, found.config, found.provenance.get("agents")), wanted, strict=True
+            names, (compared(found.command), found.config, found.provenance.get("agents")), wanted, strict=True
         ):
+            if have != want and name == "command" and without_tuning(found.command) == without_tuning(str(want)):
+                raise ValueError(
+                    f"benchmark cell {path}: its settings were searched otherwise; to go on with it: --tuning "
+                    f"{found.method}, or {ELSE}"
+                )
             if have != want:
                 raise ValueError(f"benchmark cell {path}: was made with another {name}; {ELSE}")
         for entry in found.objectives:
@@ -86,7 +100,7 @@ class BenchmarkFolder:
             found = read_tuned(path)
         except ValueError:  # not there, or damaged: it is made again
             return None
-        fits = found.command == settings.command(key) and set(ids) <= found.objectives.keys()
+        fits = complete_command(found.command) == settings.command(key) and set(ids) <= found.objectives.keys()
         return found if fits else None
 
     def save_tuned(self, key: CellKey, tuned: TunedCell) -> None:

@@ -1,6 +1,6 @@
 """Ranking objectives on kinds of data: a cell is one task with one kind of data and one token width.
 
-In a cell every objective gets the same random search on tuning units, and its best setting meets the others on
+In a cell every objective gets the same search of settings on tuning units, and its best setting meets the others on
 reporting units (docs/protocol.md). A saved objective has no settings to search.
 """
 
@@ -32,20 +32,38 @@ def tune_cell(
 ) -> TunedCell:
     """The random search of objectives on the tuning units."""
     comparison = comparison_settings(settings.config(key), Stream.TUNING, settings.tuning_units, mode_actions=False)
-    return tune(testbed, ids, TuningSettings(settings.budget, comparison), settings.command(key), reporter)
+    how = TuningSettings(settings.budget, comparison, settings.method, settings.tune)
+    return tune(testbed, ids, how, settings.command(key), reporter)
 
 
 def tuned_choices(tuned: TunedCell) -> dict[str, Choice]:
     """What a random search chose."""
     return {
-        id: Choice(found.settings, found.sft_epochs, found.tried, found.score) for id, found in tuned.objectives.items()
+        id: Choice(
+            found.settings,
+            found.sft_epochs,
+            found.tried,
+            found.score,
+            found.learning_rate,
+            found.loops,
+            found.searched,
+        )
+        for id, found in tuned.objectives.items()
     }
 
 
 def cell_choices(cell: BenchmarkCell) -> dict[str, Choice]:
     """What had been chosen for the hand-written objectives of a finished cell."""
     return {
-        entry.id: Choice(entry.settings, entry.sft_epochs, entry.tried, entry.tuning_score)
+        entry.id: Choice(
+            entry.settings,
+            entry.sft_epochs,
+            entry.tried,
+            entry.tuning_score,
+            entry.learning_rate,
+            entry.loops,
+            entry.searched,
+        )
         for entry in cell.objectives
         if entry.sha256 is None
     }
@@ -66,11 +84,15 @@ def report_cell(
     began = time.monotonic()
     config = settings.config(key)
     found = [(id, chosen[0][id]) for id in settings.objectives]
-    candidates = [Candidate(make_objective(id, **best.settings), best.sft_epochs) for id, best in found]
-    scores = testbed.compare(candidates, comparison_settings(config, Stream.REPORTING, settings.units), reporter)
+    candidates = [
+        (Candidate(make_objective(id, **best.settings), best.sft_epochs), best.learning_rate) for id, best in found
+    ]
+    comparison = comparison_settings(config, Stream.REPORTING, settings.units)
+    scores = testbed.compare_at_rates(candidates, comparison, reporter)
     entries = [
         Entry(
             id=id, settings=best.settings, sft_epochs=best.sft_epochs, tried=best.tried, tuning_score=best.score,
+            learning_rate=best.learning_rate, loops=best.loops, searched=best.searched,
             sees=sees(id), sampled=scores.sampled[place].tolist(), mode=scores.mode[place].tolist(),
             clamped=float(scores.clamped[place].mean()), sha256=objective_hash(id),
         )
@@ -84,7 +106,9 @@ def report_cell(
             "agents": agents_hash(key.task, key.data), "backend": testbed.task.backend, "versions": versions(),
             "devices": devices(), "products": computed_by(config.inner),
         },
-        original=low, target=high, ranges=chosen[1], objectives=entries,
+        original=low, target=high, method=settings.method,
+        original_mode=testbed.constants(config.report.evaluation.horizon, mode=True)[0],
+        ranges=chosen[1], objectives=entries,
     )  # fmt: skip
 
 

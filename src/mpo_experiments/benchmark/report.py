@@ -6,12 +6,12 @@ from typing import Any
 
 from adapters.storage.files import write_json, write_whole
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
+from mpo_experiments.benchmark.difference_tables import differences_summary, differences_table
 from mpo_experiments.benchmark.figures import draw_ranking, draw_widths
-from mpo_experiments.benchmark.summary import Standing, by_width, differences, missing, standings
+from mpo_experiments.benchmark.summary import Standing, by_width, missing, no_noise_score, standings
 from mpo_experiments.benchmark.tables import (
     Ranked,
     cell_table,
-    differences_table,
     judge_table,
     overview_table,
     ranges_table,
@@ -20,8 +20,9 @@ from mpo_experiments.benchmark.tables import (
 from mpo_experiments.text_table import TextTable
 
 PROTOCOL = (
-    "Every objective was tuned by the same random search on the tuning stream of seeds (its published default among "
-    "the settings tried) and its best setting was then run on the reporting stream, which nothing had seen before. "
+    "Every objective was tuned by the same search of settings on the tuning stream of seeds (its published default "
+    "among the settings tried) and its best setting was then run on the reporting stream, which nothing had seen "
+    "before. "
     "All objectives share units; a unit has its own data, label noise, training seed and evaluation episodes. "
     "The search's tuning score is an optimistic one and is not shown. See docs/protocol.md."
 )
@@ -83,24 +84,32 @@ def _markdown(
     lines = [
         "# Benchmark",
         PROTOCOL,
-        f"Budget {settings.budget} settings an objective on {settings.tuning_units} tuning units, {settings.units} "
+        f"Budget: {settings.budget} settings an objective on {settings.tuning_units} tuning units, or as many inner "
+        f"loops ({settings.method}{_also(settings)}); {settings.units} "
         f"reporting units, preset {settings.preset}, seed {settings.seed}. Took {hours:.1f} h in all on "
         f"{device['count']} x {device['kind']} ({device['platform']}); {versions}.",
         f"Not run: {absent}." if absent else "",
         "\n".join(f"![{path.stem}]({path.name})" for path in figures),
         *(table.markdown() for table in tables),
         "## Ranges searched",
-        *(ranges_table(cell).markdown() for cell in _first_of_each_task(cells)),
+        *(ranges_table(cell).markdown() for cell in _with_ranges_of_their_own(cells)),
     ]
     return "\n\n".join(line.strip() for line in lines if line) + "\n"
 
 
-def _first_of_each_task(cells: list[BenchmarkCell]) -> list[BenchmarkCell]:
-    """Ranges depend on the task's tokens alone."""
-    first: dict[str, BenchmarkCell] = {}
+def _also(settings: BenchmarkSettings) -> str:
+    return f", with {' and '.join(settings.tune)}" if settings.tune else ""
+
+
+def _with_ranges_of_their_own(cells: list[BenchmarkCell]) -> list[BenchmarkCell]:
+    """Ranges that were never extended depend on the task's tokens alone: the first cell of each task shows them."""
+    tasks: set[str] = set()
+    found = []
     for cell in cells:
-        first.setdefault(cell.task, cell)
-    return list(first.values())
+        if cell.task not in tasks or any(entry.searched for entry in cell.objectives):
+            found.append(cell)
+        tasks.add(cell.task)
+    return found
 
 
 def _summary(
@@ -110,7 +119,7 @@ def _summary(
         {
             "task": cell.task, "data": cell.data, "bin_width": cell.bin_width, "command": cell.command,
             "units": cell.units, "standings": [_standing(one) for one in ranked[cell.key]],
-            "differences": [dataclasses.asdict(one) for one in differences(cell)],
+            "differences": differences_summary(cell), "original_no_action_noise": no_noise_score(cell),
         }
         for cell in cells
     ]  # fmt: skip

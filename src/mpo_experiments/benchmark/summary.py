@@ -4,8 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from mpo_core.evaluation.statistics import Interval, improvement_interval, paired_difference, stratified_bootstrap
+from mpo_core.evaluation.statistics import Interval, improvement_interval, stratified_bootstrap
+from mpo_experiments.agents.lookup import load_card
 from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey, Entry
+from mpo_experiments.benchmark.verdicts import Gain, gain
+from mpo_experiments.provenance import agents_hash
 
 BASELINE = "sft"
 
@@ -44,12 +47,48 @@ def _standing(id: str, cells: list[BenchmarkCell]) -> Standing:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """A saved objective minus a hand-written one, paired by unit: mean with 95 % t interval."""
+    """A saved objective minus a hand-written one, paired by unit."""
 
     id: str
     against: str
-    sampled: Interval
-    mode: Interval
+    sampled: Gain
+    mode: Gain
+
+
+def no_noise_score(cell: BenchmarkCell) -> float | None:
+    """What the original agent scores without action noise, on the scale of sampled actions.
+
+    So much of a score is had without learning anything but to act less at random. None where the cell does not say
+    it and its agents are not those that are there.
+    """
+    mode = cell.original_mode
+    agents = cell.provenance.get("agents")
+    if mode is None and agents is not None and agents == _agents_there(cell.task):
+        measured = load_card(cell.task).original.mode
+        horizon = cell.config["evaluation"]["horizon"]
+        mode = measured.return_ if horizon == load_card(cell.task).horizon else measured.earlier.get(horizon)
+    return None if mode is None else (mode - cell.original) / (cell.target - cell.original)
+
+
+def _agents_there(task: str) -> str | None:
+    """The hash of a task's agents; None where there is no such task or no agents."""
+    try:
+        return agents_hash(task)
+    except ValueError:
+        return None
+
+
+def best_on_units(cell: BenchmarkCell, kind: str) -> Entry | None:
+    """The hand-written objective with the highest mean on the *reporting* units, of those that see no more than others.
+
+    Chosen on the very units that it is compared on, in its favour: nothing can be ahead of the zoo that is not ahead of
+    it.
+
+    Args:
+        kind: of actions, "sampled" or "mode".
+    """
+    known = [entry for entry in cell.objectives if entry.sha256 is None and not entry.sees]
+    return max(known, key=lambda entry: float(np.mean(getattr(entry, kind))), default=None)
 
 
 def best_tuned(cell: BenchmarkCell) -> Entry | None:
@@ -82,11 +121,7 @@ def differences(cell: BenchmarkCell) -> list[Difference]:
 
 def difference(one: Entry, other: Entry) -> Difference:
     """One entry of a cell minus another."""
-    sampled, mode = (
-        paired_difference(np.asarray(getattr(one, kind)), np.asarray(getattr(other, kind)))
-        for kind in ("sampled", "mode")
-    )
-    return Difference(one.id, other.id, sampled, mode)
+    return Difference(one.id, other.id, gain([one], other, "sampled"), gain([one], other, "mode"))
 
 
 def entry_of(cell: BenchmarkCell, id: str) -> Entry:

@@ -1,7 +1,10 @@
 """The tables of a benchmark."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from adapters.storage.objective_paths import PREFIX
 from mpo_core.data.fault import NumberFault
@@ -9,11 +12,14 @@ from mpo_core.data.faults.judge import Judge
 from mpo_core.data.faults.noisy import Noisy
 from mpo_core.data.specification import DataSpec, parse_data_spec
 from mpo_core.evaluation.statistics import Interval
-from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey
-from mpo_experiments.benchmark.summary import BASELINE, Standing, best_tuned, differences, entry_of, standings
+from mpo_core.settings import InnerLoopSettings, RowSettings, updates_of
+from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey, Entry
+from mpo_experiments.benchmark.summary import BASELINE, Standing, entry_of, no_noise_score, standings
 from mpo_experiments.text_table import TextTable
 
 NOT_RUN = "not run"
+NO_NOISE = "original, no action noise"
+"""The row of what the original agent's mode actions return, on the scale of sampled ones."""
 BOOTSTRAP = "inter-quartile mean of the normalised score (original 0, target 1) with 95 % stratified bootstrap interval"
 
 Ranked = Mapping[CellKey, list[Standing]]
@@ -21,73 +27,55 @@ Ranked = Mapping[CellKey, list[Standing]]
 
 
 def cell_table(cell: BenchmarkCell, ranked: list[Standing]) -> TextTable:
-    """One cell in full: every objective with its settings, best first."""
+    """One cell in full: every objective with its settings, best first, and what less action noise alone is worth."""
     rows = []
     for one in ranked:
         entry = entry_of(cell, one.id)
-        settings = ", ".join(f"{name}={value:g}" for name, value in entry.settings.items()) or "default"
-        schedule = f"{entry.sft_epochs} SFT epochs first" if entry.sft_epochs else ""
         rows.append(
             (
-                _name(one), interval_text(one.sampled), f"{one.mode.estimate:.3f}", _improvement(one),
-                f"{entry.clamped:.2%}", str(one.failed), "; ".join(filter(None, (settings, schedule))),
+                _name(one), interval_text(one.sampled), interval_text(one.mode), _mean(entry.sampled),
+                _mean(entry.mode), _improvement(one), f"{entry.clamped:.2%}", str(one.failed), settings_text(entry),
             )
         )  # fmt: skip
+    alone = no_noise_score(cell)
+    if alone is not None:
+        rows.append((NO_NOISE, f"{alone:.2f}", "0.00", f"{alone:.2f}", "0.00", "-", "-", "-", ""))
+    columns = ("objective", "sampled (IQM)", "mode (IQM)", "sampled (mean)", "mode (mean)", f"P(> {BASELINE})")
     return TextTable(
         title=f"{cell.key}: {cell.units} units",
-        columns=("objective", "sampled actions", "mode", f"P(> {BASELINE})", "clamped", "failed", "settings"),
+        columns=(*columns, "clamped", "failed", "settings"),
         rows=tuple(rows),
         caption=(
             f"Original {cell.original:.0f}, target {cell.target:.0f} (return, sampled actions, horizon "
-            f"{cell.config['evaluation']['horizon']}). {_minutes(cell)}Again: `{cell.command}`"
+            f"{cell.config['evaluation']['horizon']}). {_minutes(cell)}{tuning_text(cell)}Again: `{cell.command}`"
         ),
     )
 
 
-def differences_table(cell: BenchmarkCell) -> TextTable | None:
-    """What saved objectives gain over the hand-written ones; None where there are none of either."""
-    best, found = best_tuned(cell), differences(cell)
-    if best is None or not found:
-        return None
-    rows = tuple(
-        (
-            short_id(one.id), f"{one.against} (best when tuned)" if one.against == best.id else one.against,
-            interval_text(one.sampled), interval_text(one.mode),
-        )
-        for one in found
-    )  # fmt: skip
-    return TextTable(
-        title=f"{cell.key}: saved minus hand-written",
-        columns=("saved objective", "against", "sampled actions", "mode"),
-        rows=rows,
-        caption=(
-            f"Paired differences over {cell.units} units, mean with 95 % t interval. 'Best when tuned' had the highest "
-            "score on the tuning units, before the reporting units were looked at."
-        ),
-    )
+def settings_text(entry: Entry) -> str:
+    """How an objective was run."""
+    settings = ", ".join(f"{name}={value:g}" for name, value in entry.settings.items()) or "default"
+    rate = "" if entry.learning_rate is None else f"learning rate {entry.learning_rate:g}"
+    schedule = f"{entry.sft_epochs} SFT epochs first" if entry.sft_epochs else ""
+    return "; ".join(filter(None, (settings, rate, schedule)))
 
 
-def short_differences_table(cell: BenchmarkCell) -> TextTable | None:
-    """`differences_table` within 80 columns: sampled actions alone, a saved objective named once."""
-    best, found = best_tuned(cell), differences(cell)
-    if best is None or not found:
-        return None
-    rows, last = [], ""
-    for one in found:
-        name, last = "" if one.id == last else short_id(one.id), one.id
-        rows.append((name, f"{one.against} *" if one.against == best.id else one.against, interval_text(one.sampled)))
-    return TextTable(
-        f"{cell.key}: saved minus hand-written",
-        ("saved objective", "against", "sampled actions"),
-        tuple(rows),
-        f"Paired differences over {cell.units} units, mean with 95 % t interval. *: the highest score on the tuning "
-        "units, before the reporting units were looked at.",
-    )
+def tuning_text(cell: BenchmarkCell) -> str:
+    """What tuning an objective took at most, in inner loops and in updates; nothing where it was not counted."""
+    loops = max((entry.loops or 0 for entry in cell.objectives if entry.sha256 is None), default=0)
+    if not loops:
+        return ""
+    updates = updates_of(loops, RowSettings(**cell.config["rows"]), InnerLoopSettings(**cell.config["inner"]))
+    return f"Tuning ({cell.method}) took {loops} inner loops, {updates:,} updates, an objective. "
 
 
 def short_table(cell: BenchmarkCell, ranked: list[Standing]) -> TextTable:
     """One cell within 80 columns."""
-    return _short(f"{cell.key}: {cell.units} units", ranked, BOOTSTRAP)
+    table = _short(f"{cell.key}: {cell.units} units", ranked, BOOTSTRAP)
+    alone = no_noise_score(cell)
+    if alone is None:
+        return table
+    return dataclasses.replace(table, rows=(*table.rows, (NO_NOISE, f"{alone:.2f}", "0.000", "-")))
 
 
 def overall_table(cells: list[BenchmarkCell]) -> TextTable:
@@ -99,13 +87,18 @@ def overview_table(keys: list[CellKey], cells: list[BenchmarkCell], ranked: Rank
     """Every objective in every cell, ordered by all cells that were run together."""
     rows = []
     for one in standings(cells):
-        places = [f"{_find(ranked[key], one.id).sampled.estimate:.2f}" if key in ranked else NOT_RUN for key in keys]
-        rows.append((_name(one), interval_text(one.sampled), _improvement(one), *places))
+        found = [_find(ranked[key], one.id) if key in ranked else None for key in keys]
+        places = [NOT_RUN if at is None else f"{at.sampled.estimate:.2f} / {at.mode.estimate:.2f}" for at in found]
+        rows.append((_name(one), interval_text(one.sampled), interval_text(one.mode), _improvement(one), *places))
+    alone = {cell.key: no_noise_score(cell) for cell in cells}
+    if any(value is not None for value in alone.values()):
+        places = ["-" if alone.get(key) is None else f"{alone[key]:.2f} / 0.00" for key in keys]
+        rows.append((NO_NOISE, "-", "-", "-", *places))
     return TextTable(
         title="All cells",
-        columns=("objective", f"{len(cells)} cells", f"P(> {BASELINE})", *(str(key) for key in keys)),
+        columns=("objective", f"{len(cells)} cells", "mode", f"P(> {BASELINE})", *(str(key) for key in keys)),
         rows=tuple(rows),
-        caption=f"{BOOTSTRAP[0].upper()}{BOOTSTRAP[1:]}; cells are strata.",
+        caption=f"{BOOTSTRAP[0].upper()}{BOOTSTRAP[1:]}; cells are strata. Of each cell: sampled / mode actions.",
     )
 
 
@@ -123,16 +116,13 @@ def judge_table(cells: list[BenchmarkCell], task: str, ranked: Ranked) -> TextTa
     for one in standings(list(by_data.values())):
         for temperature in temperatures:
             specs = [str(DataSpec((*faults, Noisy(noise), Judge(temperature)))) for noise in noises]
-            found = [
-                interval_text(_find(ranked[by_data[data].key], one.id).sampled) if data in by_data else NOT_RUN
-                for data in specs
-            ]
+            found = [_both(_find(ranked[by_data[data].key], one.id)) if data in by_data else NOT_RUN for data in specs]
             rows.append((_name(one), f"{temperature:g}", *found))
     return TextTable(
         title=f"{task}: temperature of the judge against label noise",
         columns=("objective", "temperature", *(f"noise {noise:g}" for noise in noises)),
         rows=tuple(rows),
-        caption=f"{BOOTSTRAP[0].upper()}{BOOTSTRAP[1:]}. Temperature in units of return.",
+        caption=f"{BOOTSTRAP[0].upper()}{BOOTSTRAP[1:]}, sampled / mode actions. Temperature in units of return.",
     )
 
 
@@ -143,13 +133,24 @@ def _value(spec: DataSpec, kind: type[NumberFault]) -> float:
 
 
 def ranges_table(cell: BenchmarkCell) -> TextTable:
-    """The ranges that settings were searched in, after scaling to the task's tokens."""
-    rows = tuple(
-        (id, name, f"{low:.4g}", f"{high:.4g}")
+    """The ranges that settings were searched in, after scaling to the task's tokens and after they were extended."""
+    searched = [(entry.id, name, one) for entry in cell.objectives for name, one in entry.searched.items()]
+    rows = [
+        (
+            id, name, f"{one.low:.4g}", f"{one.high:.4g}", "log" if one.log else "linear", str(one.extended),
+            "yes" if one.at_edge else "no",
+        )
+        for id, name, one in searched
+    ]  # fmt: skip
+    known = {id for id, _, _ in searched}
+    rows += [
+        (id, name, f"{low:.4g}", f"{high:.4g}", "-", "0", "-")
         for id, ranges in cell.ranges.items()
+        if id not in known
         for name, (low, high) in ranges.items()
-    )
-    return TextTable(f"{cell.key}: ranges searched", ("objective", "setting", "low", "high"), rows)
+    ]
+    columns = ("objective", "setting", "low", "high", "scale", "extended", "winner at its edge")
+    return TextTable(f"{cell.key}: ranges searched ({cell.method})", columns, tuple(rows))
 
 
 def scores_table(cells: list[BenchmarkCell]) -> TextTable:
@@ -168,6 +169,14 @@ def _short(title: str, ranked: list[Standing], caption: str) -> TextTable:
         (_name(one), interval_text(one.sampled), f"{one.mode.estimate:.3f}", _improvement(one)) for one in ranked
     )
     return TextTable(title, ("objective", "sampled actions", "mode", f"P(> {BASELINE})"), rows, caption)
+
+
+def _both(one: Standing) -> str:
+    return f"{interval_text(one.sampled)} / {one.mode.estimate:.2f}"
+
+
+def _mean(scores: list[float]) -> str:
+    return f"{np.mean(scores):.2f}"
 
 
 def _find(ranked: list[Standing], id: str) -> Standing:

@@ -10,29 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.storage.files import write_json, write_whole
 from adapters.storage.objective_paths import CARD_NAME
-from mpo_core.evaluation.statistics import Interval, mean_interval, paired_difference, stratified_bootstrap
+from mpo_core.evaluation.statistics import Interval, mean_interval, stratified_bootstrap
 from mpo_core.names import shortened
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Entry
 from mpo_experiments.benchmark.folder import BenchmarkFolder
 from mpo_experiments.benchmark.run import run_benchmark
-from mpo_experiments.benchmark.tables import interval_text, scores_table
 from mpo_experiments.discovery.queue import check_search, search_in
 from mpo_experiments.objectives.learned import learned_start
 from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.objectives.saved import register_file
 from mpo_experiments.progress import Reporter
+from mpo_experiments.settings.budget import search_loops, search_updates
 from mpo_experiments.settings.nested import parse_override
 from mpo_experiments.settings.run_config import RunConfig, build_single_run
-from mpo_experiments.text_table import TextTable
-
-INTRODUCTION = (
-    "Every search started from the same objective and was repeated with the same search seeds. What it found (its "
-    "mean, never its best member) was run on units of the reporting stream, which all of them share and nothing had "
-    "seen before."
-)
-
 
 SHARED = frozenset({"task", "data", "preset", "seed", "init", "report"})
 """What options of the command say, or the comparison itself."""
@@ -94,8 +85,12 @@ class VariantScores:
     variant: Variant
     scores: np.ndarray
     """Normalised score of each repeat on each unit, sampled actions."""
+    mode: np.ndarray
+    """The same, mode actions."""
     jobs: int
     """Inner loops a search, those that score its mean and start left out."""
+    updates: int
+    """Updates of these."""
 
     @property
     def by_search(self) -> Interval:
@@ -153,8 +148,10 @@ class VariantComparison:
 
     def _scores(self, variant: Variant, cell: BenchmarkCell) -> VariantScores:
         by_id = {entry.id: entry for entry in cell.objectives}
-        scores = [by_id[str(self.run_path(variant, repeat))].sampled for repeat in range(self.settings.repeats)]
-        return VariantScores(variant, np.asarray(scores, float), jobs_of(self.settings.config(variant, 0)))
+        found = [by_id[str(self.run_path(variant, repeat))] for repeat in range(self.settings.repeats)]
+        config = self.settings.config(variant, 0).cells()[0]
+        sampled, mode = (np.array([getattr(one, kind) for one in found], float) for kind in ("sampled", "mode"))
+        return VariantScores(variant, sampled, mode, search_loops(config), search_updates(config))
 
 
 def parse_variant(text: str) -> Variant:
@@ -174,81 +171,6 @@ def parse_variant(text: str) -> Variant:
     return Variant(name.strip(), tuple(settings.split()))
 
 
-def jobs_of(config: RunConfig) -> int:
-    """Inner loops of the members of a whole search."""
-    each = 1 if config.search.spread else config.search.datasets
-    return config.search.generations * config.strategy.population * each
-
-
-def variants_table(found: list[VariantScores], others: list[Entry]) -> TextTable:
-    """A line a variant, then one a hand-written objective."""
-    rows = [
-        (
-            one.variant.name, interval_text(one.by_search), " ".join(f"{score:.2f}" for score in one.scores.mean(1)),
-            interval_text(one.by_unit), _minus(one, found[0]), str(one.jobs),
-        )
-        for one in found
-    ]  # fmt: skip
-    for entry in others:
-        by_unit = stratified_bootstrap(np.asarray(entry.sampled, float)[None])
-        rows.append((entry.id, _mean(entry), "-", interval_text(by_unit), "-", "-"))
-    columns = ("variant", "mean of searches", "each search", "IQM of units", _against(found), "inner loops")
-    caption = (
-        f"{_caption(found)}. Mean of searches: 95 % t interval over {len(found[0].scores)} searches; IQM of units: "
-        "these searches as strata, 95 % bootstrap over units; differences paired by search seed."
-    )
-    return TextTable("Searches compared", columns, tuple(rows), caption)
-
-
-def short_variants_table(found: list[VariantScores], others: list[Entry]) -> TextTable:
-    """`variants_table` within 80 columns: the mean over searches, the difference and the cost."""
-    rows = [(one.variant.name, interval_text(one.by_search), _minus(one, found[0]), str(one.jobs)) for one in found]
-    rows += [(entry.id, _mean(entry), "-", "-") for entry in others]
-    caption = (
-        f"{_caption(found)}. Mean and 95 % t interval over {len(found[0].scores)} searches; loops: those of a search."
-    )
-    return TextTable("Searches compared", ("variant", "score", _against(found), "loops"), tuple(rows), caption)
-
-
-def write_variants(
-    folder: Path, cell: BenchmarkCell, found: list[VariantScores], table: TextTable, command: str
-) -> list[Path]:
-    """results.md, scores.csv and summary.json; returns the files, that for people first."""
-    paths = [folder / name for name in ("results.md", "scores.csv", "summary.json")]
-    settings = "\n".join(f"- {one.variant.name}: `{' '.join(one.variant.overrides) or '-'}`" for one in found)
-    parts = [f"# Searches on {cell.key}", INTRODUCTION, f"    {command}", settings, table.markdown().rstrip()]
-    write_whole(paths[0], ("\n\n".join(parts) + "\n").encode())
-    write_whole(paths[1], scores_table([cell]).csv().encode())
-    write_json(paths[2], {"command": command, "variants": [_summary(one) for one in found]})
-    return paths
-
-
 def beside(cell: BenchmarkCell, settings: VariantSettings) -> list[Entry]:
     """The entries of a cell that are none of the searches'."""
     return [entry for entry in cell.objectives if entry.id in settings.benchmark.objectives]
-
-
-def _mean(entry: Entry) -> str:
-    return f"{np.mean(entry.sampled):.2f}"
-
-
-def _against(found: list[VariantScores]) -> str:
-    return f"minus {found[0].variant.name}"
-
-
-def _caption(found: list[VariantScores]) -> str:
-    return f"Normalised score (original 0, target 1), sampled actions, {found[0].scores.shape[1]} units"
-
-
-def _minus(one: VariantScores, first: VariantScores) -> str:
-    if one is first:
-        return "-"
-    return interval_text(paired_difference(one.scores.mean(1), first.scores.mean(1)))
-
-
-def _summary(one: VariantScores) -> dict[str, object]:
-    return {
-        "variant": one.variant.name, "overrides": list(one.variant.overrides), "inner_loops": one.jobs,
-        "searches": one.scores.mean(1).tolist(), "by_search": dataclasses.asdict(one.by_search),
-        "by_unit": dataclasses.asdict(one.by_unit),
-    }  # fmt: skip

@@ -10,6 +10,7 @@ from adapters.storage.files import write_json, write_whole
 from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey
 from mpo_experiments.benchmark.summary import Difference, difference, entry_of, required_best
 from mpo_experiments.benchmark.tables import NOT_RUN, interval_text, scores_table
+from mpo_experiments.benchmark.verdicts import AHEAD, BEHIND, LEVEL, MARKS, Verdict, summary_of, verdicts
 from mpo_experiments.discovery.carry_over import Found, Transfer
 from mpo_experiments.discovery.report import found_entry
 from mpo_experiments.text_table import TextTable
@@ -29,11 +30,6 @@ class Carried:
     found: list[Found]
     cells: list[CellKey]
     differences: dict[tuple[Found, CellKey], Difference]
-
-    def elsewhere(self, found: Found) -> list[Difference]:
-        """Those of the cells that it was not found in."""
-        there = [(found, key) for key in self.cells if key != found.key]
-        return [self.differences[place] for place in there if place in self.differences]
 
 
 def carried(transfer: Transfer, finished: dict[CellKey, BenchmarkCell], cells: dict[CellKey, BenchmarkCell]) -> Carried:
@@ -61,52 +57,85 @@ def carried(transfer: Transfer, finished: dict[CellKey, BenchmarkCell], cells: d
 
 def carried_table(carried: Carried) -> TextTable:
     """Every objective in every cell."""
-    rows = []
+    rows, judged = [], _judged(carried)
     for one in carried.found:
-        places = [carried.differences.get((one, key)) for key in carried.cells]
-        rows.append((str(one), *(NOT_RUN if place is None else interval_text(place.sampled) for place in places)))
+        places = [(one, key) for key in carried.cells]
+        rows.append(
+            (str(one), *(_text(carried, judged, at) if at in carried.differences else NOT_RUN for at in places))
+        )
     return TextTable(
         "Minus the best tuned of each cell",
         ("found in", *map(str, carried.cells)),
         tuple(rows),
-        "Normalised score, sampled actions: mean difference paired by unit with 95 % t interval. An objective in the "
-        "cell that it was found in is at home there.",
+        "Normalised score, sampled actions: mean difference paired by unit with 95 % t interval; after the stroke mode "
+        f"actions. {_how(carried)} An objective in the cell that it was found in is at home there.",
     )
 
 
 def counts_table(carried: Carried) -> TextTable:
-    """Within 80 columns: in how many other cells an objective is above the best tuned loss, level with it, or below."""
-    rows = []
+    """Within 80 columns: in how many other cells an objective is ahead of the best tuned loss, level or behind."""
+    rows, judged = [], _judged(carried)
     for one in carried.found:
-        elsewhere = [place.sampled for place in carried.elsewhere(one)]
-        above, below = sum(place.low > 0 for place in elsewhere), sum(place.high < 0 for place in elsewhere)
-        mean = f"{np.mean([place.estimate for place in elsewhere]):.2f}" if elsewhere else NOT_RUN
-        rows.append((str(one), str(above), str(len(elsewhere) - above - below), str(below), mean))
+        places = [(one, key) for key in carried.cells if key != one.key and (one, key) in carried.differences]
+        counts = {kind: _counts([judged[at][kind] for at in places]) for kind in KINDS}
+        means = {
+            kind: f"{np.mean([getattr(carried.differences[at], kind).interval.estimate for at in places]):.2f}"
+            if places else NOT_RUN
+            for kind in KINDS
+        }  # fmt: skip
+        in_mode = " / ".join(map(str, counts["mode"]))
+        rows.append((str(one), *map(str, counts["sampled"]), means["sampled"], in_mode, means["mode"]))
     return TextTable(
         "In other cells than their own",
-        ("found in", "above", "level", "below", "mean"),
+        ("found in", AHEAD, "level", BEHIND, "mean", "in mode", "mean"),
         tuple(rows),
-        "Cells with a 95 % interval of the difference to their best tuned loss above, around and below 0, and the mean "
-        "difference.",
+        f"Cells in which it is ahead of the best tuned loss, not told apart from it, and behind. {_how(carried)} In "
+        "mode: the same three counts with mode actions.",
     )
+
+
+Judged = dict[tuple[Found, CellKey], dict[str, Verdict]]
+KINDS = ("sampled", "mode")
+
+
+def _judged(carried: Carried) -> Judged:
+    """The verdicts of all comparisons that were made, adjusted for how many they are."""
+    places = list(carried.differences)
+    by_kind = {kind: verdicts([getattr(carried.differences[at], kind) for at in places]) for kind in KINDS}
+    return {at: {kind: by_kind[kind][number] for kind in KINDS} for number, at in enumerate(places)}
+
+
+def _how(carried: Carried) -> str:
+    return f"Ahead (+) and behind (-): p < 0.05 after Holm's correction for {len(carried.differences)} comparisons."
+
+
+def _text(carried: Carried, judged: Judged, at: tuple[Found, CellKey]) -> str:
+    sampled, mode = (MARKS[judged[at][kind].word] for kind in KINDS)
+    place = carried.differences[at]
+    return f"{interval_text(place.sampled.interval)} {sampled} / {place.mode.interval.estimate:.2f} {mode}".rstrip()
+
+
+def _counts(found: list[Verdict]) -> list[int]:
+    return [sum(one.word == word for one in found) for word in (AHEAD, LEVEL, BEHIND)]
 
 
 def write_carried(folder: Path, carried: Carried, cells: list[BenchmarkCell], command: str) -> list[Path]:
     """transfer.md, transfer.csv and transfer.json; returns the files, that for people first."""
+    judged = _judged(carried)
     paths = [folder / f"transfer.{ending}" for ending in ("md", "csv", "json")]
     tables = [counts_table(carried).markdown().rstrip(), carried_table(carried).markdown().rstrip()]
     text = "\n\n".join(["# What carries over", INTRODUCTION, f"    {command}", *tables])
     write_whole(paths[0], f"{text}\n".encode())
     write_whole(paths[1], scores_table(cells).csv().encode())
-    write_json(paths[2], {"command": command, "found": [_summary(carried, one) for one in carried.found]})
+    write_json(paths[2], {"command": command, "found": [_summary(carried, judged, one) for one in carried.found]})
     return paths
 
 
-def _summary(carried: Carried, one: Found) -> dict[str, Any]:
-    places = {str(key): carried.differences[one, key] for key in carried.cells if (one, key) in carried.differences}
-    return {
-        "found_in": str(one.key), "form": one.form,
-        "minus_best_tuned": {
-            where: {"against": place.against} | dataclasses.asdict(place.sampled) for where, place in places.items()
-        },
-    }  # fmt: skip
+def _summary(carried: Carried, judged: Judged, one: Found) -> dict[str, Any]:
+    places = {str(key): (one, key) for key in carried.cells if (one, key) in carried.differences}
+    found = {}
+    for where, at in places.items():
+        place, verdict = carried.differences[at], judged[at]
+        sampled, mode = summary_of(place.sampled, verdict["sampled"]), summary_of(place.mode, verdict["mode"])
+        found[where] = {"against": place.against} | sampled | {"mode": mode}
+    return {"found_in": str(one.key), "form": one.form, "minus_best_tuned": found}

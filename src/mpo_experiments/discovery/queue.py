@@ -14,7 +14,14 @@ from adapters.storage.run_folder import CONFIG_NAME, RunFolder
 from mpo_core.losses.members import as_mirror, member_ids
 from mpo_core.losses.named_loss import NamedLoss
 from mpo_core.settings import UnusableSetting
-from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Choice, cell_config
+from mpo_experiments.benchmark.cell import (
+    BenchmarkCell,
+    BenchmarkSettings,
+    CellKey,
+    Choice,
+    cell_config,
+    without_tuning,
+)
 from mpo_experiments.benchmark.folder import ELSE, BenchmarkFolder
 from mpo_experiments.benchmark.measure import cell_choices
 from mpo_experiments.benchmark.run import run_benchmark
@@ -40,16 +47,21 @@ class DiscoverySettings:
     search_seed: int
     overrides: tuple[str, ...] = ()
     """Settings of the searches over those of the preset, such as "search.generations=60"."""
+    searches: int = 1
+    """Searches of each form in a cell; their seeds follow `search_seed`."""
 
-    def config(self, key: CellKey, form: str, start: str) -> RunConfig:
+    def config(self, key: CellKey, form: str, start: str, search: int = 0) -> RunConfig:
         """The configuration of a search.
+
+        Args:
+            search: which of a cell's, from 0.
 
         Raises:
             ValueError: one sentence: what, where, what is allowed.
         """
         own = {
             "task": key.task, "data": key.data, "preset": self.zoo.preset, "init": start,
-            "temporal": form == "temporal", "seed": self.search_seed, "report": {"units": 2},
+            "temporal": form == "temporal", "seed": self.search_seed + search, "report": {"units": 2},
         }  # fmt: skip
         return build_single_run(own, *(parse_override(text) for text in self.overrides))
 
@@ -65,11 +77,11 @@ class Discovery:
         zoo = self._tuned_zoo(key)
         choices = cell_choices(BenchmarkFolder(Path(zoo.tuned_from or "")).borrowed(key, zoo))
         found = []
-        for form in self.settings.forms:
-            start = best_start(choices, form)
-            self.reporter.note(f"{key}: {form} search from {start}")
-            search_in(self.run_path(key, form), self.settings.config(key, form, start), self.reporter)
-            found.append(register_file(self.run_path(key, form)))
+        for form, search in self.each_search():
+            start, path = best_start(choices, form), self.run_path(key, form, search)
+            self.reporter.note(f"{key}: {form} search from {start}{self._which(search)}")
+            search_in(path, self.settings.config(key, form, start, search), self.reporter)
+            found.append(register_file(path))
         benchmark = dataclasses.replace(zoo, objectives=(*choices, *found))
         return run_benchmark([key], benchmark, BenchmarkFolder(self.path), self.reporter)[0]
 
@@ -79,11 +91,11 @@ class Discovery:
         Raises:
             ValueError: it, or one of its searches, is damaged, or was made with other settings.
         """
-        for form in self.settings.forms:
-            path = self.run_path(key, form)
+        for form, search in self.each_search():
+            path = self.run_path(key, form, search)
             if (path / CONFIG_NAME).is_file():
                 start = str(read_run_config(path / CONFIG_NAME).init)
-                check_search(path, self.settings.config(key, form, start))
+                check_search(path, self.settings.config(key, form, start, search))
         cell = BenchmarkFolder(self.path).any_cell(key)
         if cell is not None:
             self._check_cell(cell)
@@ -93,18 +105,19 @@ class Discovery:
         """Refuses a cell of other settings or searches; its folder, and that of the tuned zoo, may have moved."""
         ids = tuple(entry.id for entry in cell.objectives)
         wanted = dataclasses.replace(self.settings.zoo, objectives=ids, tuned_from=None)
+        compared = str if self.settings.zoo.tuned_from is None else without_tuning
         same = (
-            cell.command.partition(" --tuned-from ")[0] == wanted.command(cell.key)
+            compared(cell.command.partition(" --tuned-from ")[0]) == compared(wanted.command(cell.key))
             and cell.config == cell_config(wanted.config(cell.key))
             and cell.provenance.get("agents") == agents_hash(cell.task, cell.data)
         )
         if not same:
             raise ValueError(f"{self.path}: its cell of {cell.key} was made with other settings or agents; {ELSE}")
-        by_form = {entry.id.rpartition("-")[2]: entry.sha256 for entry in cell.objectives if entry.sha256 is not None}
-        for form in self.settings.forms:
-            own = self.run_path(cell.key, form)
+        by_name = {Path(entry.id).name: entry.sha256 for entry in cell.objectives if entry.sha256 is not None}
+        for form, search in self.each_search():
+            own = self.run_path(cell.key, form, search)
             there = (own / CARD_NAME).is_file()
-            if not there or by_form.get(form) != objective_hash(register_file(own)):
+            if not there or by_name.get(own.name) != objective_hash(register_file(own)):
                 raise ValueError(f"{self.path}: its cell of {cell.key} was made without {own}, or with another; {ELSE}")
 
     def _tuned_zoo(self, key: CellKey) -> BenchmarkSettings:
@@ -116,9 +129,18 @@ class Discovery:
             zoo = dataclasses.replace(zoo, tuned_from=str(own))
         return zoo
 
-    def run_path(self, key: CellKey, form: str) -> Path:
-        """The run folder of a search."""
-        return self.path / "runs" / f"{key.task}-{slug(key.data)}-{form}"
+    def each_search(self) -> list[tuple[str, int]]:
+        """Form and number of every search of a cell: all forms once, then all again."""
+        return [(form, search) for search in range(self.settings.searches) for form in self.settings.forms]
+
+    def run_path(self, key: CellKey, form: str, search: int = 0) -> Path:
+        """The run folder of a search; the first has no number, as where there is but one."""
+        again = f"-s{self.settings.search_seed + search}" if search else ""
+        return self.path / "runs" / f"{key.task}-{slug(key.data)}-{form}{again}"
+
+    def _which(self, search: int) -> str:
+        searches = self.settings.searches
+        return "" if searches == 1 else f", {search + 1} of {searches}"
 
 
 def search_in(path: Path, config: RunConfig, reporter: Reporter) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from adapters.storage.files import read_json, write_json, write_whole
 from mpo_experiments.benchmark.cell import BenchmarkCell
+from mpo_experiments.benchmark.difference_tables import differences_table
 from mpo_experiments.benchmark.figures import draw_ranking
 from mpo_experiments.benchmark.summary import BASELINE, Standing, standings
-from mpo_experiments.benchmark.tables import differences_table, overview_table, scores_table
+from mpo_experiments.benchmark.tables import overview_table, scores_table
 from mpo_experiments.lm_transfer.run import TransferCell
 from mpo_experiments.lm_transfer.settings import LEARNING_RATES, TransferSettings, WorldCard
 from mpo_experiments.lm_transfer.tables import agreement_table, difference, transfer_table

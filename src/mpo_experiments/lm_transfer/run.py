@@ -13,7 +13,7 @@ from mpo_experiments.lm_transfer.tuning import Candidate, candidates, searched
 from mpo_experiments.lm_transfer.versions import llm_versions
 from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.progress import Reporter
-from mpo_experiments.tuning.tune import scaled_range
+from mpo_experiments.tuning.ranges import scaled_range
 
 TASK = "reviews"
 Run = Callable[[Trial], Outcome]

@@ -10,7 +10,7 @@ from mpo_core.losses.named_loss import NamedLoss
 from mpo_core.seeds import Stream
 from mpo_experiments.lm_transfer.settings import LEARNING_RATES
 from mpo_experiments.objectives.named import NamedObjective
-from mpo_experiments.tuning.tune import scaled_range
+from mpo_experiments.tuning.ranges import scaled_range
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pydantic
 from adapters.storage.files import read_json
 from adapters.storage.sealed import read_model, write_sealed
 from mpo_core.evaluation.comparison import ComparisonReturns
-from mpo_core.evaluation.statistics import Interval, mean_interval, paired_difference
+from mpo_core.evaluation.statistics import Interval, holm, mean_interval, paired_difference, paired_p_value
 from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.tuning.tuned import TunedCell
 
@@ -54,6 +54,8 @@ class CellReport(pydantic.BaseModel):
     original: pydantic.FiniteFloat
     target: pydantic.FiniteFloat
     """Return of the two agents: normalised scores 0 and 1."""
+    original_mode: pydantic.FiniteFloat | None = None
+    """Return of the original agent's mode actions; None in reports of before it was kept."""
     rows: list[Row]
 
     @pydantic.model_validator(mode="after")
@@ -78,9 +80,24 @@ class CellReport(pydantic.BaseModel):
         """The hand-written objective with the highest mean: chosen on the reporting units, so in its own favour."""
         return max(self.rows[:-2], key=lambda row: np.nan_to_num(row.interval().estimate, nan=-np.inf))
 
-    def difference(self, other: str) -> Interval:
+    def difference(self, other: str, *, mode: bool = False) -> Interval:
         """Discovered minus another row, paired by unit."""
-        return paired_difference(np.asarray(self.rows[-1].sampled), np.asarray(self.row(other).sampled))
+        return mean_interval(self._gained(other, mode))
+
+    def p_values(self, others: Sequence[str], *, mode: bool = False) -> list[float]:
+        """p of the paired t test of discovered against rows, adjusted by Holm's method for how many they are."""
+        return list(map(float, holm(np.array([paired_p_value(self._gained(other, mode)) for other in others]))))
+
+    def _gained(self, other: str, mode: bool) -> np.ndarray:
+        ours, theirs = ((row.mode if mode else row.sampled) for row in (self.rows[-1], self.row(other)))
+        return np.asarray(ours, float) - np.asarray(theirs, float)
+
+    @property
+    def no_noise(self) -> float | None:
+        """What the original agent scores without action noise, on the scale of sampled actions."""
+        if self.original_mode is None:
+            return None
+        return (self.original_mode - self.original) / (self.target - self.original)
 
 
 class RunReport(pydantic.BaseModel):
@@ -172,14 +189,15 @@ def load_reports(folders: list[Path]) -> list[RunReport]:
     return reports
 
 
-def pooled_differences(reports: Sequence[CellReport]) -> dict[str, Interval]:
+def pooled_differences(reports: Sequence[CellReport], *, mode: bool = False) -> dict[str, Interval]:
     """Discovered minus every row over the units of all runs, which are on the same tasks and data.
 
     Runs count as fixed: the interval is over units, and says nothing of searches that were not made.
     """
 
     def pooled(name: str) -> np.ndarray:
-        return np.concatenate([np.asarray(report.row(name).sampled) for report in reports])
+        rows = [report.row(name) for report in reports]
+        return np.concatenate([np.asarray(row.mode if mode else row.sampled) for row in rows])
 
     ours = pooled(reports[0].rows[-1].name)
     return {row.name: paired_difference(ours, pooled(row.name)) for row in reports[0].rows[:-1]}
@@ -187,7 +205,7 @@ def pooled_differences(reports: Sequence[CellReport]) -> dict[str, Interval]:
 
 def make_report(
     config: CellConfig,
-    constants: tuple[float, float],
+    constants: tuple[float, float, float],
     names: list[str],
     scores: ComparisonReturns,
     cell: TunedCell | None,
@@ -195,7 +213,8 @@ def make_report(
     """A cell's table from a comparison's normalised scores.
 
     Args:
-        constants: return of the original and of the target agent, which are scores 0 and 1.
+        constants: return of the original and of the target agent, which are scores 0 and 1, and of the original's
+            mode actions.
         names: candidates of the comparison, start and discovered last.
     """
     rows = [
@@ -210,7 +229,8 @@ def make_report(
     ]
     return CellReport(
         task=config.task, data=config.data, preset=config.preset, init=str(config.init),
-        units=config.report.units, seed=config.seed, original=constants[0], target=constants[1], rows=rows,
+        units=config.report.units, seed=config.seed, original=constants[0], target=constants[1],
+        original_mode=constants[2], rows=rows,
     )  # fmt: skip
 
 
@@ -224,5 +244,8 @@ def _note(name: str, config: CellConfig, cell: TunedCell | None) -> str:
         return "published settings: not tuned on this task"
     found: dict[str, Any] = cell.objectives[name].settings
     settings = ", ".join(f"{key}={value:g}" for key, value in found.items()) or "default"
+    rate, epochs = cell.objectives[name].learning_rate, cell.sft_epochs_of(name, config.inner.epochs)
+    settings += "" if rate is None else f", learning rate {rate:g}"
+    settings += "" if epochs is None else f", {epochs} SFT epochs"
     fits = cell.fits(config.data, config.rows, config.inner)
     return settings if fits else f"{settings} (tuned on {cell.conditions()})"

@@ -78,17 +78,21 @@ class SearchCell:
 
     def report(self, start: MirrorObjective, discovered: MirrorObjective, reporter: Reporter) -> CellReport:
         """Judges what was discovered beside the hand-written objectives, on fresh units of the reporting stream."""
-        config, candidates = self.config, dict[str, Candidate]()
+        config, candidates = self.config, dict[str, tuple[Candidate, float | None]]()
         for id in BASELINES:
             tuned = self.tuned.objectives.get(id) if self.tuned else None
-            settings = tuned.settings if tuned else {}
-            candidates[id] = Candidate(
-                make_objective(id, **settings), catalogue_entry(id).sft_epochs_of(config.inner.epochs)
-            )
-        candidates[START_NAME] = Candidate(start, config.inner.sft_epochs)
-        candidates[DISCOVERED_NAME] = Candidate(discovered, config.inner.sft_epochs)
-        scores = self.testbed.compare(
-            list(candidates.values()), comparison_settings(config, Stream.REPORTING, config.report.units), reporter
-        )
+            settings, rate = (tuned.settings, tuned.learning_rate) if tuned else ({}, None)
+            candidates[id] = (Candidate(make_objective(id, **settings), self._sft_epochs(id)), rate)
+        candidates[START_NAME] = (Candidate(start, config.inner.sft_epochs), None)
+        candidates[DISCOVERED_NAME] = (Candidate(discovered, config.inner.sft_epochs), None)
+        comparison = comparison_settings(config, Stream.REPORTING, config.report.units)
+        scores = self.testbed.compare_at_rates(list(candidates.values()), comparison, reporter)
         constants = self.testbed.constants(config.report.evaluation.horizon)
-        return make_report(config, constants, list(candidates), scores, self.tuned)
+        original_mode = self.testbed.constants(config.report.evaluation.horizon, mode=True)[0]
+        return make_report(config, (*constants, original_mode), list(candidates), scores, self.tuned)
+
+    def _sft_epochs(self, id: str) -> int:
+        """The objective's own, or those that it was tuned with, in a schedule of this length."""
+        epochs = self.config.inner.epochs
+        tuned = None if self.tuned is None else self.tuned.sft_epochs_of(id, epochs)
+        return catalogue_entry(id).sft_epochs_of(epochs) if tuned is None else tuned

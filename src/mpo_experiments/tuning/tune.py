@@ -1,4 +1,4 @@
-"""The same random search for every hand-written objective: equal budgets, on the tuning stream."""
+"""One search of settings for every hand-written objective: equal budgets, on the tuning stream."""
 
 import dataclasses
 import math
@@ -6,28 +6,45 @@ import math
 import jax
 import numpy as np
 
-from mpo_core.evaluation.comparison import Candidate, ComparisonSettings
+from mpo_core.evaluation.comparison import ComparisonSettings
 from mpo_core.evaluation.statistics import mean_interval
 from mpo_core.losses.catalogue import CatalogueEntry, catalogue_entry, make_objective
-from mpo_core.losses.entry import TuningRange
 from mpo_core.seeds import Purpose, Stream, stream_key
+from mpo_core.settings import InnerLoopSettings, updates_of
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import computed_by, devices, versions
 from mpo_experiments.testbed import Testbed
-from mpo_experiments.tuning.tuned import TunedCell, TunedObjective
+from mpo_experiments.tuning.plan import Method, plan_of
+from mpo_experiments.tuning.ranges import SettingRange, published_ranges, ranges_with_default
+from mpo_experiments.tuning.scores import SettingScores
+from mpo_experiments.tuning.setting_search import (
+    LEARNING_RATE,
+    SFT_EPOCHS,
+    ObjectiveSearch,
+    Setting,
+    search_settings,
+)
+from mpo_experiments.tuning.tuned import SearchedRange, TunedCell, TunedObjective
 
-TOKENS_OF_PUBLISHED_RANGES = 100.0
-"""A coefficient of a sum over a trajectory is searched on its published range divided by tokens / 100."""
 TOKEN_EPISODES = 32
 """Of each agent, to see how many tokens a trajectory has: not to depend on the devices that are there."""
+RATE_FACTOR = 10.0
+RATE_DOMAIN = (1e-7, 1.0)
+SFT_SHARES = (0.0, 0.25, 0.5, 0.75, 5 / 6)
+"""Shares of the epochs that are SFT: no such phase, quarters, and the paper's 10 of 12."""
+FADE = {"t0": (0.0, 0.5), "t1": (0.5, 1.0)}
+"""Where the two times of an objective that changes over training lie: the first in the first half."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TuningSettings:
-    """`budget` settings an objective, the published default among them, each on the units of the comparison."""
+    """An equal number of inner loops for every objective: as many as `budget` settings on all units take."""
 
     budget: int
     comparison: ComparisonSettings
+    method: Method = "halving"
+    tune: tuple[str, ...] = ()
+    """Of `plan.TUNABLE`."""
 
 
 def tune(
@@ -38,26 +55,16 @@ def tune(
     Args:
         command: what to write down as the way to repeat this.
     """
-    tokens = mean_tokens(testbed, settings.comparison.rows.length)
-    tried = [(id, choice) for id in ids for choice in _choices(catalogue_entry(id), settings, tokens)]
-    epochs = settings.comparison.inner.epochs
-    candidates = [
-        Candidate(make_objective(id, **choice), catalogue_entry(id).sft_epochs_of(epochs)) for id, choice in tried
-    ]
-    scores = testbed.compare(candidates, settings.comparison, reporter).sampled
-    objectives = {}
-    for id in ids:
-        places = [place for place, (owner, _) in enumerate(tried) if owner == id]
-        best = max(places, key=lambda place: np.nan_to_num(scores[place].mean(), nan=-np.inf))
-        interval = mean_interval(scores[best])
-        objectives[id] = TunedObjective(
-            settings=tried[best][1], sft_epochs=catalogue_entry(id).sft_epochs_of(epochs),
-            score=interval.estimate, low=interval.low, high=interval.high, tried=len(places),
-        )  # fmt: skip
     comparison = settings.comparison
+    tokens = mean_tokens(testbed, comparison.rows.length)
+    searches = [objective_search(id, settings, tokens) for id in ids]
+    plan = plan_of(settings.method, settings.budget, comparison.units)
+    search_settings(searches, plan, SettingScores(testbed, comparison, reporter))
     return TunedCell(
         task=testbed.name, data=str(comparison.spec), command=command, units=comparison.units,
-        ranges={id: {r.name: list(scaled_range(r, tokens)) for r in catalogue_entry(id).tuning} for id in ids},
+        ranges={one.id: {range_.name: [range_.low, range_.high] for range_ in one.ranges} for one in searches},
+        method=settings.method, tune=list(settings.tune),
+        updates_a_loop=updates_of(1, comparison.rows, comparison.inner),
         provenance={
             "rows": dataclasses.asdict(comparison.rows), "inner": comparison.inner.recorded(),
             "evaluation": dataclasses.asdict(comparison.evaluation), "seed": comparison.seed,
@@ -65,8 +72,60 @@ def tune(
             "tokens": round(tokens, 1), "bin_width": testbed.token_width, "backend": testbed.task.backend,
             "versions": versions(), "devices": devices(), "products": computed_by(comparison.inner),
         },
-        objectives=objectives,
+        objectives={one.id: _tuned(one) for one in searches},
     )  # fmt: skip
+
+
+def _tuned(search: ObjectiveSearch) -> TunedObjective:
+    setting, scores = search.best
+    interval = mean_interval(scores)
+    return TunedObjective(
+        settings=setting.values, sft_epochs=setting.sft_epochs, learning_rate=setting.learning_rate,
+        score=interval.estimate, low=interval.low, high=interval.high, tried=search.tried, loops=search.loops,
+        searched={
+            one.name: SearchedRange(
+                low=one.low, high=one.high, log=one.log, extended=one.extended, at_edge=search.at_edge(one)
+            )
+            for one in search.ranges
+        },
+    )  # fmt: skip
+
+
+def objective_search(id: str, settings: TuningSettings, tokens: float) -> ObjectiveSearch:
+    """The search of an objective before its first round; its draws depend on its id and the comparison's seed alone."""
+    entry, comparison = catalogue_entry(id), settings.comparison
+    own = published_ranges(entry, tokens) if settings.method == "fixed" else ranges_with_default(entry, tokens)
+    ranges = own + _inner_ranges(entry, comparison.inner, settings.tune)
+    default = Setting({}, entry.sft_epochs_of(comparison.inner.epochs))
+    objective = make_objective(id)
+    open_or_number = {one.name: getattr(objective, one.name, None) for one in ranges}
+    defaults = {name: math.nan if value is None else float(value) for name, value in open_or_number.items()}
+    defaults |= {LEARNING_RATE: comparison.inner.learning_rate, SFT_EPOCHS: float(default.sft_epochs)}
+    generator = np.random.default_rng([comparison.seed, int(comparison.stream), *entry.id.encode()])
+    return ObjectiveSearch(id, default, defaults, ranges, generator)
+
+
+def is_searched(id: str, tune: tuple[str, ...]) -> bool:
+    """Whether an objective has anything to search: a saved one is run as it was found."""
+    entry = catalogue_entry(id)
+    return bool(entry.tuning) or (bool(tune) and isinstance(entry.factory, type))
+
+
+def _inner_ranges(entry: CatalogueEntry, inner: InnerLoopSettings, tune: tuple[str, ...]) -> list[SettingRange]:
+    """The ranges of the inner loop's settings, alike for every hand-written objective."""
+    if not isinstance(entry.factory, type):
+        return []
+    found = []
+    if "learning-rate" in tune:
+        low, high = inner.learning_rate / RATE_FACTOR, inner.learning_rate * RATE_FACTOR
+        found.append(SettingRange(LEARNING_RATE, low, high, log=True, domain=RATE_DOMAIN, coarse=True))
+    if "schedule" in tune:
+        own = set(getattr(entry.factory, "__dataclass_fields__", ())) - {range_.name for range_ in entry.tuning}
+        times = {name: where for name, where in FADE.items() if name in own}
+        found += [SettingRange(name, low, high, log=False, domain=(low, high)) for name, (low, high) in times.items()]
+        steps = tuple(sorted({float(min(round(share * inner.epochs), inner.epochs - 1)) for share in SFT_SHARES}))
+        found.append(SettingRange(SFT_EPOCHS, steps[0], steps[-1], log=False, steps=steps))
+    return found
 
 
 def mean_tokens(testbed: Testbed, length: int) -> float:
@@ -78,25 +137,3 @@ def mean_tokens(testbed: Testbed, length: int) -> float:
     ]
     done = testbed.program.trajectories(testbed.agents, agent, (keys[0], keys[1]), horizon=length)
     return float(np.mean(done.tokens))
-
-
-def scaled_range(range_: TuningRange, tokens: float) -> tuple[float, float]:
-    """The range searched on trajectories of so many tokens."""
-    factor = TOKENS_OF_PUBLISHED_RANGES / tokens if range_.scale == "sum" else 1.0
-    return range_.low * factor, range_.high * factor
-
-
-def _choices(entry: CatalogueEntry, settings: TuningSettings, tokens: float) -> list[dict[str, float]]:
-    """The published default, then settings drawn from the ranges; an objective without ranges has its default alone."""
-    generator = np.random.default_rng([settings.comparison.seed, int(settings.comparison.stream), *entry.id.encode()])
-    drawn: list[dict[str, float]] = [{}]
-    while entry.tuning and len(drawn) < settings.budget:
-        drawn.append({range_.name: _draw(range_, tokens, generator) for range_ in entry.tuning})
-    return drawn
-
-
-def _draw(range_: TuningRange, tokens: float, generator: np.random.Generator) -> float:
-    low, high = scaled_range(range_, tokens)
-    if range_.log:
-        return float(f"{math.exp(generator.uniform(math.log(low), math.log(high))):.4g}")
-    return float(f"{generator.uniform(low, high):.4g}")

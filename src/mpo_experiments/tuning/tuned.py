@@ -14,6 +14,8 @@ from adapters.storage.files import slug
 from adapters.storage.sealed import read_model, write_sealed
 from mpo_core.losses.catalogue import make_objective, objective_ids
 from mpo_core.settings import InnerLoopSettings, RowSettings
+from mpo_experiments.tuning.plan import Method
+from mpo_experiments.tuning.searched import SearchedRange
 
 BUNDLED = Path(__file__).parent.parent / "bundled" / "tuned"
 TUNED_DIR_VARIABLE = "MPO_TUNED_DIR"
@@ -34,6 +36,12 @@ class TunedObjective(pydantic.BaseModel):
     high: pydantic.FiniteFloat
     tried: pydantic.PositiveInt
     """Settings tried, the published default among them."""
+    learning_rate: pydantic.PositiveFloat | None = None
+    """Of the inner loop, where it was tuned; None: that of the preset."""
+    loops: pydantic.PositiveInt | None = None
+    """Inner loops that its tuning took; None in files of before they were counted."""
+    searched: dict[str, SearchedRange] = {}
+    """Range of every setting that was searched; empty in files of before."""
 
 
 class TunedCell(pydantic.BaseModel):
@@ -47,7 +55,12 @@ class TunedCell(pydantic.BaseModel):
     command: str
     units: int
     ranges: dict[str, dict[str, list[float]]]
-    """Range searched of every setting, after scaling to this task's tokens."""
+    """Range searched of every setting, after scaling to this task's tokens and after it was extended."""
+    method: Method = "fixed"
+    """How the settings were searched; `fixed` in files of before there was another method."""
+    tune: list[str] = []
+    """What of the inner loop was tuned beside the objectives' own settings."""
+    updates_a_loop: pydantic.PositiveInt | None = None
     provenance: dict[str, Any]
     objectives: dict[str, TunedObjective]
 
@@ -62,6 +75,13 @@ class TunedCell(pydantic.BaseModel):
         """Whether it was tuned on such data, with such an inner loop."""
         asked = {"rows": dataclasses.asdict(rows), "inner": inner.recorded()}
         return self.data == data and all(self.provenance.get(name) == value for name, value in asked.items())
+
+    def sft_epochs_of(self, id: str, epochs: int) -> int | None:
+        """SFT epochs that an objective was tuned with, in a schedule of another length; None: they were not tuned."""
+        found = self.objectives.get(id)
+        if found is None or "schedule" not in self.tune:
+            return None
+        return min(round(found.sft_epochs * epochs / self.provenance["inner"]["epochs"]), epochs - 1)
 
     def conditions(self) -> str:
         """On what it was tuned, in a few words."""

@@ -5,10 +5,16 @@ import pytest
 from scipy import stats
 
 from mpo_core.evaluation.statistics import (
+    crossed_bootstrap,
+    detectable_difference,
+    exact_share,
+    holm,
     improvement_interval,
     interquartile_mean,
+    iqm_difference,
     mean_interval,
     paired_difference,
+    paired_p_value,
     probability_of_improvement,
     share_interval,
     stratified_bootstrap,
@@ -121,3 +127,79 @@ def test_share_interval_is_scipys_wilson_interval(wins, count):
 
 def test_share_interval_counts_ties_half():
     assert share_interval(np.full(4, 0.5)).estimate == 0.5
+
+
+def test_the_p_value_is_scipys_paired_t_test(rng):
+    ours, theirs = rng.normal(0.3, 1, 9), rng.normal(0, 1, 9)
+    np.testing.assert_allclose(paired_p_value(ours - theirs), stats.ttest_rel(ours, theirs).pvalue)
+
+
+@pytest.mark.parametrize(("differences", "p"), [([0.0, 0.0], 1.0), ([0.5, 0.5], 0.0), ([3.0], 1.0)])
+def test_differences_without_spread_have_a_p_value_too(differences, p):
+    assert paired_p_value(np.array(differences)) == p
+
+
+def test_holm_is_what_one_works_out_by_hand():
+    # 0.01 * 4, 0.02 * 3, 0.03 * 2 = 0.06 (no less than the one before), 0.9
+    np.testing.assert_allclose(holm(np.array([0.03, 0.01, 0.9, 0.02])), [0.06, 0.04, 0.9, 0.06])
+    np.testing.assert_allclose(holm(np.array([0.6, 0.7])), [1.0, 1.0])
+    assert holm(np.array([])).shape == (0,)
+
+
+def test_holm_keeps_the_chance_of_any_false_finding(rng):
+    found = [(holm(rng.uniform(size=12)) < 0.05).any() for _ in range(2000)]
+    assert np.mean(found) < 0.065
+
+
+def test_the_detectable_difference_is_found_as_often_as_the_power_says(rng):
+    differences = rng.normal(0.1, 0.7, 12)
+    least = detectable_difference(differences)
+    deviation = differences.std(ddof=1)
+    again = rng.normal(least, deviation, size=(4000, 12))
+    assert np.mean([paired_p_value(one) < 0.05 for one in again]) == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize(("units", "known"), [(10, 0.9961), (20, 0.6604), (100, 0.2829)])
+def test_the_detectable_difference_is_that_of_tables_of_power(units, known):
+    # in standard deviations, two-sided 5 %, power 0.8 (G*Power's "difference between two dependent means")
+    differences = np.where(np.arange(units) % 2, 1.0, -1.0)
+    found = detectable_difference(differences) / differences.std(ddof=1)
+    assert found == pytest.approx(known, rel=1e-3)
+
+
+def test_a_difference_of_iqms_belongs_to_the_iqms(rng):
+    ours, theirs = rng.normal(size=(2, 15))
+    found = iqm_difference(ours, theirs)
+    assert found.estimate == pytest.approx(float(interquartile_mean(ours) - interquartile_mean(theirs)))
+    assert found.low < found.estimate < found.high
+    same = iqm_difference(ours, ours)
+    assert (same.estimate, same.low, same.high) == (0, 0, 0)
+
+
+def test_a_crossed_bootstrap_of_one_search_is_that_of_its_units(rng):
+    values = rng.normal(0.2, 1, size=(1, 40))
+    found = crossed_bootstrap(values)
+    known = stats.bootstrap(values, np.mean, method="percentile", rng=0).confidence_interval
+    assert found.interval.estimate == pytest.approx(values.mean())
+    np.testing.assert_allclose([found.interval.low, found.interval.high], known, atol=0.02)
+
+
+def test_a_crossed_bootstrap_counts_searches_that_differ(rng):
+    units = 0.01 * rng.normal(size=30)
+    searches = np.array([0.1, 0.5, 0.9])
+    found = crossed_bootstrap(searches[:, None] + units)
+    assert found.interval.high - found.interval.low > 0.5  # as wide as three searches differ, not as 30 units do
+    assert found.p_value == pytest.approx(2 / 10_001)
+    assert crossed_bootstrap(np.array([[1.0, -1.0]])).p_value == 1.0
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 8), (3, 8), (8, 8), (1, 1)])
+def test_a_share_has_scipys_exact_interval(count, total):
+    found = exact_share(count, total)
+    known = stats.binomtest(count, total).proportion_ci(method="exact")
+    np.testing.assert_allclose([found.estimate, found.low, found.high], [count / total, known.low, known.high])
+
+
+def test_there_is_no_share_of_nothing():
+    with pytest.raises(ValueError, match="not 1 of 0"):
+        exact_share(1, 0)

@@ -37,7 +37,14 @@ def whole(tmp_path_factory):
 def test_every_objective_was_tuned_alike_and_has_a_score_on_every_unit(whole):
     found, out = whole
     cell = json.loads((out / "cells" / "hopper-noisy0.5-w0.1.json").read_text())
-    assert {entry["id"]: entry["tried"] for entry in cell["objectives"]} == {"sft": 1, "dpo": 2, "orpo": 2}
+    sft, dpo, orpo = cell["objectives"]
+    assert (sft["tried"], sft["loops"]) == (1, 2)  # nothing to search
+    assert dpo["tried"] == orpo["tried"] >= 2
+    assert dpo["loops"] == orpo["loops"] >= 2 * 2
+    assert all(
+        not range_["at_edge"] or range_["extended"] == 4 for one in (dpo, orpo) for range_ in one["searched"].values()
+    )
+    assert cell["method"] == "halving"
     assert {entry["id"]: entry["sft_epochs"] for entry in cell["objectives"]} == {"sft": 0, "dpo": 1, "orpo": 0}
     assert all(len(entry["sampled"]) == len(entry["mode"]) == 2 for entry in cell["objectives"])
     assert "hopper, noisy:0.5: 2 units" in found.stdout
@@ -100,6 +107,8 @@ def test_tables_of_the_cells_there_are(whole):
         (("--objectives", "sft,sft"), "twice"),
         (("--bin-width", "0"), "--bin-width"),
         (("--preset", "quik"), "quick"),
+        (("--tuning", "halvin"), "halving"),
+        (("--tune", "learning-rate,schedul"), "schedule"),
     ],
 )
 def test_mistakes_are_refused_at_the_door(arguments, says, tmp_path):
@@ -114,6 +123,8 @@ def test_a_folder_of_other_settings_or_a_damaged_cell_is_refused(whole, tmp_path
     _, out = whole
     found = invoke(*ARGUMENTS, *DATA, "--units", 3, "--out", out)
     assert (found.exit_code, "another command" in found.stderr) == (2, True)
+    found = invoke(*ARGUMENTS, *DATA, "--tuning", "fixed", "--out", out)
+    assert (found.exit_code, "--tuning halving" in found.stderr) == (2, True)
     cells = tmp_path / "cells"
     cells.mkdir()
     (cells / "hopper-base-w0.1.json").write_text('{"task": "hopper"}')

@@ -8,13 +8,24 @@ import json
 import matplotlib.image
 import numpy as np
 import pytest
+from scipy import stats
 
-from mpo_core.evaluation.statistics import interquartile_mean
+from mpo_core.evaluation.statistics import holm, interquartile_mean, mean_interval
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Entry
+from mpo_experiments.benchmark.difference_tables import differences_table, short_differences_table
 from mpo_experiments.benchmark.report import write_benchmark
 from mpo_experiments.benchmark.summary import by_width, standings
-from mpo_experiments.benchmark.tables import cell_table, judge_table, overview_table, short_table
+from mpo_experiments.benchmark.tables import (
+    NO_NOISE,
+    cell_table,
+    judge_table,
+    overview_table,
+    ranges_table,
+    short_table,
+)
+from mpo_experiments.benchmark.verdicts import Gain, verdicts
 from mpo_experiments.text_table import TextTable
+from mpo_experiments.tuning.searched import SearchedRange
 
 UNITS = 8
 LEVELS = {"sft": 0.2, "orpo": 0.6, "dpo": -0.4, "mmpo": 0.9}
@@ -79,7 +90,9 @@ def test_a_cell_that_was_not_run_says_so():
     table = overview_table(keys, cells, ranked(cells))
     assert table.columns[-1] == "ant, base"
     assert {row[-1] for row in table.rows} == {"not run"}
-    assert {row[-2] for row in table.rows} == {f"{one.sampled.estimate:.2f}" for one in standings(cells)}
+    assert {row[-2] for row in table.rows} == {
+        f"{one.sampled.estimate:.2f} / {one.mode.estimate:.2f}" for one in standings(cells)
+    }
 
 
 def test_the_full_table_of_a_cell_names_settings_failures_and_its_command():
@@ -90,9 +103,92 @@ def test_the_full_table_of_a_cell_names_settings_failures_and_its_command():
     assert by_name["orpo"][-1] == "lam=0.25"
     assert by_name["dpo"][-1] == "default; 10 SFT epochs first"
     assert by_name["sft"][-2] == "2"
+    assert by_name["sft"][3] == f"{np.mean(cell.objectives[0].sampled):.2f}"
     assert "mmpo (sees rewards)" in by_name
     assert cell.command in table.caption
     assert "9.0" not in str(table)  # tuning scores are optimistic
+
+
+def test_what_less_action_noise_is_worth_stands_in_every_table():
+    cell = make_cell().model_copy(update={"original_mode": 300.0})  # of 100 to 900
+    for table in (cell_table(cell, standings([cell])), short_table(cell, standings([cell]))):
+        assert table.rows[-1][:3] in ((NO_NOISE, "0.25", "0.00"), (NO_NOISE, "0.25", "0.000"))
+    assert overview_table([cell.key], [cell], ranked([cell])).rows[-1] == (NO_NOISE, "-", "-", "-", "0.25 / 0.00")
+    assert NO_NOISE not in cell_table(make_cell(), standings([make_cell()])).markdown()  # nobody knows it
+
+
+def with_saved(level, seed=5, noise=0.05):
+    """A cell with a saved objective at a level."""
+    cell = make_cell(seed=seed)
+    rng = np.random.default_rng(seed)
+    sampled = (level + noise * rng.normal(size=UNITS)).tolist()
+    mode = (0.6 + noise * rng.normal(size=UNITS)).tolist()
+    saved = cell.objectives[0].model_copy(
+        update={"id": "./found", "sha256": "0", "sampled": sampled, "mode": mode, "tuning_score": 99.0}
+    )
+    return cell.model_copy(update={"objectives": [*cell.objectives, saved]})
+
+
+def test_ahead_and_behind_are_said_by_the_adjusted_test_alone():
+    cell = with_saved(0.75)
+    table = differences_table(cell)
+    assert table is not None
+    by_name = {row[1].split(" (")[0]: row for row in table.rows}
+    p_values = {}
+    for kind, column in (("sampled", 3), ("mode", 8)):
+        found = [np.subtract(getattr(cell.objectives[-1], kind), getattr(one, kind)) for one in cell.objectives[:-1]]
+        p_values[kind] = holm(np.array([stats.ttest_1samp(one, 0).pvalue for one in found]))
+        for one, gained, p in zip(cell.objectives[:-1], found, p_values[kind], strict=True):
+            row = by_name[one.id]
+            assert row[column] == ("<0.001" if p < 0.001 else f"{p:.3f}")
+            word = "not told apart" if p >= 0.05 else "ahead" if gained.mean() > 0 else "behind"
+            assert row[column + 1] == word
+    assert {by_name[id][4] for id in ("sft", "orpo", "dpo")} == {"ahead"}
+    assert by_name["mmpo"][4] == "behind"
+    assert by_name["orpo"][9] == "not told apart"
+
+
+def test_a_look_more_can_take_the_word_away():
+    rng = np.random.default_rng(1)
+    gains = [Gain(mean_interval(rng.normal(0.8, 1, 9)), p, 0.0, (0.8,)) for p in (0.03, 0.2, 0.4)]
+    assert [one.word for one in verdicts(gains[:1])] == ["ahead"]
+    assert [one.word for one in verdicts(gains)] == ["not told apart"] * 3
+
+
+def test_the_best_by_tuning_and_the_best_on_the_units_are_both_named():
+    cell = with_saved(0.75)
+    first = cell.objectives[0].model_copy(update={"tuning_score": 10.0})  # sft; orpo does best on the units
+    cell = cell.model_copy(update={"objectives": [first, *cell.objectives[1:]]})
+    table = differences_table(cell)
+    assert table is not None
+    assert next(row[1] for row in table.rows) == "sft (best when tuned)"
+    assert "orpo (best on these units)" in [row[1] for row in table.rows]
+    short = short_differences_table(cell)
+    assert short is not None
+    assert max(sum(len(text) + 3 for text in row) for row in short.rows) <= 80
+    assert "  sft *" in [row[0] for row in short.rows]
+
+
+def test_ranges_say_how_often_they_were_extended():
+    cell = make_cell()
+    assert ranges_table(cell).rows == (("orpo", "lam", "0.1", "2", "-", "0", "-"),)
+    searched = SearchedRange(low=0.01, high=2.0, log=True, extended=1, at_edge=False)
+    orpo = cell.objectives[1].model_copy(update={"searched": {"lam": searched}, "loops": 9})
+    cell = cell.model_copy(update={"objectives": [cell.objectives[0], orpo], "method": "halving"})
+    assert ranges_table(cell).rows == (("orpo", "lam", "0.01", "2", "log", "1", "no"),)
+
+
+def test_a_cell_of_before_names_the_method_it_was_made_by():
+    old = make_cell().model_dump(mode="json")
+    for name in ("method", "original_mode"):
+        old.pop(name)
+    old["command"] = "mpo benchmark --task hopper --data base --bin-width 0.1 --tuned-from there"
+    for entry in old["objectives"]:
+        for name in ("learning_rate", "loops", "searched"):
+            entry.pop(name)
+    read = BenchmarkCell.model_validate(old)
+    assert read.method == "fixed"
+    assert read.command == "mpo benchmark --task hopper --data base --bin-width 0.1 --tuning fixed --tuned-from there"
 
 
 def test_the_short_table_fits_a_terminal():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from helpers.command_line import invoke
-from mpo_experiments.compare.variants import Variant, VariantScores, parse_variant, variants_table
+from mpo_experiments.compare.tables import variants_table
+from mpo_experiments.compare.variants import Variant, VariantScores, parse_variant
 
 COMMAND = ("compare", "--task", "reach", "--data", "base", "--preset", "smoke", "--units", "3", "--seed", "5",
            "--search-seed", "11", "--repeats", "2", "--set", "strategy.population=4")  # fmt: skip
@@ -68,12 +69,12 @@ def test_it_goes_on_where_it_was_left_and_refuses_other_settings(compared):
 
 def test_intervals_are_over_searches_and_over_units():
     scores = np.array([[0.1, 0.3], [0.4, 0.6]])
-    first = VariantScores(Variant("a", ()), scores, 8)
-    second = VariantScores(Variant("b", ()), scores + np.array([[0.1], [0.3]]), 8)
+    first = VariantScores(Variant("a", ()), scores, scores, 8, 64)
+    second = VariantScores(Variant("b", ()), scores + np.array([[0.1], [0.3]]), scores, 8, 64)
     assert first.by_search.estimate == pytest.approx(0.35)
     assert first.by_search.high - 0.35 == pytest.approx(12.706 * 0.15, rel=1e-3)  # t with one degree of freedom
     assert first.by_unit.units == 4
-    assert variants_table([first, second], []).rows[1][4].startswith("0.20 [")
+    assert variants_table([first, second], []).rows[1][5].startswith("0.20 [")
 
 
 @pytest.mark.parametrize(

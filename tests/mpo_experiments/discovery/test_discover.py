@@ -12,6 +12,7 @@ from adapters.storage.sealed import seal_of
 from helpers.command_line import invoke
 from helpers.objectives import export as exported, load_objective, sft_epochs_of
 from mpo_core import make_objective
+from mpo_core.evaluation.statistics import crossed_bootstrap
 from mpo_core.losses.catalogue import catalogue_entry, saved_ids
 from mpo_core.settings import UnusableSetting
 from mpo_experiments.agents.lookup import load_card
@@ -66,13 +67,42 @@ def test_the_table_says_what_was_run_and_what_was_not(queue):
     assert "(best when tuned)" in written
     cells = json.loads((out / "queue" / "summary.json").read_text())["cells"]
     assert [cell["run"] for cell in cells] == [True, False]
-    assert cells[0]["temporal"]["minus_best_tuned"]["units"] == 3
+    assert cells[0]["temporal"]["minus_best_tuned"]["sampled"]["units"] == 3
     shown = again.stdout.split("Written to")[0]
     assert max(map(len, shown.splitlines())) <= 80
     best = max(cell_of(out)["objectives"], key=lambda one: one["tuning_score"] if one["sha256"] is None else -1e9)["id"]
     assert "reach, base" in shown  # the name of the cell is whole
     assert best in shown
-    assert f"{cells[0]['temporal']['minus_best_tuned']['estimate']:.2f} [" in shown
+    for kind in ("sampled", "mode"):
+        assert f"{cells[0]['temporal']['minus_best_tuned'][kind]['estimate']:.2f} [" in shown
+    assert "A search takes 8 inner loops, 64 updates" in " ".join(shown.split())
+
+
+def test_several_searches_a_cell_are_resampled_with_its_units(queue, tmp_path):
+    _, out = queue
+    arguments = (*QUEUE[:4], "base", *QUEUE[5:], "--forms", "static", "--tuned-from", out / "zoo")
+    copy = shutil.copytree(out / "queue" / "runs", tmp_path / "queue" / "runs")
+    one = (copy / "reach-base-static" / "objective.safetensors").read_bytes()
+    found = invoke(*arguments, "--search-seeds", "3", "--out", tmp_path / "queue")
+    assert found.exit_code == 0, found.output
+    assert max(map(len, found.stdout.split("Written to")[0].splitlines())) <= 80
+    assert (copy / "reach-base-static" / "objective.safetensors").read_bytes() == one  # the first is that of one alone
+    names = ["reach-base-static", "reach-base-static-s1", "reach-base-static-s2"]
+    assert [json.loads((copy / name / "config.json").read_text())["seed"] for name in names] == [0, 1, 2]
+    cell = json.loads((tmp_path / "queue" / "cells" / "reach-base-w0.1.json").read_text())
+    by_name = {entry["id"].rpartition("/")[2]: entry for entry in cell["objectives"]}
+    (told,) = json.loads((tmp_path / "queue" / "summary.json").read_text())["cells"]
+    best = np.array(by_name[told["best_tuned"]]["sampled"])
+    differences = np.array([by_name[name]["sampled"] for name in names]) - best
+    gain = told["static"]["minus_best_tuned"]
+    known = crossed_bootstrap(differences)
+    assert gain["sampled"]["estimate"] == pytest.approx(differences.mean())
+    assert (gain["sampled"]["low"], gain["sampled"]["p_value"]) == pytest.approx((known.interval.low, known.p_value))
+    ahead = int((differences.mean(1) > 0).sum())
+    assert gain["searches_ahead"]["estimate"] == pytest.approx(ahead / 3)
+    assert f"{ahead} of 3 [" in (tmp_path / "queue" / "results.md").read_text()
+    refused = invoke(*arguments, "--search-seeds", "4", "--out", tmp_path / "queue")
+    assert (refused.exit_code, "reach-base-static-s3" in refused.stderr) == (2, True)
 
 
 def test_a_finished_cell_is_not_run_again(queue):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import typer
+from scipy import stats
 
 from cli.display import console, difference_lines, report_table
 from cli.validation import interruptible
@@ -73,6 +74,22 @@ def test_the_table_fits_80_columns_and_keeps_brackets(capsys):
     assert "a [b] note" in shown
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
     assert all(len(line) <= 80 for line in difference_lines(make_report(1)))
+    console().print(report_table(make_report(1, original_mode=1.25)))
+    shown = capsys.readouterr().out
+    assert "no action noise" in " ".join(shown.split())
+    assert "0.250" in shown
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+
+
+def test_differences_have_both_kinds_of_actions_and_count_their_two_comparisons():
+    report = make_report(1)
+    lines = difference_lines(report)
+    for name, line in (("start", lines[1]), ("orpo", lines[2])):
+        assert line.startswith(name)
+        for mode in (False, True):
+            assert str(report.difference(name, mode=mode)) in line
+    raw = [stats.ttest_rel(report.row("discovered").sampled, report.row(name).sampled).pvalue for name in NAMES[1:3]]
+    np.testing.assert_allclose(sorted(report.p_values(NAMES[1:3])), [2 * min(raw), max(2 * min(raw), max(raw))])
 
 
 def test_best_hand_written_leaves_start_and_discovered_out():

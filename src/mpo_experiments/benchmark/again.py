@@ -1,0 +1,49 @@
+"""The tables of a benchmark's folder from the cells that are in it, whatever command made it."""
+
+from pathlib import Path
+from typing import Any
+
+from adapters.storage.files import read_json
+from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
+from mpo_experiments.benchmark.folder import BenchmarkFolder
+from mpo_experiments.benchmark.report import write_benchmark
+
+
+def write_again(folder: Path, out: Path | None = None) -> list[Path]:
+    """Writes a benchmark's tables and figures anew, from summary.json (its settings and cells) and the cells.
+
+    Args:
+        out: where to; the same folder unless given.
+
+    Raises:
+        ValueError: it holds no summary of a benchmark, or a cell is damaged or not there.
+    """
+    settings, keys, absent = _plan(folder)
+    there = {key: BenchmarkFolder(folder).any_cell(key) for key in keys}
+    lost = [key for key, cell in there.items() if cell is None]
+    if lost:
+        raise ValueError(f"benchmark {folder}: its cell of {lost[0]} is not there")
+    cells: list[BenchmarkCell] = [cell for cell in there.values() if cell is not None]
+    return write_benchmark(out or folder, [*keys, *absent], cells, settings)
+
+
+def keys_of(folder: Path) -> list[CellKey]:
+    """The cells that a benchmark's folder has tables of.
+
+    Raises:
+        ValueError: it holds no summary of a benchmark.
+    """
+    return _plan(folder)[1]
+
+
+def _plan(folder: Path) -> tuple[BenchmarkSettings, list[CellKey], list[CellKey]]:
+    """Settings, cells that are there and cells that were not run."""
+    summary = read_json(folder / "summary.json", "benchmark summary")
+    try:
+        told: dict[str, Any] = {"method": "fixed", "tune": ()} | summary["settings"]
+        told |= {name: tuple(told[name]) for name in ("objectives", "tune")}
+        settings = BenchmarkSettings(**told)
+        keys = [CellKey(cell["task"], cell["data"], cell["bin_width"]) for cell in summary["cells"]]
+        return settings, keys, [CellKey(**key) for key in summary["not_run"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"benchmark summary {folder / 'summary.json'}: is not that of mpo benchmark") from error

@@ -1,0 +1,51 @@
+"""Numbers of docs/results, as the documentation has them."""
+
+from pathlib import Path
+
+from mpo_experiments.benchmark.again import keys_of
+from mpo_experiments.benchmark.cell import BenchmarkCell
+from mpo_experiments.benchmark.difference_tables import differences_summary
+from mpo_experiments.benchmark.folder import BenchmarkFolder
+from mpo_experiments.benchmark.summary import entry_of, no_noise_score, required_best
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+CONFIRMED = {
+    "confirmed": "discovered/halfcheetah-mixed75-temporal",
+    "confirmed-hopper": "discovered/hopper-noisy20-static",
+    "confirmed-ant": "discovered/ant-mixed75-static",
+    "confirmed-ant-noisy": "discovered/ant-noisy20-temporal",
+    "confirmed-three-legged-ant": "discovered/three_legged_ant-mixed75-static",
+}
+"""Folders of objectives on 100 further units, and their bundled names."""
+
+
+def only_cell(name: str) -> BenchmarkCell:
+    """The cell of a folder that has one."""
+    cell = BenchmarkFolder(RESULTS / name).any_cell(keys_of(RESULTS / name)[0])
+    assert cell is not None
+    return cell
+
+
+def confirmed_row(name: str) -> str:
+    """The line of a confirmed objective in the table of the README."""
+    cell = only_cell(name)
+    best = required_best(cell)
+    saved = next(entry for entry in cell.objectives if entry.sha256 is not None)
+    (gain,) = (one for one in differences_summary(cell) if one["against"] == best.id)
+    differences = [_gain_text(gain[kind]) for kind in ("sampled", "mode")]
+    cells = (
+        f"{cell.task}, {cell.data}", f"`{CONFIRMED[name]}`", _means(saved), f"{best.id} {_means(best)}", *differences,
+        f"{no_noise_score(cell):.2f}",
+    )  # fmt: skip
+    assert entry_of(cell, best.id) is best
+    return f"| {' | '.join(cells)} |"
+
+
+def _means(entry) -> str:
+    sampled, mode = (sum(scores) / len(scores) for scores in (entry.sampled, entry.mode))
+    return f"{sampled:.2f} / {mode:.2f}"
+
+
+def _gain_text(gain: dict) -> str:
+    word = {"ahead": "ahead", "behind": "behind"}.get(gain["so_it_is"], "level")
+    return f"{gain['estimate']:.2f} [{gain['low']:.2f}, {gain['high']:.2f}] {word}"
