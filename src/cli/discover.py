@@ -57,7 +57,7 @@ def discover(
             held.enter_context(BenchmarkFolder(out).locked())
             queue = Discovery(out, settings, SilentReporter())
             cells = {key: cell for key in keys if (cell := queue.finished(key)) is not None}
-        command = _command(task, data, settings, out) + (" --transfer" if transfer else "")
+        command = _command(task, data, settings, out, transfer)
         for key in keys:
             if key in cells or only_tables:
                 continue
@@ -113,13 +113,15 @@ def _plan(
     return settings, keys
 
 
-def _command(tasks: list[str], data: list[str] | None, settings: "DiscoverySettings", out: Path) -> str:
+def _command(tasks: list[str], data: list[str] | None, settings: "DiscoverySettings", out: Path, transfer: bool) -> str:
+    from mpo_experiments.settings.command import written_command
+
     zoo = settings.zoo
-    parts = [
-        f"mpo discover --task {','.join(tasks)} --data {','.join(data or ['mixed:0.75'])}",
-        f"--forms {','.join(settings.forms)} --preset {zoo.preset} --units {zoo.units} --seed {zoo.seed}",
-        f"--search-seed {settings.search_seed} --out {out}",
-        f"--tuned-from {zoo.tuned_from}" if zoo.tuned_from else "",
-        *(f"--set {text}" for text in settings.overrides),
-    ]
-    return " ".join(filter(None, parts))
+    return written_command(
+        "discover",
+        {
+            "task": tuple(tasks), "data": tuple(data or ["mixed:0.75"]), "forms": settings.forms, "preset": zoo.preset,
+            "units": zoo.units, "seed": zoo.seed, "search_seed": settings.search_seed, "out": out,
+            "tuned_from": zoo.tuned_from, "set": list(settings.overrides), "transfer": transfer,
+        },
+    )  # fmt: skip

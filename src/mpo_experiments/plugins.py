@@ -1,4 +1,4 @@
-"""Tasks and objectives that other installed packages bring, by entry point."""
+"""Tasks, strategies and objectives that other installed packages bring, by entry point."""
 
 import contextlib
 import functools
@@ -8,23 +8,26 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
 
+from adapters.evosax.entries import StrategyEntry, register_strategy
 from mpo_experiments.tasks.registry import TaskSpec, register_task
 
 Kind = TypeVar("Kind")
-TASK_GROUP, OBJECTIVE_GROUP = "mpo.tasks", "mpo.objectives"
+TASK_GROUP, STRATEGY_GROUP, OBJECTIVE_GROUP = "mpo.tasks", "mpo.strategies", "mpo.objectives"
 
 
 @functools.cache
 def load_plugins() -> None:
-    """Registers what the entry points of both groups name, once a process.
+    """Registers what the entry points of these groups name, once a process.
 
-    In `mpo.tasks` each is a `TaskSpec`, in `mpo.objectives` a `CatalogueEntry`, or a function that returns one or
-    several. One that cannot be used gets a sentence on standard error and is skipped. JAX is imported only where a
-    package brings objectives, or imports it itself.
+    In `mpo.tasks` each is a `TaskSpec`, in `mpo.strategies` a `StrategyEntry`, in `mpo.objectives` a `CatalogueEntry`,
+    or a function that returns one or several. One that cannot be used gets a sentence on standard error and is skipped.
+    JAX is imported only where a package brings objectives, or imports it itself.
     """
     points = importlib.metadata.entry_points()
     for point in _sorted(points.select(group=TASK_GROUP)):
         _load(point, TaskSpec, register_task)
+    for point in _sorted(points.select(group=STRATEGY_GROUP)):
+        _load(point, StrategyEntry, register_strategy)
     objectives = _sorted(points.select(group=OBJECTIVE_GROUP))
     if objectives:
         from mpo_core.losses.catalogue import CatalogueEntry, register_objective

@@ -6,7 +6,9 @@ from typing import Any, Literal
 import pydantic
 
 from mpo_core.settings import FAILED_SCORE
+from mpo_experiments.settings.command import read_command, written_command
 from mpo_experiments.settings.run_config import CellConfig, build_config
+from mpo_experiments.tuning.tuned import TunedCell
 
 DEFAULT_IDS = ("sft", "dpo", "ipo", "simpo", "orpo", "r_dpo", "cpo", "slic_hf", "kto", "rrhf", "tempo")
 """The ten baselines of the paper's comparison, and our reconstruction of its TeMPO."""
@@ -42,6 +44,8 @@ class Choice:
 class BenchmarkSettings:
     """How objectives are compared, alike in every cell."""
 
+    __pydantic_config__ = {"extra": "forbid"}
+
     objectives: tuple[str, ...] = DEFAULT_IDS
     budget: int = 16
     """Settings an objective, its published default among them."""
@@ -55,16 +59,36 @@ class BenchmarkSettings:
 
     def command(self, key: CellKey) -> str:
         """What runs one cell again."""
-        return (
-            f"mpo benchmark --task {key.task} --data {key.data} --objectives {','.join(self.objectives)} "
-            f"--budget {self.budget} --tuning-units {self.tuning_units} --units {self.units} --preset {self.preset} "
-            f"--seed {self.seed} --bin-width {key.bin_width:g}"
-            + (f" --tuned-from {self.tuned_from}" if self.tuned_from else "")
-        )
+        return written_command("benchmark", dataclasses.asdict(key) | dataclasses.asdict(self))
 
     def config(self, key: CellKey) -> CellConfig:
         """Rows, inner loop and evaluation of a cell."""
         return build_config({"task": key.task, "data": key.data, "preset": self.preset, "seed": self.seed})
+
+
+_SETTINGS = pydantic.TypeAdapter(BenchmarkSettings)
+
+
+def recorded_settings(command: str) -> BenchmarkSettings | None:
+    """The settings in the command of a file that was written before settings were stored; None if there are none.
+
+    The order of its options, and those that have their default, make no difference.
+    """
+    found = read_command(command, "benchmark")
+    if found is None:
+        return None
+    given = {name: value for name, value in found.items() if name not in ("task", "data", "bin_width")}
+    if "objectives" in given:
+        given["objectives"] = given["objectives"].split(",")
+    try:
+        return _SETTINGS.validate_python(given)
+    except pydantic.ValidationError:
+        return None
+
+
+def tuned_with(tuned: TunedCell) -> BenchmarkSettings | None:
+    """The settings of the benchmark that tuned objectives; None where none did."""
+    return recorded_settings(tuned.command) if tuned.settings is None else _SETTINGS.validate_python(tuned.settings)
 
 
 class Entry(pydantic.BaseModel):
@@ -104,6 +128,9 @@ class BenchmarkCell(pydantic.BaseModel):
     data: str
     bin_width: float
     command: str
+    """What runs it again, for people: nothing compares it."""
+    settings: BenchmarkSettings | None = None
+    """How it was made; of a cell of an earlier version, what its command says. None where no benchmark wrote it."""
     config: dict[str, Any]
     """Rows, inner loop and evaluation."""
     provenance: dict[str, Any]
@@ -113,6 +140,13 @@ class BenchmarkCell(pydantic.BaseModel):
     """Return of the two agents (sampled actions): normalised scores 0 and 1."""
     ranges: dict[str, dict[str, list[float]]]
     objectives: list[Entry] = pydantic.Field(min_length=1)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _settings_of_its_command(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("settings") is None and isinstance(value.get("command"), str):
+            return value | {"settings": recorded_settings(value["command"])}
+        return value
 
     @pydantic.model_validator(mode="after")
     def _is_whole(self) -> "BenchmarkCell":

@@ -1,13 +1,15 @@
 """A benchmark on disk: finished cells and, beside each, the tuned settings that it was made with."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 from adapters.storage.files import slug
 from adapters.storage.folder_lock import take_lock
 from adapters.storage.sealed import read_model, write_sealed
-from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, cell_config
+from mpo_core.names import shortened
+from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, cell_config, tuned_with
 from mpo_experiments.objectives.saved import objective_hash
 from mpo_experiments.provenance import agents_hash
 from mpo_experiments.tuning.tuned import TunedCell, read_tuned
@@ -43,13 +45,12 @@ class BenchmarkFolder:
         if found is None:
             return None
         path = self._file(key)
-        wanted = (settings.command(key), cell_config(settings.config(key)), agents_hash(key.task))
-        names = ("command", "sizes", "agents")
-        for name, have, want in zip(
-            names, (found.command, found.config, found.provenance.get("agents")), wanted, strict=True
-        ):
-            if have != want:
-                raise ValueError(f"benchmark cell {path}: was made with another {name}; {ELSE}")
+        if found.settings != settings:
+            raise ValueError(f"benchmark cell {path}: was made with other settings{_change(found, settings)}; {ELSE}")
+        if found.config != cell_config(settings.config(key)):
+            raise ValueError(f"benchmark cell {path}: was made with other sizes; {ELSE}")
+        if found.provenance.get("agents") != agents_hash(key.task):
+            raise ValueError(f"benchmark cell {path}: was made with other agents; {ELSE}")
         for entry in found.objectives:
             if entry.sha256 is not None and entry.sha256 != objective_hash(entry.id):
                 raise ValueError(f"benchmark cell {path}: was made with another {entry.id}; {ELSE}")
@@ -82,9 +83,10 @@ class BenchmarkFolder:
         path = self._file(key, ".tuned")
         try:
             found = read_tuned(path)
+            before = tuned_with(found)
         except ValueError:  # not there, or damaged: it is made again
             return None
-        fits = found.command == settings.command(key) and set(ids) <= found.objectives.keys()
+        fits = before == settings and set(ids) <= found.objectives.keys()
         return found if fits else None
 
     def save_tuned(self, key: CellKey, tuned: TunedCell) -> None:
@@ -97,3 +99,13 @@ class BenchmarkFolder:
 
     def _file(self, key: CellKey, kind: str = "") -> Path:
         return self.path / "cells" / f"{key.task}-{slug(key.data)}-w{key.bin_width:g}{kind}.json"
+
+
+def _change(found: BenchmarkCell, settings: BenchmarkSettings) -> str:
+    """The first setting that differs, with both values."""
+    if found.settings is None:
+        return ""
+    before, now = dataclasses.asdict(found.settings), dataclasses.asdict(settings)
+    name = next(name for name in now if before[name] != now[name])
+    values = (shortened(",".join(one) if isinstance(one, tuple) else str(one)) for one in (before[name], now[name]))
+    return f" ({name.replace('_', ' ')} {' and not '.join(values)})"

@@ -4,6 +4,7 @@ In a cell every objective gets the same random search on tuning units, and its b
 reporting units (docs/protocol.md). A saved objective has no settings to search.
 """
 
+import dataclasses
 import time
 
 from mpo_core.evaluation.comparison import Candidate
@@ -32,7 +33,8 @@ def tune_cell(
 ) -> TunedCell:
     """The random search of objectives on the tuning units."""
     comparison = comparison_settings(settings.config(key), Stream.TUNING, settings.tuning_units, mode_actions=False)
-    return tune(testbed, ids, TuningSettings(settings.budget, comparison), settings.command(key), reporter)
+    tuned = tune(testbed, ids, TuningSettings(settings.budget, comparison), settings.command(key), reporter)
+    return tuned.model_copy(update={"settings": dataclasses.asdict(settings)})
 
 
 def tuned_choices(tuned: TunedCell) -> dict[str, Choice]:
@@ -78,7 +80,7 @@ def report_cell(
     ]  # fmt: skip
     low, high = testbed.constants(config.report.evaluation.horizon)
     return BenchmarkCell(
-        task=key.task, data=key.data, bin_width=key.bin_width, command=settings.command(key),
+        task=key.task, data=key.data, bin_width=key.bin_width, command=settings.command(key), settings=settings,
         config=cell_config(config), seconds={"reporting": round(time.monotonic() - began, 1)},
         provenance={
             "agents": agents_hash(key.task), "backend": testbed.task.backend, "versions": versions(),

@@ -94,7 +94,8 @@ class Discovery:
         ids = tuple(entry.id for entry in cell.objectives)
         wanted = dataclasses.replace(self.settings.zoo, objectives=ids, tuned_from=None)
         same = (
-            cell.command.partition(" --tuned-from ")[0] == wanted.command(cell.key)
+            cell.settings is not None
+            and dataclasses.replace(cell.settings, tuned_from=None) == wanted
             and cell.config == cell_config(wanted.config(cell.key))
             and cell.provenance.get("agents") == agents_hash(cell.task)
         )

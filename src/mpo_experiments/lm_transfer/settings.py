@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pydantic
 
 from mpo_core.seeds import Stream
+from mpo_experiments.settings.command import written_command
 
 DEFAULT_OBJECTIVES = ("sft", "dpo", "simpo", "orpo", "tempo")
 DEFAULT_DATA = ("mixed:0.75", "noisy:0.2", "base")
@@ -74,14 +75,7 @@ class TransferSettings:
 
     def command(self, kinds: tuple[str, ...]) -> str:
         """What runs these kinds of data again."""
-        shown = " ".join(f"--{name} '{value}'" for name, value in [("data", ",".join(kinds)), *self._objectives()])
-        return (
-            f"mpo transfer {shown} --budget {self.budget} --tuning-units {self.tuning_units} --units {self.units} "
-            f"--preset {self.preset} --seed {self.seed}"
-        )
-
-    def _objectives(self) -> list[tuple[str, str]]:
-        return [("objectives", ",".join(self.objectives))]
+        return written_command("transfer", {"data": kinds} | dataclasses.asdict(self))
 
 
 @dataclasses.dataclass(frozen=True)
