@@ -107,13 +107,17 @@ def _plan(
 
 
 def _command(settings: "VariantSettings", out: Path) -> str:
+    from mpo_experiments.settings.command import written_command
+
     beside = settings.benchmark
-    parts = [
-        f"mpo compare --task {settings.key.task} --data {settings.key.data} --init {settings.init}",
-        *(f"--variant '{one.name}: {' '.join(one.overrides)}'" for one in settings.variants),
-        f"--repeats {settings.repeats} --objectives {','.join(beside.objectives)} --preset {beside.preset}",
-        f"--units {beside.units} --seed {beside.seed} --search-seed {settings.search_seed} --out {out}",
-        f"--tuned-from {beside.tuned_from}" if beside.tuned_from else f"--tuning {beside.method}",
-        *(f"--set {text}" for text in settings.overrides),
-    ]
-    return " ".join(filter(None, parts))
+    return written_command(
+        "compare",
+        {
+            "task": settings.key.task, "data": settings.key.data, "init": settings.init,
+            "variant": [f"{one.name}: {' '.join(one.overrides)}" for one in settings.variants],
+            "repeats": settings.repeats, "objectives": beside.objectives, "preset": beside.preset,
+            "units": beside.units, "seed": beside.seed, "search_seed": settings.search_seed, "out": out,
+            "tuned_from": beside.tuned_from, "tuning": None if beside.tuned_from else beside.method,
+            "set": list(settings.overrides),
+        },
+    )  # fmt: skip

@@ -51,7 +51,7 @@ def _objectives() -> list[str]:
 
 
 def _strategies() -> tuple[str, ...]:
-    from adapters.evosax.names import strategy_names
+    from adapters.evosax.entries import strategy_names
 
     return strategy_names()
 

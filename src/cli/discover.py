@@ -71,7 +71,7 @@ def discover(
             held.enter_context(BenchmarkFolder(out).locked())
             queue = Discovery(out, settings, SilentReporter())
             cells = {key: cell for key in keys if (cell := queue.finished(key)) is not None}
-        command = _command(task, data, settings, out) + (" --transfer" if transfer else "")
+        command = _command(task, data, settings, out, transfer)
         found = Discoveries(keys, cells, settings.forms, command, _budget(keys, settings))
         for key in keys:
             if key in cells or only_tables:
@@ -143,15 +143,17 @@ def _budget(keys: "list[CellKey]", settings: "DiscoverySettings") -> str:
     return f"{text}."
 
 
-def _command(tasks: list[str], data: list[str] | None, settings: "DiscoverySettings", out: Path) -> str:
+def _command(tasks: list[str], data: list[str] | None, settings: "DiscoverySettings", out: Path, transfer: bool) -> str:
+    from mpo_experiments.settings.command import written_command
+
     zoo = settings.zoo
-    parts = [
-        f"mpo discover --task {','.join(tasks)} --data {','.join(data or ['mixed:0.75'])}",
-        f"--forms {','.join(settings.forms)} --preset {zoo.preset} --units {zoo.units} --seed {zoo.seed}",
-        f"--search-seed {settings.search_seed} --out {out}",
-        f"--search-seeds {settings.searches}" if settings.searches > 1 else "",
-        f"--tuned-from {zoo.tuned_from}" if zoo.tuned_from else f"--tuning {zoo.method}",
-        f"--tune {','.join(zoo.tune)}" if zoo.tune else "",
-        *(f"--set {text}" for text in settings.overrides),
-    ]
-    return " ".join(filter(None, parts))
+    return written_command(
+        "discover",
+        {
+            "task": tuple(tasks), "data": tuple(data or ["mixed:0.75"]), "forms": settings.forms, "preset": zoo.preset,
+            "units": zoo.units, "seed": zoo.seed, "search_seed": settings.search_seed, "out": out,
+            "search_seeds": settings.searches if settings.searches > 1 else None, "tuned_from": zoo.tuned_from,
+            "tuning": None if zoo.tuned_from else zoo.method, "tune": zoo.tune or None,
+            "set": list(settings.overrides), "transfer": transfer,
+        },
+    )  # fmt: skip

@@ -162,9 +162,9 @@ def _form(card: dict[str, Any]) -> str:
 @app.command()
 def strategies(as_json: AsJson = False) -> None:
     """Evolution strategies that `--strategy` takes."""
-    from adapters.evosax.names import strategy_description, strategy_names
+    from adapters.evosax.entries import strategy_entry, strategy_names
 
-    found = [{"name": name, "description": strategy_description(name)} for name in strategy_names()]
+    found = [{"name": name, "description": strategy_entry(name).description} for name in strategy_names()]
     _show(found, as_json, ("name", "description"))
 
 

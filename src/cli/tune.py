@@ -42,16 +42,15 @@ def tune(
         ids = BASELINES if objectives is None else objective_ids_named(objectives)
     from cli.display import Display, console
     from mpo_core.seeds import Stream
+    from mpo_experiments.settings.command import written_command
     from mpo_experiments.testbed import Testbed, comparison_settings
     from mpo_experiments.tuning.tune import TuningSettings, tune as tuned_cell
     from mpo_experiments.tuning.tuned import TUNED_DIR_VARIABLE, save_tuned
 
     comparison = comparison_settings(config, Stream.TUNING, units, mode_actions=False)
-    command = (
-        f"mpo tune --task {config.task} --data {config.data} --objectives {','.join(ids)} --budget {budget} "
-        f"--units {units} --preset {preset} --seed {seed} --tuning {method}"
-        + (f" --tune {','.join(more)}" if more else "")
-    )
+    options = {"objectives": ids, "budget": budget, "units": units, "preset": preset, "seed": seed}
+    how = {"tuning": method, "tune": more or None}
+    command = written_command("tune", {"task": config.task, "data": config.data} | options | how)
     screen = console()
     with interruptible("Nothing was written."), Display(screen) as display:
         cell = tuned_cell(Testbed(task), ids, TuningSettings(budget, comparison, method, more), command, display)

@@ -1,4 +1,4 @@
-"""Tasks, objectives and data faults that other installed packages bring, by entry point."""
+"""Tasks, strategies, objectives and data faults that other installed packages bring, by entry point."""
 
 import contextlib
 import functools
@@ -8,24 +8,28 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from adapters.evosax.entries import StrategyEntry, register_strategy
 from mpo_core.data.fault_registry import register_data_fault
 from mpo_experiments.tasks.registry import TaskSpec, register_task
 
-TASK_GROUP, OBJECTIVE_GROUP, FAULT_GROUP = "mpo.tasks", "mpo.objectives", "mpo.data_faults"
+TASK_GROUP, STRATEGY_GROUP, OBJECTIVE_GROUP = "mpo.tasks", "mpo.strategies", "mpo.objectives"
+FAULT_GROUP = "mpo.data_faults"
 
 
 @functools.cache
 def load_plugins() -> None:
-    """Registers what the entry points of all groups name, once a process.
+    """Registers what the entry points of these groups name, once a process.
 
-    In `mpo.tasks` each is a `TaskSpec`, in `mpo.objectives` a class with a `card` or a `CatalogueEntry`, in
-    `mpo.data_faults` a class of `DataFault`, or a function that returns one or several. One that cannot be used gets a
-    sentence on standard error and is skipped. JAX is imported only where a package brings objectives, or imports it
-    itself.
+    In `mpo.tasks` each is a `TaskSpec`, in `mpo.strategies` a `StrategyEntry`, in `mpo.objectives` a class with a
+    `card` or a `CatalogueEntry`, in `mpo.data_faults` a class of `DataFault`, or a function that returns one or several. One
+    that cannot be used gets a sentence on standard error and is skipped. JAX is imported only where a package brings
+    objectives, or imports it itself.
     """
     points = importlib.metadata.entry_points()
     for point in _sorted(points.select(group=TASK_GROUP)):
         _load(point, (TaskSpec,), register_task)
+    for point in _sorted(points.select(group=STRATEGY_GROUP)):
+        _load(point, (StrategyEntry,), register_strategy)
     for point in _sorted(points.select(group=FAULT_GROUP)):
         _load(point, (type,), register_data_fault)
     objectives = _sorted(points.select(group=OBJECTIVE_GROUP))

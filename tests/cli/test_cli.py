@@ -161,13 +161,13 @@ def test_listed_tasks_carry_the_returns_of_their_agents():
 
 
 def test_listed_objectives_and_strategies_can_be_named():
-    from adapters.evosax.names import strategy_class_name
+    from adapters.evosax.entries import strategy_entry
     from mpo_core.losses.catalogue import make_objective, parse_objective_text
 
     for entry in listed("objectives"):
         id, settings = parse_objective_text(f"{entry['name']}:{entry['settings']}".rstrip(":"))
         make_objective(id, **settings)
-    assert all(strategy_class_name(entry["name"]) for entry in listed("strategies"))
+    assert all(strategy_entry(entry["name"]) for entry in listed("strategies"))
 
 
 def test_a_task_without_agents_is_still_listed(tmp_path, monkeypatch):

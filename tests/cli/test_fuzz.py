@@ -17,7 +17,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 from typer.testing import CliRunner
 
-from adapters.evosax.names import strategy_names
+from adapters.evosax.entries import strategy_names
 from adapters.storage.objective_files import CARD_SEAL, save_objective
 from adapters.storage.objective_paths import CARD_NAME, TENSOR_NAME
 from adapters.storage.sealed import write_sealed

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapters.evosax.names import strategy_names
+from adapters.evosax.entries import strategy_names
 from adapters.evosax.settings import StrategySettings
 from adapters.evosax.strategy import Strategy
 from helpers.toy_task import TOY_HORIZON, ToyTask

@@ -19,6 +19,10 @@ from brax.envs import Env
 from jaxtyping import Array, Float
 from typer.testing import CliRunner
 
+from adapters.evosax import entries
+from adapters.evosax.entries import register_strategy, strategy_entry, strategy_names
+from adapters.evosax.settings import StrategySettings
+from adapters.evosax.strategy import Strategy
 from cli.app import app
 from helpers.objectives import canonical_text, load_objective
 from mpo_core import CatalogueEntry, PairLogProbs, make_objective, objective_ids, register_objective
@@ -79,7 +83,7 @@ SPEC = TaskSpec("flat", "Nothing happens.", "none", lambda: None, PPOSettings(st
 @pytest.fixture(autouse=True)
 def registries():
     """As they were, after each test."""
-    kept = [(held, dict(held)) for held in (tasks.TASKS, catalogue._BY_ID, FAULTS)]
+    kept = [(held, dict(held)) for held in (tasks.TASKS, catalogue._BY_ID, FAULTS, entries._ENTRIES)]
     yield
     for held, before in kept:
         held.clear()
@@ -214,13 +218,13 @@ def fake_distribution(root, name, code, points):
     (info / "entry_points.txt").write_text("\n".join(lines))
 
 
-def with_ours(path):
-    """The path of a package before that of the code that is tested."""
-    return os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
+def python_path(*own):
+    """Folders before those that this process was given."""
+    return os.pathsep.join([*map(str, own), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def mpo(path, *arguments):
-    environment = {"PYTHONPATH": with_ours(path), "PATH": "/usr/bin:/bin", "HOME": str(path)}
+    environment = {"PYTHONPATH": python_path(path), "PATH": "/usr/bin:/bin", "HOME": str(path)}
     found = subprocess.run([MPO, *arguments], env=environment, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     return found
@@ -272,7 +276,7 @@ def test_commands_start_no_jax_for_the_sake_of_tasks_alone(tmp_path):
     for path, says in ((tmp_path, "did you mean 'hill'"), (tmp_path / "empty", "unknown task 'hil'")):
         found = subprocess.run(
             [sys.executable, "-c", code],
-            env={"PYTHONPATH": with_ours(path)},
+            env={"PYTHONPATH": python_path(path)},
             capture_output=True,
             text=True,
             check=False,
@@ -373,10 +377,52 @@ def test_the_examples_agents_train(example, tmp_path, monkeypatch):
     assert listed[-1]["target"]["return"] == card.target.sampled.return_
 
 
+def test_the_examples_strategy_searches_in_mirrored_pairs(example):
+    name, entry = example["mpo.strategies"]
+    register_strategy(entry)
+    assert strategy_entry(name) is entry
+    with pytest.raises(ValueError, match="antithetic pairs: use an even number"):
+        StrategySettings(name, population=7)
+    strategy = Strategy(StrategySettings(name, population=8, sigma=0.3), jnp.ones(5), 20)
+    state = strategy.init(0)
+    for generation in range(20):
+        population, state = strategy.ask(state, key=jax.random.key(generation))
+        if generation == 0:
+            first = np.asarray(population) - 1
+        state = strategy.tell(state, population, -jnp.square(population).sum(1), key=jax.random.key(100 + generation))
+    np.testing.assert_allclose(first[:4], -first[4:], atol=1e-6)
+    assert 0.2 < first.std() < 0.4
+    assert float(jnp.square(strategy.mean(state)).sum()) < 1.0  # it began at 5
+
+
+def test_a_package_brings_a_strategy_and_nothing_starts_jax_for_it(tmp_path):
+    points = {"mpo.strategies": {"own": "mpo_reach.strategy:MIRRORED_SNES", "odd": "sys:maxsize"}}
+    fake_distribution(tmp_path, "mpo_reach_points", "", points)
+    path = python_path(tmp_path, EXAMPLE)
+    listed = mpo(path, "list", "strategies", "--json")
+    assert json.loads(listed.stdout)[-1] == {
+        "name": "mirrored_snes",
+        "description": "SNES with draws in mirrored pairs",
+    }
+    assert "odd = sys:maxsize) is skipped: it gives 'int' where StrategyEntry is wanted." in listed.stderr
+    code = (
+        "import sys; sys.argv = ['mpo', 'meta-train', '--task', 'ant', '--strategy', 'mirored_snes']\n"
+        "import cli\n"
+        "try:\n    cli.main()\n"
+        "except SystemExit as end:\n    assert end.code == 2, end.code\n"
+        "assert not {'jax', 'evosax'} & set(sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": python_path(path)}, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    assert "did you mean 'mirrored_snes'" in found.stderr
+
+
 def test_the_pages_python_runs():
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "extending.md").read_text(), re.DOTALL)
     registering = [block for block in blocks if "register_" in block]
-    assert len(registering) == 3
+    assert len(registering) == 4
     for block in registering:
         exec(block, {})
     assert str(parse_data_spec("noisy_poor:0.30+mixed:.75")) == "mixed:0.75+noisy_poor:0.3"
@@ -391,6 +437,8 @@ def test_the_pages_python_runs():
     np.testing.assert_allclose(as_mirror("mean_hinge")(PAIR, 0.0), make_objective("mean_hinge")(PAIR, 0.0))
     refused = invoke("train", "--task", "halfcheetah", "--objective", "mean_hinge:beta=-1")
     assert "objective 'mean_hinge': beta must be above 0 and at most 1000000, not -1.0" in refused.stderr
+    assert "lm_ma_es" in strategy_names()
+    assert Strategy(StrategySettings("lm_ma_es", population=6), jnp.ones(3), 2).init(0).mean.shape == (3,)
     env = task_spec("glide").make()
     state = env.step(env.reset(jax.random.key(0)), jnp.ones(1))
     assert 0 < state.reward < 1

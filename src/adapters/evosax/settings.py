@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from adapters.evosax.names import check_population
+from adapters.evosax.entries import check_population
 from mpo_core.settings import check_most, positive
 
 

@@ -3,8 +3,7 @@
 evosax: https://github.com/RobertTLange/evosax. Importing it starts the JAX backend, so it is imported on use only.
 """
 
-import inspect
-import math
+import importlib
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
-from adapters.evosax.names import strategy_class_name
+from adapters.evosax.entries import StrategyEntry, strategy_entry
 from adapters.evosax.settings import StrategySettings
 from mpo_core.seeds import Stream, stream_key
 
@@ -24,10 +23,10 @@ class Strategy:
     """
 
     def __init__(self, settings: StrategySettings, mean: PyTree, generations: int):
-        self.settings = settings
-        self._algorithm = _build(settings, mean, generations)
+        self.settings, self.entry = settings, strategy_entry(settings.name)
+        self._algorithm = _build(settings, self.entry, mean, generations)
         self._start = mean
-        self._params = _strong(_with_sigma(self._algorithm.default_params, settings))
+        self._params = _strong(_with_sigma(self._algorithm.default_params, self.entry.std_init(settings.sigma)))
 
     def init(self, seed: int) -> Any:
         """The state before the first generation: the mean is where the search starts."""
@@ -49,25 +48,18 @@ class Strategy:
         return self._algorithm.get_mean(state)
 
 
-def _build(settings: StrategySettings, mean: PyTree, generations: int) -> Any:
-    import evosax.algorithms
-
-    algorithm = getattr(evosax.algorithms, strategy_class_name(settings.name))
-    accepted = inspect.signature(algorithm).parameters
+def _build(settings: StrategySettings, entry: StrategyEntry, mean: PyTree, generations: int) -> Any:
+    module, _, name = entry.algorithm.partition(":")
     options: dict[str, Any] = {"population_size": settings.population, "solution": mean}
-    if "std_schedule" in accepted:
+    if entry.takes_sigma_schedule:
         options["std_schedule"] = _decay(settings.sigma, settings.sigma_decay, generations)
-    if settings.name in _GRADIENT:
+    if entry.follows_gradient:
         from evosax.core.fitness_shaping import centered_rank_fitness_shaping_fn
 
         rate = _decay(settings.learning_rate, settings.learning_rate_decay, generations)
         options["optimizer"] = optax.adam(rate)
         options["fitness_shaping_fn"] = centered_rank_fitness_shaping_fn
-    return algorithm(**options)
-
-
-_GRADIENT = ("openes", "pgpe", "ars")
-"""Strategies that follow an estimated gradient with an optimiser: Adam and centred ranks for all of them."""
+    return getattr(importlib.import_module(module), name)(**options)
 
 
 def _costs(score: Float[Array, " member"], finite: Bool[Array, " member"]) -> Float[Array, " member"]:
@@ -81,10 +73,8 @@ def _decay(first: float, factor: float, generations: int) -> optax.Schedule:
     return optax.exponential_decay(first, transition_steps=max(generations, 1), decay_rate=factor)
 
 
-def _with_sigma(params: Any, settings: StrategySettings) -> Any:
-    # evosax's xNES starts with std = std_init and B = std_init * identity, so that members deviate by its square
-    std = math.sqrt(settings.sigma) if settings.name == "xnes" else settings.sigma
-    return params.replace(std_init=jnp.float32(std)) if hasattr(params, "std_init") else params
+def _with_sigma(params: Any, sigma: float) -> Any:
+    return params.replace(std_init=jnp.float32(sigma)) if hasattr(params, "std_init") else params
 
 
 def _strong(tree: Any) -> Any:

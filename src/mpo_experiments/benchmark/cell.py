@@ -1,15 +1,16 @@
 """What a benchmark compares, where and how, and what a finished cell holds; needs no simulator."""
 
 import dataclasses
-import re
 from typing import Any, Literal
 
 import pydantic
 
 from mpo_core.settings import FAILED_SCORE
+from mpo_experiments.settings.command import read_command, written_command
 from mpo_experiments.settings.run_config import CellConfig, build_config
 from mpo_experiments.tuning.plan import Method
 from mpo_experiments.tuning.searched import SearchedRange
+from mpo_experiments.tuning.tuned import TunedCell
 
 DEFAULT_IDS = ("sft", "dpo", "ipo", "simpo", "orpo", "r_dpo", "cpo", "slic_hf", "kto", "rrhf", "tempo")
 """The ten baselines of the paper's comparison, and our reconstruction of its TeMPO."""
@@ -48,6 +49,8 @@ class Choice:
 class BenchmarkSettings:
     """How objectives are compared, alike in every cell."""
 
+    __pydantic_config__ = {"extra": "forbid"}
+
     objectives: tuple[str, ...] = DEFAULT_IDS
     budget: int = 16
     """Settings an objective, its published default among them."""
@@ -65,17 +68,43 @@ class BenchmarkSettings:
 
     def command(self, key: CellKey) -> str:
         """What runs one cell again."""
-        return (
-            f"mpo benchmark --task {key.task} --data {key.data} --objectives {','.join(self.objectives)} "
-            f"--budget {self.budget} --tuning-units {self.tuning_units} --units {self.units} --preset {self.preset} "
-            f"--seed {self.seed} --bin-width {key.bin_width:g} --tuning {self.method}"
-            + (f" --tune {','.join(self.tune)}" if self.tune else "")
-            + (f" --tuned-from {self.tuned_from}" if self.tuned_from else "")
-        )
+        options = dataclasses.asdict(key) | dataclasses.asdict(self) | {"tune": self.tune or None}
+        options["tuning"] = options.pop("method")
+        return written_command("benchmark", options)
+
+    def without_tuning(self) -> "BenchmarkSettings":
+        """It without what it says of tuning: all there is to compare where tuned settings are borrowed."""
+        return dataclasses.replace(self, method="fixed", tune=(), tuned_from=None)
 
     def config(self, key: CellKey) -> CellConfig:
         """Rows, inner loop and evaluation of a cell."""
         return build_config({"task": key.task, "data": key.data, "preset": self.preset, "seed": self.seed})
+
+
+_SETTINGS = pydantic.TypeAdapter(BenchmarkSettings)
+
+
+def recorded_settings(command: str) -> BenchmarkSettings | None:
+    """The settings in the command of a file that was written before settings were stored; None if there are none.
+
+    The order of its options, and those that have their default, make no difference.
+    """
+    found = read_command(command, "benchmark")
+    if found is None:
+        return None
+    given = {name: value for name, value in found.items() if name not in ("task", "data", "bin_width")}
+    given["method"] = given.pop("tuning", "fixed")  # what there was before it was an option
+    for name in given.keys() & {"objectives", "tune"}:
+        given[name] = given[name].split(",")
+    try:
+        return _SETTINGS.validate_python(given)
+    except pydantic.ValidationError:
+        return None
+
+
+def tuned_with(tuned: TunedCell) -> BenchmarkSettings | None:
+    """The settings of the benchmark that tuned objectives; None where none did."""
+    return recorded_settings(tuned.command) if tuned.settings is None else _SETTINGS.validate_python(tuned.settings)
 
 
 class Entry(pydantic.BaseModel):
@@ -121,6 +150,9 @@ class BenchmarkCell(pydantic.BaseModel):
     data: str
     bin_width: float
     command: str
+    """What runs it again, for people: nothing compares it."""
+    settings: BenchmarkSettings | None = None
+    """How it was made; of a cell of an earlier version, what its command says. None where no benchmark wrote it."""
     config: dict[str, Any]
     """Rows, inner loop and evaluation."""
     provenance: dict[str, Any]
@@ -139,6 +171,13 @@ class BenchmarkCell(pydantic.BaseModel):
     @classmethod
     def _says_how_it_was_tuned(cls, command: str) -> str:
         return complete_command(command)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _settings_of_its_command(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("settings") is None and isinstance(value.get("command"), str):
+            return value | {"settings": recorded_settings(value["command"])}
+        return value
 
     @pydantic.model_validator(mode="after")
     def _is_whole(self) -> "BenchmarkCell":
@@ -166,11 +205,6 @@ def complete_command(command: str) -> str:
         return command
     before, borrowed, folder = command.partition(" --tuned-from ")
     return f"{before} --tuning fixed{borrowed}{folder}"
-
-
-def without_tuning(command: str) -> str:
-    """A command without what it says of tuning: all there is to compare where settings are borrowed."""
-    return re.sub(r" --(tuning|tune|tuned-from) \S+", "", command)
 
 
 def cell_config(config: CellConfig) -> dict[str, Any]:

@@ -1,20 +1,15 @@
 """A benchmark on disk: finished cells and, beside each, the tuned settings that it was made with."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 from adapters.storage.files import slug
 from adapters.storage.folder_lock import take_lock
 from adapters.storage.sealed import read_model, write_sealed
-from mpo_experiments.benchmark.cell import (
-    BenchmarkCell,
-    BenchmarkSettings,
-    CellKey,
-    cell_config,
-    complete_command,
-    without_tuning,
-)
+from mpo_core.names import shortened
+from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, cell_config, tuned_with
 from mpo_experiments.objectives.saved import objective_hash
 from mpo_experiments.provenance import agents_hash
 from mpo_experiments.tuning.tuned import TunedCell, read_tuned
@@ -50,20 +45,20 @@ class BenchmarkFolder:
         if found is None:
             return None
         path = self._file(key)
-        compared = without_tuning if settings.tuned_from is not None else str
-        agents = agents_hash(key.task, key.data)
-        wanted = (compared(settings.command(key)), cell_config(settings.config(key)), agents)
-        names = ("command", "sizes", "agents")
-        for name, have, want in zip(
-            names, (compared(found.command), found.config, found.provenance.get("agents")), wanted, strict=True
-        ):
-            if have != want and name == "command" and without_tuning(found.command) == without_tuning(str(want)):
+        before, now = found.settings, settings
+        if before is not None and now.tuned_from is not None:
+            before, now = before.without_tuning(), now.without_tuning()
+        if before != now:
+            if before is not None and before.without_tuning() == now.without_tuning():
                 raise ValueError(
                     f"benchmark cell {path}: its settings were searched otherwise; to go on with it: --tuning "
                     f"{found.method}, or {ELSE}"
                 )
-            if have != want:
-                raise ValueError(f"benchmark cell {path}: was made with another {name}; {ELSE}")
+            raise ValueError(f"benchmark cell {path}: was made with other settings{_change(before, now)}; {ELSE}")
+        if found.config != cell_config(settings.config(key)):
+            raise ValueError(f"benchmark cell {path}: was made with other sizes; {ELSE}")
+        if found.provenance.get("agents") != agents_hash(key.task, key.data):
+            raise ValueError(f"benchmark cell {path}: was made with other agents; {ELSE}")
         for entry in found.objectives:
             if entry.sha256 is not None and entry.sha256 != objective_hash(entry.id):
                 raise ValueError(f"benchmark cell {path}: was made with another {entry.id}; {ELSE}")
@@ -98,9 +93,10 @@ class BenchmarkFolder:
         path = self._file(key, ".tuned")
         try:
             found = read_tuned(path)
+            before = tuned_with(found)
         except ValueError:  # not there, or damaged: it is made again
             return None
-        fits = complete_command(found.command) == settings.command(key) and set(ids) <= found.objectives.keys()
+        fits = before == settings and set(ids) <= found.objectives.keys()
         return found if fits else None
 
     def save_tuned(self, key: CellKey, tuned: TunedCell) -> None:
@@ -113,3 +109,13 @@ class BenchmarkFolder:
 
     def _file(self, key: CellKey, kind: str = "") -> Path:
         return self.path / "cells" / f"{key.task}-{slug(key.data)}-w{key.bin_width:g}{kind}.json"
+
+
+def _change(before: BenchmarkSettings | None, now: BenchmarkSettings) -> str:
+    """The first setting that differs, with both values."""
+    if before is None:
+        return ""
+    old, new = dataclasses.asdict(before), dataclasses.asdict(now)
+    name = next(name for name in new if old[name] != new[name])
+    values = (shortened(",".join(one) if isinstance(one, tuple) else str(one)) for one in (old[name], new[name]))
+    return f" ({name.replace('_', ' ')} {' and not '.join(values)})"

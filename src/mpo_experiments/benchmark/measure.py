@@ -4,6 +4,7 @@ In a cell every objective gets the same search of settings on tuning units, and 
 reporting units (docs/protocol.md). A saved objective has no settings to search.
 """
 
+import dataclasses
 import time
 
 from mpo_core.evaluation.comparison import Candidate
@@ -33,7 +34,8 @@ def tune_cell(
     """The random search of objectives on the tuning units."""
     comparison = comparison_settings(settings.config(key), Stream.TUNING, settings.tuning_units, mode_actions=False)
     how = TuningSettings(settings.budget, comparison, settings.method, settings.tune)
-    return tune(testbed, ids, how, settings.command(key), reporter)
+    tuned = tune(testbed, ids, how, settings.command(key), reporter)
+    return tuned.model_copy(update={"settings": dataclasses.asdict(settings)})
 
 
 def tuned_choices(tuned: TunedCell) -> dict[str, Choice]:
@@ -100,7 +102,7 @@ def report_cell(
     ]  # fmt: skip
     low, high = testbed.constants(config.report.evaluation.horizon)
     return BenchmarkCell(
-        task=key.task, data=key.data, bin_width=key.bin_width, command=settings.command(key),
+        task=key.task, data=key.data, bin_width=key.bin_width, command=settings.command(key), settings=settings,
         config=cell_config(config), seconds={"reporting": round(time.monotonic() - began, 1)},
         provenance={
             "agents": agents_hash(key.task, key.data), "backend": testbed.task.backend, "versions": versions(),

@@ -20,7 +20,6 @@ from mpo_experiments.benchmark.cell import (
     CellKey,
     Choice,
     cell_config,
-    without_tuning,
 )
 from mpo_experiments.benchmark.folder import ELSE, BenchmarkFolder
 from mpo_experiments.benchmark.measure import cell_choices
@@ -105,9 +104,13 @@ class Discovery:
         """Refuses a cell of other settings or searches; its folder, and that of the tuned zoo, may have moved."""
         ids = tuple(entry.id for entry in cell.objectives)
         wanted = dataclasses.replace(self.settings.zoo, objectives=ids, tuned_from=None)
-        compared = str if self.settings.zoo.tuned_from is None else without_tuning
+
+        def compared(settings: BenchmarkSettings) -> BenchmarkSettings:
+            return settings if self.settings.zoo.tuned_from is None else settings.without_tuning()
+
         same = (
-            compared(cell.command.partition(" --tuned-from ")[0]) == compared(wanted.command(cell.key))
+            cell.settings is not None
+            and compared(dataclasses.replace(cell.settings, tuned_from=None)) == compared(wanted)
             and cell.config == cell_config(wanted.config(cell.key))
             and cell.provenance.get("agents") == agents_hash(cell.task, cell.data)
         )

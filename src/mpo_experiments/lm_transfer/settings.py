@@ -9,6 +9,7 @@ import pydantic
 from mpo_core.data.specification import DataSpec
 from mpo_core.seeds import Stream
 from mpo_experiments.objectives.named import NamedObjective, parse_objective
+from mpo_experiments.settings.command import written_command
 
 DEFAULT_OBJECTIVES = tuple(parse_objective(id) for id in ("sft", "dpo", "simpo", "orpo", "tempo"))
 DEFAULT_DATA = ("mixed:0.75", "noisy:0.2", "base")
@@ -76,14 +77,7 @@ class TransferSettings:
 
     def command(self, kinds: tuple[str, ...]) -> str:
         """What runs these kinds of data again."""
-        shown = " ".join(f"--{name} '{value}'" for name, value in [("data", ",".join(kinds)), *self._objectives()])
-        return (
-            f"mpo transfer {shown} --budget {self.budget} --tuning-units {self.tuning_units} --units {self.units} "
-            f"--preset {self.preset} --seed {self.seed}"
-        )
-
-    def _objectives(self) -> list[tuple[str, str]]:
-        return [("objectives", ",".join(map(str, self.objectives)))]
+        return written_command("transfer", {"data": kinds} | vars(self))
 
 
 def check_models(specs: Iterable[DataSpec]) -> None:

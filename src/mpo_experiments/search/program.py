@@ -130,8 +130,11 @@ class SearchProgram:
         return replicate(tree, self._mesh)
 
     def result(self, state: SearchState) -> PyTree:
-        """What the search found: its mean, averaged over the last quarter of the generations."""
-        if int(state.mean_count) == 0:
+        """What the search found: its mean, averaged over the last quarter of the generations.
+
+        Random search is not averaged: what it keeps is one of its draws.
+        """
+        if int(state.mean_count) == 0 or not self._strategy.entry.averages:
             return self._strategy.mean(state.strategy)
         return jax.tree.map(lambda leaf: leaf / state.mean_count, state.mean_sum)
 
@@ -226,14 +229,25 @@ class SearchProgram:
         """The candidate and the dataset of every job; datasets are numbered through all cells.
 
         Mean and start are scored on all datasets, and so are members, unless they are spread: then each is scored on
-        one of a cell, the two of an antithetic pair (evosax puts them half a population apart) on the same.
+        one of a cell.
         """
         members, datasets = self._strategy.settings.population, self._settings.datasets
         candidate, unit = np.indices((FIRST_MEMBER + members, len(self._problems) * datasets))
-        pair = (candidate - FIRST_MEMBER) % max(members // 2, 1)
-        own = pair % datasets == unit % datasets
+        own = self._dataset_of_member()[candidate - FIRST_MEMBER] == unit % datasets
         wanted = (candidate < FIRST_MEMBER) | (not self._settings.spread) | own
         return candidate[wanted], unit[wanted]
+
+    def _dataset_of_member(self) -> Int[np.ndarray, " member"]:
+        """The dataset of a cell that each member of a spread population is scored on.
+
+        The two of an antithetic pair share one, since what a pair says is the difference of its two. Members without a
+        partner could have any; they take turns, the second half of the population beginning anew, as in all versions
+        so far, so that a seed gives the same bytes.
+        """
+        members = self._strategy.settings.population
+        pairs = self._strategy.entry.pairs(members)
+        turn = np.arange(members) % max(members // 2, 1) if pairs is None else np.asarray(pairs)
+        return turn % self._settings.datasets
 
 
 def _bytes(tree: PyTree) -> int:

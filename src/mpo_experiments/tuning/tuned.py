@@ -53,6 +53,8 @@ class TunedCell(pydantic.BaseModel):
     task: str
     data: str
     command: str
+    settings: dict[str, Any] | None = None
+    """Of the benchmark that had it tuned; None for `mpo tune`, and in files of earlier versions."""
     units: int
     ranges: dict[str, dict[str, list[float]]]
     """Range searched of every setting, after scaling to this task's tokens and after it was extended."""

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapters.evosax.names import strategy_names
+from adapters.evosax.entries import strategy_names
 from helpers.toy_search import run, vector
 from helpers.toy_task import TOY_HORIZON
 from mpo_core.data.specification import parse_data_spec

@@ -122,7 +122,7 @@ def test_mistakes_are_refused_at_the_door(arguments, says, tmp_path):
 def test_a_folder_of_other_settings_or_a_damaged_cell_is_refused(whole, tmp_path):
     _, out = whole
     found = invoke(*ARGUMENTS, *DATA, "--units", 3, "--out", out)
-    assert (found.exit_code, "another command" in found.stderr) == (2, True)
+    assert (found.exit_code, "was made with other settings (units 2 and not 3)" in found.stderr) == (2, True)
     found = invoke(*ARGUMENTS, *DATA, "--tuning", "fixed", "--out", out)
     assert (found.exit_code, "--tuning halving" in found.stderr) == (2, True)
     cells = tmp_path / "cells"
