@@ -66,6 +66,7 @@ def benchmark(
     if dry_run:
         _say_cost(keys, settings, measure)
         return
+    from adapters.storage.folder_lock import locked_folder
     from mpo_experiments.benchmark.folder import BenchmarkFolder
 
     folder = BenchmarkFolder(out)
@@ -74,7 +75,7 @@ def benchmark(
             there = [cell for key in keys if (cell := folder.cell(key, settings)) is not None]
             if only_tables and not there:
                 raise ValueError(f"--only-tables: {out} holds none of these cells")
-            held.enter_context(folder.locked())
+            held.enter_context(locked_folder(out, "--out"))
         _run(folder, keys, settings, there if only_tables else None)
 
 

@@ -58,8 +58,8 @@ def compare(
             check_tuning(tuning, None)[0],
         )  # fmt: skip
         check_folder("--out", out)
+    from adapters.storage.folder_lock import locked_folder
     from cli.display import Display, console, rich_table
-    from mpo_experiments.benchmark.folder import BenchmarkFolder
     from mpo_experiments.compare.tables import short_variants_table, variants_table, write_variants
     from mpo_experiments.compare.variants import VariantComparison, beside
     from mpo_experiments.progress import SilentReporter
@@ -69,7 +69,7 @@ def compare(
     with contextlib.ExitStack() as held:
         with validating_input():
             comparison.check()
-            held.enter_context(BenchmarkFolder(out).locked())
+            held.enter_context(locked_folder(out, "--out"))
         with interruptible(again), Display(screen) as display:
             comparison.reporter = display
             cell, found = comparison.run()

@@ -59,8 +59,8 @@ def discover(
         seeds = (seed, search_seed, search_seeds)
         settings, keys = _plan(task, data, forms, preset, units, tuned_from, seeds, set_, how)
         check_folder("--out", out)
+    from adapters.storage.folder_lock import locked_folder
     from cli.display import Display, console, rich_table
-    from mpo_experiments.benchmark.folder import BenchmarkFolder
     from mpo_experiments.discovery.queue import Discovery
     from mpo_experiments.discovery.report import Discoveries, short_discovery_table, write_discovery
     from mpo_experiments.progress import SilentReporter
@@ -68,7 +68,7 @@ def discover(
     screen, again = console(), f"Run the same command again: what is finished in {out} is kept."
     with contextlib.ExitStack() as held:
         with validating_input():
-            held.enter_context(BenchmarkFolder(out).locked())
+            held.enter_context(locked_folder(out, "--out"))
             queue = Discovery(out, settings, SilentReporter())
             cells = {key: cell for key in keys if (cell := queue.finished(key)) is not None}
         command = _command(task, data, settings, out, transfer)

@@ -53,12 +53,13 @@ def transfer(
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         os.environ.setdefault("TQDM_DISABLE", "1")
         _check_objectives(settings)
+        from adapters.storage.folder_lock import locked_folder
         from mpo_experiments.lm_transfer.folder import TransferFolder
 
         folder = TransferFolder(out)
     with contextlib.ExitStack() as held:
         with validating_input():
-            held.enter_context(folder.locked())
+            held.enter_context(locked_folder(out, "--out"))
         _run(folder, kinds, settings, suite, only_tables)
 
 

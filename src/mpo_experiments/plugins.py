@@ -21,9 +21,9 @@ def load_plugins() -> None:
     """Registers what the entry points of these groups name, once a process.
 
     In `mpo.tasks` each is a `TaskSpec`, in `mpo.strategies` a `StrategyEntry`, in `mpo.objectives` a class with a
-    `card` or a `CatalogueEntry`, in `mpo.data_faults` a class of `DataFault`, or a function that returns one or several. One
-    that cannot be used gets a sentence on standard error and is skipped. JAX is imported only where a package brings
-    objectives, or imports it itself.
+    `card` or a `CatalogueEntry`, in `mpo.data_faults` a class of `DataFault`, or a function that returns one or
+    several. One that cannot be used gets a sentence on standard error and is skipped. JAX is imported only where a
+    package brings objectives, or imports it itself.
     """
     points = importlib.metadata.entry_points()
     for point in _sorted(points.select(group=TASK_GROUP)):

@@ -1,6 +1,8 @@
 """One process at a time writes to a folder."""
 
+import contextlib
 import fcntl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -27,3 +29,15 @@ def take_lock(folder: Path, what: str) -> TextIO:
             raise ValueError(f"{what} {folder}: another mpo process is writing to it") from None
         raise ValueError(f"{what} {folder}: cannot be locked ({error.strerror})") from None
     return file
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path, what: str) -> Iterator[None]:
+    """While open, no other process can take the folder, which is made if it is not there.
+
+    Raises:
+        ValueError: as `take_lock`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with take_lock(folder, what):
+        yield

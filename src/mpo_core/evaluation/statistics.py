@@ -26,10 +26,7 @@ class Interval:
 
 def interquartile_mean(scores: Float[np.ndarray, "*any"], axis: int = -1) -> np.ndarray:
     """Mean of the middle half: a quarter of the entries (rounded down) is cut at either end of the axis."""
-    ordered = np.sort(scores, axis=axis)
-    count = ordered.shape[axis]
-    cut = count // 4
-    return np.asarray(np.take(ordered, np.arange(cut, count - cut), axis=axis).mean(axis=axis))
+    return np.asarray(stats.trim_mean(scores, 0.25, axis=axis))
 
 
 def stratified_bootstrap(

@@ -1,12 +1,9 @@
 """A benchmark on disk: finished cells and, beside each, the tuned settings that it was made with."""
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 from adapters.storage.files import slug
-from adapters.storage.folder_lock import take_lock
 from adapters.storage.sealed import read_model, write_sealed
 from mpo_core.names import shortened
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, cell_config, tuned_with
@@ -23,17 +20,6 @@ class BenchmarkFolder:
 
     def __init__(self, path: Path):
         self.path = path
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """While open, no other process can take the folder.
-
-        Raises:
-            ValueError: another process has it, or it cannot be written to.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with take_lock(self.path, "--out"):
-            yield
 
     def cell(self, key: CellKey, settings: BenchmarkSettings) -> BenchmarkCell | None:
         """A finished cell; None if it is not there.

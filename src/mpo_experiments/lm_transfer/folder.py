@@ -1,14 +1,11 @@
 """A transfer experiment on disk: its two models, and a file for every trial that is finished."""
 
-import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from adapters.storage.files import slug
-from adapters.storage.folder_lock import take_lock
 from adapters.storage.sealed import read_model, write_sealed
 from mpo_experiments.lm_transfer.settings import Outcome, TransferSettings, Trial, WorldCard
 from mpo_experiments.objectives.export import export
@@ -26,17 +23,6 @@ class TransferFolder:
     def __init__(self, path: Path):
         self.path = path
         self._identities: dict[NamedObjective, str] = {}
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """While open, no other process can take the folder.
-
-        Raises:
-            ValueError: another process has it, or it cannot be written to.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with take_lock(self.path, "--out"):
-            yield
 
     def outcome(self, trial: Trial, settings: TransferSettings, world: WorldCard) -> Outcome | None:
         """What came of a trial; None if it was not run, or its file is damaged: it is run again."""
