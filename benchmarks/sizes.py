@@ -63,7 +63,7 @@ class Bench:
     @cached_property
     def learned(self) -> tuple[PyTree, PyTree]:
         """What the search varies, and what its members have in common."""
-        return learned_parts(self.run)
+        return learned_parts(self.run, [self.cell])
 
     @property
     def updates(self) -> int:

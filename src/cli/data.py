@@ -130,16 +130,13 @@ def export(
 
 
 def _usual(preset: str | None, task: str | None, usual: tuple[int, int]) -> tuple[int, int]:
-    """Rows and length unless given: those of a preset, if one is named."""
-    if preset is None:
+    """Rows and length unless given: those of a preset for the task, if one is named."""
+    if preset is None or task is None:
         return usual
-    from mpo_core.names import unknown_name
-    from mpo_experiments.settings.presets import PRESETS, preset_settings
+    from mpo_experiments.settings.run_config import build_config
 
-    if preset not in PRESETS:
-        raise unknown_name("preset", preset, PRESETS)
-    rows = preset_settings(preset, {"task": task})["rows"]
-    return rows["count"], rows["length"]
+    rows = build_config({"task": task, "preset": preset}).rows
+    return rows.count, rows.length
 
 
 def _recipe(

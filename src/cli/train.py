@@ -90,7 +90,7 @@ def train(
         found |= {"clamped": float(curve.clamped.mean()), "first_bad_update": curve.first_bad.tolist()}
         found |= {"epochs": curve_values(curve, by_epoch)}
         with interruptible("The scores above were not written."):
-            _write(out, found, config, kept[0])
+            _write(out, found, config, kept)
         screen.print(f"Written to {out}", soft_wrap=True, markup=False)
 
 
@@ -103,7 +103,7 @@ def _check_out(out: Path) -> None:
         raise ValueError(f"--out {out}: holds a run, which would be lost: name another folder, or a file FILE.json")
 
 
-def _write(out: Path, found: dict[str, Any], config: "CellConfig", policies: Any) -> None:
+def _write(out: Path, found: dict[str, Any], config: "CellConfig", kept: list[Any]) -> None:
     if out.suffix == ".json":
         from adapters.storage.files import write_json
 
@@ -111,4 +111,4 @@ def _write(out: Path, found: dict[str, Any], config: "CellConfig", policies: Any
         return
     from mpo_experiments.trained_folder import write_trained
 
-    write_trained(out, found, config, policies)
+    write_trained(out, found, config, kept[0])

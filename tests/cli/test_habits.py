@@ -135,7 +135,7 @@ def test_train_keeps_policies_scores_and_curves_in_a_folder(reach, tmp_path):
         assert done.stdout.rstrip().endswith(f"Written to {out}")
     assert json.loads((folder / "scores.json").read_text()) == json.loads(file.read_text())
     config = read_run_config(folder / "config.json")
-    assert (config.task, config.preset) == ("reach", "smoke")
+    assert (config.tasks, config.preset) == (("reach",), "smoke")
     policy = config.provenance["policy"]
     agents = [load_agent(path, **policy) for path in sorted((folder / "policies").iterdir())]
     assert len(agents) == 2

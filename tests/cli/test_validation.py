@@ -153,21 +153,26 @@ def test_options_are_refused_in_one_sentence(here, arguments, says):
     assert not list(here.iterdir())
 
 
-@pytest.mark.parametrize("option", ["--figure", "--out"])
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("option", "name", "says"),
     [
-        ("folder", "folder: is a folder, name a file"),
-        ("file/deeper", "file is a file, not a folder"),
-        ("/dev/null", "/dev/null: is no regular file"),
-        ("x" * 300, "File name too long"),
+        ("--figure", "folder", "folder: is a folder, name a file"),
+        ("--figure", "file/deeper", "file is a file, not a folder"),
+        ("--figure", "/dev/null", "/dev/null: is no regular file"),
+        ("--figure", "x" * 300, "File name too long"),
+        ("--out", "folder.json", "folder.json: is a folder, name a file"),
+        ("--out", "file/deeper.json", "file is a file, not a folder"),
+        ("--out", "file/deeper", "file is a file, not a folder"),
+        ("--out", "/dev/null", "is a file, not a folder"),
+        ("--out", "x" * 300, "File name too long"),
     ],
 )
 def test_files_that_could_not_be_written_are_refused_before_the_work(here, option, name, says):
-    (here / "folder").mkdir()
+    for folder in ("folder", "folder.json"):
+        (here / folder).mkdir()
     (here / "file").write_text("kept")
     assert says in refusal("train", *OBJECTIVE, option, name)
-    assert sorted(path.name for path in here.iterdir()) == ["file", "folder"]
+    assert sorted(path.name for path in here.iterdir()) == ["file", "folder", "folder.json"]
     assert (here / "file").read_text() == "kept"
 
 
@@ -259,7 +264,7 @@ def test_an_unfinished_run_is_not_resumed_with_damaged_agents(unfinished, tmp_pa
     own = shutil.copytree(BUNDLED / "halfcheetah", tmp_path / "agents" / "halfcheetah")
     content = bytearray((own / "target.safetensors").read_bytes())
     (own / "target.safetensors").write_bytes(content[:-3])
-    assert "target.safetensors is not a safetensors file" in refusal("meta-train", "--resume", unfinished)
+    assert "target.safetensors does not match the hash" in refusal("meta-train", "--resume", unfinished)
     card = json.loads((own / CARD_FILE).read_text())
     (own / CARD_FILE).write_text(json.dumps(card | {"schema_version": 7}))
     for command in (("train", *OBJECTIVE), ("tune", *TASK), ("benchmark", *TASK), ("meta-train", *TASK)):

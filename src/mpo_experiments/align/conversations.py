@@ -30,8 +30,11 @@ def cell_text(value: Any, name: str) -> str:
     """
     if value is None:
         raise ValueError(f"{name} is empty")
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        value = str(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            value = str(value) if isinstance(value, int) or math.isfinite(value) else value
+        except ValueError:  # Python writes no more than some thousand digits
+            raise ValueError(f"{name} is a number of too many digits") from None
     if not isinstance(value, str):
         raise ValueError(f"{name} is {_kind(value)}, not text")
     try:

@@ -4,9 +4,10 @@ The question asked most about such runs: accuracy and margins rise while the log
 text gets worse (likelihood displacement: Razin et al. 2024, arXiv 2410.08847).
 """
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,9 +21,9 @@ FALLS, NARROWS, LENGTH = "fall", "narrow", "length"
 class HealthSettings:
     """From where on a run gets a warning; changes are since the first log."""
 
-    least_fall: float = 0.03
+    least_fall: float = 0.05
     """Share of its own size by which the log-prob of the chosen side must have fallen, ..."""
-    share_of_margin: float = 0.5
+    share_of_margin: float = 0.1
     """... and what this fall comes to beside the margin won: a dip beside a large margin is usual."""
     least_rise: float = 0.02
     """By how much accuracy must have risen meanwhile, unless it is `high_accuracy` already."""
@@ -40,7 +41,9 @@ class PreferenceHealth(transformers.TrainerCallback):
 
     Added to every line of training metrics, and so to `log_history` and whatever reports it: `health/chosen` and
     `health/rejected`, the change of each side's log-prob (nats a response); `health/entropy`, the entropy of a token as
-    a share of the first; with prompts, `health/answer_length`, tokens of greedy answers to them. Greedy answers draw no
+    a share of the first; with prompts, `health/answer_length`, tokens of greedy answers to them. Log-probs are those of
+    the same few rows every time, the first of the training data, since start: batches differ by more than a run moves
+    them. Where the rows cannot be had (streamed data) they are the logged ones, since the first log. Nothing draws
     random numbers: training stays the same to the bit.
 
     `trainer.add_callback(PreferenceHealth())`, before training. Callbacks that report come after it in
@@ -52,6 +55,7 @@ class PreferenceHealth(transformers.TrainerCallback):
         settings: HealthSettings | None = None,
         warn: Callable[[str], None] | None = None,
         *,
+        rows: int = 16,
         prompts: Sequence[str] = (),
         answer_tokens: int = 64,
     ):
@@ -60,26 +64,43 @@ class PreferenceHealth(transformers.TrainerCallback):
         Args:
             settings: when to warn.
             warn: told each warning, once a kind; the logger of this module unless given.
+            rows: how many are scored at every log; 0: the logged numbers are used.
             prompts: a few, whose answers are measured at every log; none: no lengths are.
             answer_tokens: at most, of an answer.
         """
         self._settings = settings or HealthSettings()
         self._warn = warn or logging.getLogger(__name__).warning
-        self._prompts, self._answer_tokens = list(prompts), answer_tokens
+        self._rows, self._prompts, self._answer_tokens = rows, list(prompts), answer_tokens
+        self._batches: list[dict[str, Any]] = []
         self._first: dict[str, float] = {}
+        self._start: dict[str, float] = {}
         self._in_a_row: dict[str, int] = {}
         self.warnings: list[tuple[int, str]] = []
         """Update and text of those given so far."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        """Keeps the first rows and what the model makes of them."""
+        loader, model = more.get("train_dataloader"), more.get("model")
+        data = getattr(loader, "dataset", None)
+        if not hasattr(data, "__len__") or model is None:
+            return
+        batches = [loader.collate_fn([data[row]]) for row in range(min(self._rows, len(data)))]  # pyright: ignore
+        if batches and all({"input_ids", "completion_mask"} <= batch.keys() for batch in batches):
+            self._batches = batches
+            self._start = _side_log_probs(model, self._batches)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **more: Any) -> None:
         """Looks at one line of training metrics and adds to it; other lines are left alone."""
         if logs is None or any(f"logps/{side}" not in logs for side in SIDES):
             return
         now = {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}
+        if self._batches:
+            sides = _side_log_probs(more["model"], self._batches)
+            now |= {f"logps/{side}": value for side, value in sides.items()}
         length = self._answer_length(more.get("model"), more.get("processing_class"))
         if length is not None:
             now["answer_length"] = length
-        self._first = self._first or now
+        self._first = self._first or now | {f"logps/{side}": value for side, value in self._start.items()}
         added = self._changes(now)
         logs.update(added)
         if state.log_history and state.log_history[-1].get("step") == state.global_step:
@@ -135,15 +156,36 @@ class PreferenceHealth(transformers.TrainerCallback):
         given = tokenizer(
             self._prompts, return_tensors="pt", padding=True, padding_side="left", return_token_type_ids=False
         ).to(model.device)
-        was_training = model.training
-        model.eval()
-        try:
-            with torch.no_grad():
-                tokens = model.generate(
-                    **given, max_new_tokens=self._answer_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
-                )
-        finally:
-            model.train(was_training)
+        with _evaluating(model):
+            tokens = model.generate(
+                **given, max_new_tokens=self._answer_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
+            )
         new = tokens[:, given["input_ids"].shape[1] :]
         ends = (new == tokenizer.eos_token_id) | (new == tokenizer.pad_token_id)
         return float(torch.where(ends.any(1), ends.int().argmax(1), new.shape[1]).float().mean())
+
+
+def _side_log_probs(model: Any, batches: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean log-prob (nats) of the chosen and the rejected responses; a batch is one pair, [chosen; rejected]."""
+    found = []
+    with _evaluating(model):
+        for batch in batches:
+            names = ("input_ids", "attention_mask", "completion_mask")
+            ids, attention, mask = (batch[name].to(model.device) for name in names)
+            logits = model(input_ids=ids, attention_mask=attention, use_cache=False).logits[:, :-1].float()
+            log_probs = logits.log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
+            found.append((log_probs * mask[:, 1:]).sum(1))
+    means = torch.stack(found).mean(0).tolist()
+    return dict(zip(SIDES, means, strict=True))
+
+
+@contextlib.contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Without dropout and gradients; training goes on as it was."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)

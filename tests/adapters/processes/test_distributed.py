@@ -54,7 +54,7 @@ def assert_close(run, other):
     for one, two in zip(records(run), records(other), strict=True):
         assert one.keys() == two.keys()
         np.testing.assert_allclose(list(one.values()), list(two.values()), rtol=1e-4, atol=1e-5)
-    tables = [json.loads((path / "report.json").read_text())["rows"] for path in (run, other)]
+    tables = [json.loads((path / "report.json").read_text())["cells"][0]["rows"] for path in (run, other)]
     for one, two in zip(*tables, strict=True):
         np.testing.assert_allclose(one["sampled"], two["sampled"], rtol=1e-3, atol=1e-4)
 

@@ -8,22 +8,52 @@ import pytest
 pytest.importorskip("trl", reason="the extra llm")
 
 import torch
+from datasets import Dataset
 from transformers import TrainerCallback
 
-from helpers.toy_language import BAD, GOOD, SPECIAL, WORDS, toy_arguments, toy_model, toy_pairs, toy_tokenizer
+from helpers.toy_language import BAD, GOOD, SPECIAL, WORDS, toy_arguments, toy_model, toy_tokenizer
 from mpo_experiments.align.health import HealthSettings, PreferenceHealth
 from mpo_experiments.align.trainer import ObjectiveTrainer
 
-GOOD_TOKENS = [len(SPECIAL) + WORDS.index(word) for word in GOOD]
+WANTED, OTHER = GOOD[:10], GOOD[10:]
+GOOD_TOKENS = torch.tensor([len(SPECIAL) + WORDS.index(word) for word in GOOD])
+LONGEST = 10
+
+
+def good_pairs():
+    """Pairs whose responses are both good, chosen ones of wanted words: a model may lose both."""
+    draw = random.Random(5)
+
+    def text(words):
+        return " ".join(draw.choices(words, k=draw.randint(3, 6)))
+
+    return Dataset.from_list(
+        [{"prompt": f"{text(WORDS)} ", "chosen": text(WANTED), "rejected": text(OTHER)} for _ in range(256)]
+    )
 
 
 def score(model):
-    """The probability that an answer begins with a good word, mean over prompts."""
+    """The share of 128 drawn answers that are a few good words and come to an end."""
     tokenizer, draw = toy_tokenizer(), random.Random(11)
-    prompts = [" ".join(draw.choices(WORDS, k=5)) for _ in range(32)]
+    prompts = [" ".join(draw.choices(WORDS, k=5)) for _ in range(128)]
     given = tokenizer(prompts, return_tensors="pt", return_token_type_ids=False)
-    with torch.no_grad():
-        return float(model(**given).logits[:, -1].softmax(-1)[:, GOOD_TOKENS].sum(-1).mean())
+    torch.manual_seed(0)
+    tokens = model.generate(**given, max_new_tokens=LONGEST, do_sample=True, top_k=0, pad_token_id=0)[:, 5:]
+    ends = (tokens == tokenizer.eos_token_id).cumsum(1) > 0
+    good = torch.isin(tokens, GOOD_TOKENS) | ends
+    return float((ends.any(1) & good.all(1)).float().mean())
+
+
+def chosen_log_prob(model):
+    """Mean over the first 16 pairs, written out."""
+    tokenizer, found = toy_tokenizer(), []
+    for row in good_pairs().select(range(16)):
+        prompt = tokenizer(row["prompt"])["input_ids"]
+        ids = torch.tensor([prompt + tokenizer(row["chosen"])["input_ids"] + [tokenizer.eos_token_id]])
+        with torch.no_grad():
+            log_probs = model.eval()(input_ids=ids).logits[0, :-1].log_softmax(-1)
+        found.append(log_probs.gather(-1, ids[0, 1:, None])[len(prompt) - 1 :].sum())
+    return float(torch.stack(found).mean())
 
 
 class Scores(TrainerCallback):
@@ -42,10 +72,11 @@ def taught():
     """A toy model that answers with good words, and now and then with a bad one."""
     model, tokenizer, draw = toy_model(), toy_tokenizer(), random.Random(3)
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)
-    for _ in range(80):
-        words = [draw.choices(WORDS, k=5) + draw.choices([*GOOD * 4, *BAD], k=5) for _ in range(32)]
-        batch = tokenizer([" ".join(one) for one in words], return_tensors="pt", return_token_type_ids=False)
-        labels = batch["input_ids"].clone()
+    for _ in range(120):
+        answers = [draw.choices([*GOOD * 9, *BAD], k=draw.randint(3, 6)) for _ in range(32)]
+        texts = [" ".join([*draw.choices(WORDS, k=5), *answer, "</s>"]) for answer in answers]
+        batch = tokenizer(texts, return_tensors="pt", padding=True, return_token_type_ids=False)
+        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
         labels[:, :5] = -100
         optimiser.zero_grad()
         model(**batch, labels=labels).loss.backward()
@@ -53,21 +84,22 @@ def taught():
     return model.state_dict()
 
 
-def trained(taught, folder, objective, steps, **more):
-    model, health, scores = toy_model(), PreferenceHealth(warn=lambda text: None, **more), Scores()
-    model.load_state_dict(taught)
-    before = score(model)
-    settings = {"max_steps": steps, "learning_rate": 2e-3, "per_device_train_batch_size": 16}
+def trained(taught, folder, objective, steps, rate=2e-3, **more):
+    model, reference = toy_model(), toy_model()
+    for one in (model, reference):
+        one.load_state_dict(taught)
+    health, scores, before = PreferenceHealth(warn=lambda text: None, **more), Scores(), score(model)
+    settings = {"max_steps": steps, "learning_rate": rate, "per_device_train_batch_size": 16}
     trainer = ObjectiveTrainer(
-        model, args=toy_arguments(folder, **settings), objective=objective, train_dataset=toy_pairs(256),
+        model, reference, args=toy_arguments(folder, **settings), objective=objective, train_dataset=good_pairs(),
         processing_class=toy_tokenizer(), callbacks=[health, scores],
     )  # fmt: skip
     trainer.train()
-    return health, [(0, before), *scores.found], trainer.state.log_history
+    return health, [(0, before), *scores.found], trainer
 
 
 def test_it_warns_before_the_score_has_lost_half(taught, tmp_path):
-    health, scores, _ = trained(taught, tmp_path, "apo_down:beta=1", 60)
+    health, scores, _ = trained(taught, tmp_path, "apo_down:beta=0.1", 60)
     half_lost = next(step for step, value in scores if value < scores[0][1] / 2)  # it does collapse
     step, text = health.warnings[0]
     assert step < half_lost
@@ -76,12 +108,15 @@ def test_it_warns_before_the_score_has_lost_half(taught, tmp_path):
 
 @pytest.mark.parametrize("objective", ["orpo", "dpo:beta=0.3"])
 def test_it_is_silent_in_a_healthy_run(taught, tmp_path, objective):
-    health, scores, history = trained(taught, tmp_path, objective, 40, prompts=["w1 w2 w3", "w30 w4"])
+    health, scores, trainer = trained(taught, tmp_path, objective, 40, prompts=["w1 w2 w3", "w30 w4"])
     assert health.warnings == []
     assert scores[-1][1] > scores[0][1]
-    lines = [line for line in history if "logps/chosen" in line]
-    assert lines[0]["health/chosen"] == 0
-    assert lines[-1]["health/chosen"] == pytest.approx(lines[-1]["logps/chosen"] - lines[0]["logps/chosen"])
+    lines = [line for line in trainer.state.log_history if "logps/chosen" in line]
+    before = toy_model()
+    before.load_state_dict(taught)
+    moved = chosen_log_prob(trainer.model) - chosen_log_prob(before)
+    assert lines[-1]["health/chosen"] == pytest.approx(moved, abs=1e-3)
+    assert lines[-1]["health/chosen"] > lines[-1]["health/rejected"]
     assert lines[-1]["health/entropy"] == pytest.approx(lines[-1]["entropy"] / lines[0]["entropy"])
     assert lines[-1]["health/answer_length"] <= 64
 
@@ -112,7 +147,7 @@ FALL = [line(-100, -100, 0.5), line(-110, -115, 0.6), line(-120, -130, 0.7), lin
         (FALL, [2]),
         ([*FALL, *FALL[1:]], [2]),  # once
         ([FALL[0], FALL[1], FALL[0], FALL[1], FALL[0]], []),  # it does not last
-        ([line(-100, -100, 0.5), *[line(-104, -140, 0.9)] * 3], []),  # a dip beside a large margin
+        ([line(-100, -100, 0.5), *[line(-104, -150, 0.9)] * 3], []),  # a dip beside a large margin
         ([line(-100, -100, 0.5), *[line(-130, -128, 0.4)] * 3], []),  # accuracy falls: seen without us
         ([line(-100, -100, 0.5), *[line(-90, -120, 0.9, entropy=0.1)] * 3], [2]),
         ([{"loss": 1.0}, {"eval_logps/chosen": -3.0}], []),
@@ -123,5 +158,12 @@ def test_when_it_warns(lines, warned):
 
 
 def test_values_are_plain_numbers(taught, tmp_path):
-    _, _, history = trained(taught, tmp_path, "orpo", 2)
-    assert "health/chosen" in json.dumps(history)
+    _, _, trainer = trained(taught, tmp_path, "orpo", 2)
+    assert "health/chosen" in json.dumps(trainer.state.log_history)
+
+
+def test_training_stays_the_same_to_the_bit(taught, tmp_path):
+    watched = trained(taught, tmp_path, "orpo", 3, prompts=["w1"])[2]
+    unwatched = trained(taught, tmp_path, "orpo", 3, rows=0)[2]
+    for one, other in zip(watched.model.parameters(), unwatched.model.parameters(), strict=True):
+        assert torch.equal(one, other)

@@ -47,7 +47,7 @@ def events(folder: Path) -> dict[str, int]:
 def test_it_succeeds_and_names_what_comes_next(run):
     found, folder = run
     assert found.exit_code == 0, found.output
-    assert all(name in found.stdout for name in [*ROWS, "original", "target", "discovered - start"])
+    assert all(name in found.stdout for name in [*ROWS, "original", "target", "discovered minus"])
     flat = found.stdout.replace("\n", "")
     assert f"mpo train --task halfcheetah --data mixed:0.75 --preset smoke --objective {folder}" in flat
     assert f"{folder}/figures/fitness.png" in flat
