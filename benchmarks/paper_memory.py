@@ -41,7 +41,11 @@ def memory(task: str, preset: str, at_once: int) -> dict[str, float | int | str]
     """Gibibytes of a generation's program, on each device and on all of this machine."""
     config = build_single_run({"task": task, "preset": preset, "search": {"members_at_once": at_once}})
     testbed = Testbed(task)
-    program = build_search(config, [SearchCell(config.cells()[0], testbed)], learned_parts(config))
+    program = build_search(
+        config,
+        [SearchCell(config.cells()[0], testbed)],
+        learned_parts(config, [SearchCell(config.cells()[0], testbed)]),
+    )
     bank = bank_shapes(testbed.task, config.search.bank_pairs, config.rows.length)
     compiled = program.step.lower(program.start(), program.place(jnp.int32(0)), (bank,)).compile()
     found = compiled.memory_analysis()

@@ -35,7 +35,7 @@ class BenchmarkFolder:
         if before is not None and now.tuned_from is not None:
             before, now = before.without_tuning(), now.without_tuning()
         if before != now:
-            if before is not None and before.without_tuning() == now.without_tuning():
+            if before is not None and before == dataclasses.replace(now, method=before.method, tune=before.tune):
                 raise ValueError(
                     f"benchmark cell {path}: its settings were searched otherwise; to go on with it: --tuning "
                     f"{found.method}, or {ELSE}"

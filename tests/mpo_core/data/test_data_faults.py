@@ -16,7 +16,7 @@ from mpo_core.data.pair_bank import draw_rows, label_pairs
 from mpo_core.data.rows import OTHER
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.settings import RowSettings, UnusableSetting
-from mpo_core.training.prepared_rows import prepared_rows
+from mpo_core.training.prepared_rows import prepared_units
 
 ROWS = 4000
 KEY = jax.random.key(11)
@@ -133,7 +133,7 @@ def test_poor_rows_of_mixed_other_are_the_other_agents(toy_program, three_agents
     others = np.asarray(rows.source == OTHER)
     assert others.all(1).sum() == 2
     assert others.any(1).sum() == 2
-    group = np.asarray(prepared_rows(toy_original, rows, groups=True).group)
+    group = np.asarray(prepared_units(toy_original, jax.tree.map(lambda leaf: leaf[None], rows)).group[0])
     np.testing.assert_array_equal(group, np.where(others.all(1), 0, 1))  # groups count target trajectories
 
 
