@@ -12,7 +12,6 @@ import pydantic
 
 from adapters.storage.files import slug
 from adapters.storage.sealed import read_model, write_sealed
-from mpo_core.losses.catalogue import make_objective, objective_ids
 from mpo_core.settings import InnerLoopSettings, RowSettings
 from mpo_experiments.tuning.plan import Method
 from mpo_experiments.tuning.searched import SearchedRange
@@ -68,6 +67,8 @@ class TunedCell(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _settings_are_known(self) -> "TunedCell":
+        from mpo_core.losses.catalogue import make_objective, objective_ids  # loads JAX
+
         for id, found in self.objectives.items():
             if id in objective_ids():  # others are of plug-ins that are not there
                 make_objective(id, **found.settings)

@@ -1,9 +1,9 @@
 """Objectives side by side on the toy task: nobody's score depends on who else runs, or on how the work is packed."""
 
-import jax
 import numpy as np
 import pytest
 
+from helpers.compilations import compilations
 from helpers.toy_task import TOY_HORIZON
 from mpo_core import memory
 from mpo_core.data.specification import parse_data_spec
@@ -86,23 +86,13 @@ def test_progress_adds_up_to_what_was_announced(toy_program, toy_agents):
     assert done == runner.steps(1)
 
 
-def compilations(race_of_some, candidates):
-    """Programs that XLA compiled while a comparison ran."""
-    count = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, *_, **__: count.append(event) if event == "/jax/core/compile/backend_compile_duration" else None
-    )
-    try:
-        race_of_some.run(candidates)
-    finally:
-        jax.monitoring.clear_event_listeners()
-    return len(count)
-
-
 def test_a_sweep_of_64_settings_is_one_compilation(toy_program, toy_agents):
     sweep = [Candidate(make_objective("simpo", beta=beta)) for beta in np.linspace(1, 10, 64)]
     runner = Comparison(toy_program, toy_agents, settings(units=2, mode_actions=False))
-    assert compilations(runner, sweep) > 0
+    with compilations() as found:
+        runner.run(sweep)
     (train,) = runner._train.values()
-    assert train._cache_size() == 1  # pyright: ignore[reportFunctionMemberAccess]
-    assert compilations(runner, sweep[::-1]) == 0
+    assert found.count(f"jit({train.__name__})") == 1
+    with compilations() as found:
+        runner.run(sweep[::-1])
+    assert not found

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from helpers.compilations import compilations
 from helpers.toy_search import GENERATIONS, POPULATION, run, vector
 from mpo_core.evaluation.side_by_side import arrange
 from mpo_experiments.search import program as search
@@ -12,9 +13,17 @@ from mpo_experiments.search.program import FIRST_MEMBER
 
 
 @pytest.fixture(scope="module")
-def searched(make_program, toy_bank):
+def counted_search(make_program, toy_bank):
+    """A search and how often it compiled its generation."""
     program = make_program()
-    return program, *run(program, toy_bank)
+    with compilations("_generation") as found:
+        states = run(program, toy_bank)
+    return (program, *states), len(found)
+
+
+@pytest.fixture(scope="module")
+def searched(counted_search):
+    return counted_search[0]
 
 
 def test_the_search_begins_at_the_start(searched):
@@ -36,9 +45,8 @@ def test_the_search_improves_on_its_start(searched):
     assert np.mean(gains[-4:]) > 0.01
 
 
-def test_all_generations_run_one_program(searched):
-    program, _, _ = searched
-    assert program.step._cache_size() == 1
+def test_all_generations_run_one_program(counted_search):
+    assert counted_search[1] == 1
 
 
 def test_generations_are_scored_on_fresh_units(searched):
@@ -64,8 +72,9 @@ def test_the_same_seed_gives_the_same_bytes_and_resuming_too(searched, make_prog
     again = make_program()
     # a state that went through the host, as a checkpoint's does
     middle = again.place(jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), states[2]))
-    resumed_scores, resumed_states = run(again, toy_bank, 5, state=middle, first=3)
-    assert again.step._cache_size() == 1
+    with compilations("_generation") as found:
+        resumed_scores, resumed_states = run(again, toy_bank, 5, state=middle, first=3)
+    assert len(found) == 1
     fresh_scores, _ = run(again, toy_bank, 2)
     for found, expected in ((resumed_scores, scores[3:5]), (fresh_scores, scores[:2])):
         for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
@@ -100,13 +109,14 @@ def fake_returns(monkeypatch):
 def test_members_that_fail_do_not_poison_the_search(make_program, toy_bank, fake_returns, strategy):
     fake_returns(fails=(FIRST_MEMBER, FIRST_MEMBER + 3))
     program = make_program(strategy=strategy)
-    scores, states = run(program, toy_bank, 5)
+    with compilations("_generation") as found:
+        scores, states = run(program, toy_bank, 5)
     for score in scores:
         np.testing.assert_array_equal(np.flatnonzero(np.isnan(score.members)), [0, 3])
     means = [vector(program._strategy.mean(state.strategy)) for state in states]
     assert np.isfinite(means).all()
     assert means[-1].sum() > means[0].sum() > 0
-    assert program.step._cache_size() == 1
+    assert len(found) == 1
 
 
 def test_scores_are_normalised_and_averaged_over_datasets(make_program, toy_bank, fake_returns):
