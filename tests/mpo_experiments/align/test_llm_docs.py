@@ -37,5 +37,5 @@ def test_every_block_runs(tmp_path):
         done = subprocess.run(command, cwd=tmp_path, env=scope, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         ran += 1
-    assert ran == 8
+    assert ran == 9
     assert len(json.loads((tmp_path / "answers.json").read_text())) == 8
