@@ -1,6 +1,7 @@
 """The floors of the code (cli, mpo_experiments, adapters, mpo_core: imports run downwards, no circles), and sizes."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -107,3 +108,19 @@ def test_no_stringified_annotations(floor):
     for file in (SOURCE / floor).rglob("*.py"):
         names = {n.module for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.ImportFrom)}
         assert "__future__" not in names, file
+
+
+PATHS = re.compile(r"\b(?:src/)?((?:mpo_core|mpo_experiments|adapters|cli|tests|benchmarks|docs)/[\w/-]+\.(?:py|md))\b")
+
+
+def test_files_that_source_and_docs_name_are_there():
+    """CHANGELOG.md tells of files as they were."""
+    told = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *SOURCE.rglob("*.py")]
+    named = {(file, found) for file in told for found in PATHS.findall(file.read_text())}
+    assert len(named) > 50
+    gone = [(str(file.relative_to(ROOT)), path) for file, path in named if not any_of(path)]
+    assert not gone
+
+
+def any_of(path):
+    return (ROOT / path).is_file() or (SOURCE / path).is_file()

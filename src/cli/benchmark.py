@@ -106,7 +106,7 @@ def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings", measure: boo
 
 
 def _show(screen: "Console", cells: "list[BenchmarkCell]", paths: list[Path]) -> None:
-    from cli.display import rich_table
+    from cli.results import print_results
     from mpo_experiments.benchmark.difference_tables import short_differences_table
     from mpo_experiments.benchmark.summary import standings
     from mpo_experiments.benchmark.tables import overall_table, short_table
@@ -115,12 +115,7 @@ def _show(screen: "Console", cells: "list[BenchmarkCell]", paths: list[Path]) ->
     if len(cells) <= CELLS_SHOWN:
         for cell in cells:
             tables += [short_table(cell, standings([cell])), short_differences_table(cell)]
-    for table in filter(None, tables):
-        screen.print(rich_table(table))
-        screen.print()
-    screen.print(f"One cell again: {cells[-1].command}", soft_wrap=True, markup=False)
-    for path in paths:
-        screen.print(f"Written to {path}", soft_wrap=True, markup=False)
+    print_results(screen, tables, f"One cell again: {cells[-1].command}", paths)
 
 
 def _plan(

@@ -1,11 +1,20 @@
 """`mpo distill`: a closed form of a learned objective."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.validation import MOST_UNITS, check_folder, interruptible, objective_named, validating_input
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mpo_core.mirror.mirror_objective import MirrorObjective
+    from mpo_experiments.distill.run import Learned
+    from mpo_experiments.settings.run_config import CellConfig
+    from mpo_experiments.testbed import Testbed
+    from mpo_experiments.text_table import TextTable
 
 STREAMS = ("reporting", "selection")
 
@@ -57,7 +66,9 @@ def distill(
     _distilled(learned, folder, terms, tolerance, (stream, units) if score else None)
 
 
-def _distilled(learned: Any, folder: Path, terms: int, tolerance: float, comparison: tuple[str, int] | None) -> None:
+def _distilled(
+    learned: "Learned", folder: Path, terms: int, tolerance: float, comparison: tuple[str, int] | None
+) -> None:
     from cli.display import Display, console
     from mpo_core.mirror.distillation import DistillSettings
     from mpo_experiments.distill.folder import FILES, errors_json, errors_table, provenance_of, write_distilled
@@ -75,13 +86,19 @@ def _distilled(learned: Any, folder: Path, terms: int, tolerance: float, compari
     screen.print(f"\n{text}", markup=False, soft_wrap=True)
     _print_table(screen, errors_table(found.closed, found.errors))
     screen.print(f"\nWritten to {folder}: {', '.join(FILES)}", soft_wrap=True, markup=False)
-    if comparison is None or testbed is None:
+    if comparison is None or testbed is None or learned.config is None:
         screen.print(f"Next: mpo train --task TASK --objective {folder}, or --score", soft_wrap=True, markup=False)
         return
-    _scored(learned, found.closed, testbed, folder, comparison)
+    _scored(learned, found.closed, (testbed, learned.config), folder, comparison)
 
 
-def _scored(learned: Any, closed: Any, testbed: Any, folder: Path, comparison: tuple[str, int]) -> None:
+def _scored(
+    learned: "Learned",
+    closed: "MirrorObjective",
+    where: "tuple[Testbed, CellConfig]",
+    folder: Path,
+    comparison: tuple[str, int],
+) -> None:
     import dataclasses
 
     from adapters.storage.files import write_json
@@ -93,7 +110,7 @@ def _scored(learned: Any, closed: Any, testbed: Any, folder: Path, comparison: t
     with interruptible("The closed form above is written, its score is not."):
         with Display(screen) as display:
             drawn = (Stream[name.upper()], units)
-            found = score(testbed, learned.config, (learned.objective, closed), learned.sft_epochs, drawn, display)
+            found = score(*where, (learned.objective, closed), learned.sft_epochs, drawn, display)
         share = None if found.share is None else dataclasses.asdict(found.share)
         scores = dict(zip(NAMES, found.scores.tolist(), strict=True))
         value = {"conditions": found.conditions, "stream": name, "units": units, "scores": scores, "share": share}
@@ -104,7 +121,7 @@ def _scored(learned: Any, closed: Any, testbed: Any, folder: Path, comparison: t
         screen.print(line, soft_wrap=True)
 
 
-def _print_table(screen: Any, table: Any) -> None:
+def _print_table(screen: "Console", table: "TextTable") -> None:
     """The table, and under it its caption, which is wider."""
     import dataclasses
 

@@ -211,7 +211,7 @@ def _rounded(returns: dict[str, float] | None) -> str | None:
     return None if returns is None else f"{returns['return']:.0f}"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: dict[str, float] | str | float | None) -> str:
     if isinstance(value, dict):
         return f"{value['return']:.0f} [{value['low']:.0f}, {value['high']:.0f}]"
     return "-" if value is None else str(value)

@@ -2,12 +2,18 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.process_group import follow, follows, tell_followers, together
 from cli.validation import REFUSED, check_folder, interruptible, validating_input
+
+if TYPE_CHECKING:
+    from adapters.processes.process_group import ProcessGroup
+    from adapters.storage.run_folder import RunFolder
+    from mpo_experiments.runs.report import RunReport
+    from mpo_experiments.settings.run_config import RunConfig
 
 _PROCESS_START = time.monotonic()
 
@@ -63,7 +69,7 @@ def meta_train(
         "strategy": {"name": strategy, "population": population},
         "search": {"generations": generations, "maps": search}, "report": {"units": report_units},
     }  # fmt: skip
-    settings = None
+    asked: RunConfig | Path
     with validating_input():
         from adapters.processes.process_group import process_group_of
         from mpo_experiments.settings.nested import parse_override
@@ -73,21 +79,22 @@ def meta_train(
         if resume is not None:
             if _present(given) or config is not None or set_:
                 raise ValueError("--resume continues a run with its own settings: give no others beside it")
+            asked = resume
         else:
             file_layer = read_config_file(config) if config is not None else {}
             overrides = [parse_override(text) for text in set_ or []]
-            settings = build_run(file_layer, _present(given), *overrides)
-            settings.init.check()
+            asked = build_run(file_layer, _present(given), *overrides)
+            asked.init.check()
     with together(process_group):
-        if settings is not None:
+        if not isinstance(asked, Path):
             with validating_input():
-                _check_parts(settings)
+                _check_parts(asked)
                 check_folder("--out", out)
-                settings = settings.model_copy(update={"init": settings.init.resolved()})
+                asked = asked.model_copy(update={"init": asked.init.resolved()})
         if follows(process_group):
-            follow(settings)
+            follow(None if isinstance(asked, Path) else asked)
         else:
-            _run(settings, out, resume, process_group)
+            _run(asked, out, process_group)
 
 
 def _present(values: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if value is not None and value != {}}
 
 
-def _check_parts(settings: Any) -> None:
+def _check_parts(settings: "RunConfig") -> None:
     """Reads every file that a run is made from."""
     from mpo_experiments.agents.lookup import check_agents
     from mpo_experiments.objectives.learned import learned_start
@@ -109,32 +116,23 @@ def _check_parts(settings: Any) -> None:
     learned_start(settings.init, settings.temporal, settings.reference)
 
 
-def _run(settings: Any, out: Path, resume: Path | None, process_group: Any) -> None:
+def _run(asked: "RunConfig | Path", out: Path, process_group: "ProcessGroup | None") -> None:
+    """A new run with these settings, or the rest of the run in this folder."""
     with validating_input():
-        from mpo_experiments.runs.folder import create_run, open_run
-        from mpo_experiments.runs.report import load_report
-
-        if resume is None:
-            folder, finished = create_run(out, settings), None
-        else:
-            folder, settings = open_run(resume)
-            finished = load_report(folder.path)
-            if finished is None:
-                _check_parts(settings)
-        if finished is None:
-            folder.lock()
+        folder, settings, finished = _opened(asked, out)
     if finished is not None:
         tell_followers(process_group, settings, finished=True)
         _announce("Finished run", folder, settings)
         _show(finished, folder, settings)
         return
+    resumed = isinstance(asked, Path)
     try:
-        if resume is None:
+        if not resumed:
             with interruptible("The run has not begun."):
                 folder.write_config(settings.model_dump(mode="json"))  # from here on it can be resumed
         report = _searched(folder, settings, process_group)
     except typer.Exit as left:
-        if resume is None and left.exit_code == REFUSED:
+        if not resumed and left.exit_code == REFUSED:
             folder.remove_unused()
         raise
     finally:
@@ -142,7 +140,24 @@ def _run(settings: Any, out: Path, resume: Path | None, process_group: Any) -> N
     _show(report, folder, settings)
 
 
-def _searched(folder: Any, settings: Any, process_group: Any) -> Any:
+def _opened(asked: "RunConfig | Path", out: Path) -> "tuple[RunFolder, RunConfig, RunReport | None]":
+    """The run's folder, locked unless the run is finished; the run's settings; and its report if it is finished."""
+    from mpo_experiments.runs.folder import create_run, open_run
+    from mpo_experiments.runs.report import load_report
+
+    if not isinstance(asked, Path):
+        folder = create_run(out, asked)
+        folder.lock()
+        return folder, asked, None
+    folder, settings = open_run(asked)
+    finished = load_report(folder.path)
+    if finished is None:
+        _check_parts(settings)
+        folder.lock()
+    return folder, settings, finished
+
+
+def _searched(folder: "RunFolder", settings: "RunConfig", process_group: "ProcessGroup | None") -> "RunReport":
     with interruptible(f"Continue with: mpo meta-train --resume {folder}"):
         _announce("Searching", folder, settings)
         tell_followers(process_group, settings, finished=False)
@@ -158,7 +173,7 @@ def _searched(folder: Any, settings: Any, process_group: Any) -> Any:
             return training.run()
 
 
-def _announce(doing: str, folder: Any, settings: Any) -> None:
+def _announce(doing: str, folder: "RunFolder", settings: "RunConfig") -> None:
     from cli.display import console
 
     screen = console()
@@ -166,7 +181,7 @@ def _announce(doing: str, folder: Any, settings: Any) -> None:
     screen.print(f"Run folder: {folder}", soft_wrap=True, markup=False)
 
 
-def _show(report: Any, folder: Any, settings: Any) -> None:
+def _show(report: "RunReport", folder: "RunFolder", settings: "RunConfig") -> None:
     from cli.display import console, report_lines
 
     screen = console()

@@ -7,7 +7,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,6 +15,7 @@ from cli.validation import FAILED, interruptible, validating_input
 
 if TYPE_CHECKING:
     from adapters.processes.process_group import ProcessGroup
+    from mpo_experiments.settings.run_config import RunConfig
 
 
 @contextlib.contextmanager
@@ -73,7 +74,7 @@ def follows(process_group: "ProcessGroup | None") -> bool:
     return not leads()
 
 
-def tell_followers(process_group: "ProcessGroup | None", config: Any, finished: bool) -> None:
+def tell_followers(process_group: "ProcessGroup | None", config: "RunConfig", finished: bool) -> None:
     """Process 0 says what is to be done."""
     if process_group is not None:
         from adapters.processes.distributed import told_by_first
@@ -82,7 +83,7 @@ def tell_followers(process_group: "ProcessGroup | None", config: Any, finished: 
         told_by_first({"config": given, "finished": finished})
 
 
-def follow(settings: Any) -> None:
+def follow(settings: "RunConfig | None") -> None:
     """Computes what process 0 computes, in a scratch folder.
 
     Args:

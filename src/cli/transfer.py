@@ -67,7 +67,8 @@ def _run(
     folder: "TransferFolder", kinds: tuple[str, ...], settings: "TransferSettings", suite: Path | None,
     only_tables: bool,
 ) -> None:  # fmt: skip
-    from cli.display import Display, console, rich_table
+    from cli.display import Display, console
+    from cli.results import print_results
     from mpo_experiments.align.training import quiet
     from mpo_experiments.benchmark.summary import standings
     from mpo_experiments.benchmark.tables import overall_table, short_table
@@ -92,12 +93,9 @@ def _run(
     with interruptible(again), validating_input():
         paths = write_transfer(folder.path, cells, settings, world.card, suite)
     plain = [one.cell for one in cells]
-    for table in [overall_table(plain)] * (len(plain) > 1) + [short_table(one, standings([one])) for one in plain]:
-        screen.print(rich_table(table))
-        screen.print()
-    screen.print(f"Again: {settings.command(kinds)}", soft_wrap=True, markup=False)
-    for path in paths:
-        screen.print(f"Written to {path}", soft_wrap=True, markup=False)
+    tables = [overall_table(plain)] if len(plain) > 1 else []
+    tables += [short_table(one, standings([one])) for one in plain]
+    print_results(screen, tables, f"Again: {settings.command(kinds)}", paths)
 
 
 def _plan(

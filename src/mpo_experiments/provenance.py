@@ -1,8 +1,6 @@
 """What a result depends on besides its settings."""
 
 import hashlib
-import importlib.metadata
-import platform
 
 import jax
 
@@ -10,15 +8,7 @@ from mpo_core.data.specification import parse_data_spec
 from mpo_core.settings import InnerLoopSettings
 from mpo_experiments.agents.lookup import agents_folder, load_card
 from mpo_experiments.settings.run_config import split_data
-
-PACKAGES = ("mirror-po", "jax", "jaxlib", "brax", "mujoco", "evosax", "equinox", "optax", "numpy")
-SIMULATION = ("mirror-po", "jax", "jaxlib", "brax", "mujoco")
-"""Packages that a trajectory's bytes follow from."""
-
-
-def versions() -> dict[str, str]:
-    """Versions of this package and of those that results depend on."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+from mpo_experiments.versions import SIMULATION, versions
 
 
 def devices() -> dict[str, str | int]:

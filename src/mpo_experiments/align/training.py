@@ -9,11 +9,9 @@ OUT/result.json     updates, and the last scores on held-out pairs
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import logging
 import os
-import platform
 import shutil
 import warnings
 from pathlib import Path
@@ -49,11 +47,11 @@ from mpo_experiments.align.settings import AlignSettings, build_settings
 from mpo_experiments.align.token_rows import TokenRule
 from mpo_experiments.align.trainer import ObjectiveTrainer, micro_batch_note
 from mpo_experiments.progress import Reporter
+from mpo_experiments.versions import ALIGNMENT, versions
 
 METRICS, RESULT = "metrics.jsonl", "result.json"
 EARLIER = {"max_left_out": 1.0, "scored": "all"}
 """What runs did before there were these settings."""
-PACKAGES = ("mirror-po", "jax", "torch", "trl", "transformers", "peft", "datasets")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,8 +117,7 @@ def start_run(folder: Path, run: Prepared) -> None:
     if (folder / SETTINGS).exists():
         raise ValueError(f"--out {folder}: holds a run already; continue it with --resume {folder}, or name another")
     provenance = {
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
+        "versions": versions(ALIGNMENT),
         "objective": run.loss.provenance,
         "pairs": len(run.pairs),
         "data": run.counts(),

@@ -8,7 +8,7 @@ from adapters.storage.files import write_json, write_whole
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
 from mpo_experiments.benchmark.difference_tables import differences_summary, differences_table
 from mpo_experiments.benchmark.figures import draw_ranking, draw_widths
-from mpo_experiments.benchmark.summary import Standing, by_width, missing, no_noise_score, standings
+from mpo_experiments.benchmark.summary import by_width, missing, no_noise_score, standings
 from mpo_experiments.benchmark.tables import (
     Ranked,
     cell_table,
@@ -38,13 +38,25 @@ def write_benchmark(
     """
     ranked = {cell.key: standings([cell]) for cell in cells}
     tables = _tables(keys, cells, ranked)
-    paths = [folder / name for name in ("results.md", "results.tex", "scores.csv", "summary.json")]
     figures = _figures(folder, cells, ranked)
-    write_whole(paths[0], _markdown(keys, cells, tables, settings, figures).encode())
+    markdown, summary = _markdown(keys, cells, tables, settings, figures), _summary(keys, cells, ranked, settings)
+    return write_results(folder, markdown, tables, scores_table(cells), summary) + figures
+
+
+def write_results(
+    folder: Path, markdown: str, tables: list[TextTable], scores: TextTable, summary: dict[str, Any]
+) -> list[Path]:
+    """The files that every comparison leaves: tables as Markdown and LaTeX, scores as CSV, all of it as JSON.
+
+    Returns:
+        The files, the table for people first.
+    """
+    paths = [folder / name for name in ("results.md", "results.tex", "scores.csv", "summary.json")]
+    write_whole(paths[0], markdown.encode())
     write_whole(paths[1], "\n".join(table.latex() for table in tables).encode())
-    write_whole(paths[2], scores_table(cells).csv().encode())
-    write_json(paths[3], _summary(keys, cells, ranked, settings))
-    return paths + figures
+    write_whole(paths[2], scores.csv().encode())
+    write_json(paths[3], summary)
+    return paths
 
 
 def _tables(keys: list[CellKey], cells: list[BenchmarkCell], ranked: Ranked) -> list[TextTable]:
@@ -118,18 +130,14 @@ def _summary(
     found = [
         {
             "task": cell.task, "data": cell.data, "bin_width": cell.bin_width, "command": cell.command,
-            "units": cell.units, "standings": [_standing(one) for one in ranked[cell.key]],
+            "units": cell.units, "standings": [one.as_json() for one in ranked[cell.key]],
             "differences": differences_summary(cell), "original_no_action_noise": no_noise_score(cell),
         }
         for cell in cells
     ]  # fmt: skip
     return {
         "settings": dataclasses.asdict(settings),
-        "overall": [_standing(one) for one in standings(cells)],
+        "overall": [one.as_json() for one in standings(cells)],
         "cells": found,
         "not_run": [dataclasses.asdict(key) for key in missing(keys, cells)],
     }
-
-
-def _standing(one: Standing) -> dict[str, Any]:
-    return {"objective" if name == "id" else name: value for name, value in dataclasses.asdict(one).items()}

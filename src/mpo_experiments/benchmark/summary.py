@@ -1,6 +1,7 @@
 """What a benchmark says: inter-quartile means, probabilities of improvement over SFT, and the order of objectives."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,10 @@ class Standing:
     improvement: Interval | None
     """Probability that a random unit of it scores above a random unit of SFT; None for SFT, and without it."""
     failed: int
+
+    def as_json(self) -> dict[str, Any]:
+        """As in `summary.json`."""
+        return {"objective" if name == "id" else name: value for name, value in dataclasses.asdict(self).items()}
 
 
 def standings(cells: list[BenchmarkCell]) -> list[Standing]:

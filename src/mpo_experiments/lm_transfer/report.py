@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.storage.files import read_json, write_json, write_whole
+from adapters.storage.files import read_json
 from mpo_experiments.benchmark.cell import BenchmarkCell
 from mpo_experiments.benchmark.difference_tables import differences_table
 from mpo_experiments.benchmark.figures import draw_ranking
+from mpo_experiments.benchmark.report import write_results
 from mpo_experiments.benchmark.summary import BASELINE, Standing, standings
 from mpo_experiments.benchmark.tables import overview_table, scores_table
 from mpo_experiments.lm_transfer.run import TransferCell
@@ -17,12 +18,12 @@ from mpo_experiments.lm_transfer.tables import agreement_table, difference, tran
 from mpo_experiments.text_table import TextTable
 
 PROTOCOL = (
-    "A small language model (*original*) writes short reviews; another (*target*) learned further from reviews of high "
-    "reward. The reward is a program (`adapters/transfer/text.py`). Score: mean reward of the reviews that a trained "
-    "model draws at temperature 1, original 0, target 1; `mode`: of the likeliest word each time. Every objective had "
-    "the same learning rates and, where it has published ranges, the same number of random settings on the tuning "
-    "stream of seeds; its best candidate was then run on the reporting stream. All objectives share units; a unit has "
-    "its own pairs, label noise, training seed and evaluation seed. See docs/protocol.md."
+    "A small language model (*original*) writes short reviews; another (*target*) learned further from reviews of "
+    "high reward. The reward is a program (`mpo_experiments/reviews/grammar.py`). Score: mean reward of the reviews "
+    "that a trained model draws at temperature 1, original 0, target 1; `mode`: of the likeliest word each time. "
+    "Every objective had the same learning rates and, where it has published ranges, the same number of random "
+    "settings on the tuning stream of seeds; its best candidate was then run on the reporting stream. All objectives "
+    "share units; a unit has its own pairs, label noise, training seed and evaluation seed. See docs/protocol.md."
 )
 
 
@@ -44,13 +45,10 @@ def write_transfer(
     tables += [found for cell in plain if (found := differences_table(cell)) is not None]
     if suite is not None:
         tables.append(agreement_table(plain, read_json(suite, "benchmark summary"), str(suite)))
-    paths = [folder / name for name in ("results.md", "results.tex", "scores.csv", "summary.json", "ranking.png")]
-    write_whole(paths[0], _markdown(plain, tables, settings, world).encode())
-    write_whole(paths[1], "\n".join(table.latex() for table in tables).encode())
-    write_whole(paths[2], scores_table(plain).csv().encode())
-    write_json(paths[3], _summary(cells, settings, world))
-    draw_ranking(paths[4], plain, ranked)
-    return paths
+    figure = folder / "ranking.png"
+    draw_ranking(figure, plain, ranked)
+    markdown, summary = _markdown(plain, tables, settings, world), _summary(cells, settings, world)
+    return [*write_results(folder, markdown, tables, scores_table(plain), summary), figure]
 
 
 def _markdown(cells: list[BenchmarkCell], tables: list[TextTable], settings: TransferSettings, world: WorldCard) -> str:
@@ -75,7 +73,7 @@ def _summary(cells: Sequence[TransferCell], settings: TransferSettings, world: W
     return {
         "settings": dataclasses.asdict(settings),
         "models": world.model_dump(mode="json"),
-        "overall": [_standing(one) for one in standings(plain)],
+        "overall": [one.as_json() for one in standings(plain)],
         "cells": [
             {
                 "task": one.cell.task, "data": one.cell.data, "command": one.cell.command, "units": one.cell.units,
@@ -86,14 +84,10 @@ def _summary(cells: Sequence[TransferCell], settings: TransferSettings, world: W
     }  # fmt: skip
 
 
-def _standing(one: Standing) -> dict[str, Any]:
-    return {"objective" if name == "id" else name: value for name, value in dataclasses.asdict(one).items()}
-
-
 def _full(one: Standing, cell: TransferCell) -> dict[str, Any]:
     entry = next(entry for entry in cell.cell.objectives if entry.id == one.id)
     minus = difference(cell.cell, one.id)
-    return _standing(one) | {
+    return one.as_json() | {
         f"minus_{BASELINE}": None if minus is None else dataclasses.asdict(minus), "settings": entry.settings,
         "sft_epochs": entry.sft_epochs, "tried": entry.tried, "ended": cell.ended[one.id], "words": cell.words[one.id],
     }  # fmt: skip

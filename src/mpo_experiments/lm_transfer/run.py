@@ -10,10 +10,9 @@ from mpo_experiments.benchmark.cell import DEFAULT_WIDTH, BenchmarkCell, Entry
 from mpo_experiments.lm_transfer.folder import TransferFolder, identity
 from mpo_experiments.lm_transfer.settings import Outcome, TransferSettings, Trial, WorldCard
 from mpo_experiments.lm_transfer.tuning import Candidate, candidates, searched
-from mpo_experiments.lm_transfer.versions import llm_versions
 from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.progress import Reporter
-from mpo_experiments.tuning.ranges import scaled_range
+from mpo_experiments.versions import LANGUAGE, versions
 
 TASK = "reviews"
 Run = Callable[[Trial], Outcome]
@@ -113,11 +112,11 @@ class Experiment:
         cell = BenchmarkCell(
             task=TASK, data=data, bin_width=DEFAULT_WIDTH, command=settings.command((data,)),
             config=dataclasses.asdict(settings.sizes),
-            provenance={"versions": llm_versions(), "weights": world.weights},
+            provenance={"versions": versions(LANGUAGE), "weights": world.weights},
             seconds={"training": sum(one.seconds for one in reported.values())},
             original=world.original["sampled"], target=world.target["sampled"],
             ranges={
-                str(objective): {one.name: list(scaled_range(one, self._tokens)) for one in searched(objective)}
+                str(objective): {one.name: [one.low, one.high] for one in searched(objective, self._tokens)}
                 for objective in settings.objectives
             },
             objectives=[self._entry(objective, best[objective], data, tuned, reported) for objective in best],

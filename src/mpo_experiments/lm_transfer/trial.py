@@ -17,9 +17,9 @@ from mpo_experiments.align.loss import torch_loss
 from mpo_experiments.lm_transfer.models import copy_of
 from mpo_experiments.lm_transfer.pairs import preference_rows
 from mpo_experiments.lm_transfer.settings import Outcome, TransferSettings, Trial
-from mpo_experiments.lm_transfer.versions import llm_versions
 from mpo_experiments.lm_transfer.world import World, judge_model, torch_seed
 from mpo_experiments.objectives.named import NamedObjective, parse_objective
+from mpo_experiments.versions import LANGUAGE, versions
 
 SFT = parse_objective("sft_mean")
 """The SFT phase before an objective, as in the suite: mean token log-prob of the chosen side."""
@@ -55,7 +55,7 @@ class Bench:
             sampled=card.normalised(judged.sampled, "sampled") if judged else FAILED_SCORE,
             mode=card.normalised(judged.mode, "mode") if judged else FAILED_SCORE,
             ended=judged.ended if judged else 0.0, words=judged.words if judged else 0.0,
-            seconds=round(time.monotonic() - began, 2), versions=llm_versions(),
+            seconds=round(time.monotonic() - began, 2), versions=versions(LANGUAGE),
         )  # fmt: skip
 
     def _move_to(self, trial: Trial) -> None:

@@ -1,16 +1,14 @@
 """The candidates that an objective is tuned over in a transfer experiment."""
 
 import dataclasses
-import math
 
 import numpy as np
 
-from mpo_core.losses.entry import TuningRange
 from mpo_core.losses.named_loss import NamedLoss
 from mpo_core.seeds import Stream
 from mpo_experiments.lm_transfer.settings import LEARNING_RATES
 from mpo_experiments.objectives.named import NamedObjective
-from mpo_experiments.tuning.ranges import scaled_range
+from mpo_experiments.tuning.ranges import SettingRange, published_ranges
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,21 +35,17 @@ def candidates(objective: NamedObjective, budget: int, tokens: float, *, seed: i
         tokens: mean length of a review in tokens, to which ranges are scaled as in the suite.
     """
     found = [Candidate(objective, rate) for rate in LEARNING_RATES[:budget]]
-    ranges = searched(objective)
+    ranges = searched(objective, tokens)
     generator = np.random.default_rng([seed, int(Stream.TUNING), *objective.text.encode()])
     while ranges and len(found) < budget:
-        drawn = {range_.name: f"{_draw(range_, tokens, generator):.4g}" for range_ in ranges}
+        drawn = {range_.name: f"{range_.draw(generator):.4g}" for range_ in ranges}
         text = f"{objective}:{','.join(f'{name}={value}' for name, value in drawn.items())}"
         loss = NamedLoss(objective.text, tuple((name, float(value)) for name, value in drawn.items()))
         found.append(Candidate(NamedObjective(text, loss), LEARNING_RATES[len(found) % len(LEARNING_RATES)]))
     return found
 
 
-def searched(objective: NamedObjective) -> tuple[TuningRange, ...]:
-    """The published ranges of an objective whose settings are left open."""
-    return () if objective.loss is None or objective.loss.settings else objective.loss.entry.tuning
-
-
-def _draw(range_: TuningRange, tokens: float, generator: np.random.Generator) -> float:
-    low, high = scaled_range(range_, tokens)
-    return math.exp(generator.uniform(math.log(low), math.log(high))) if range_.log else generator.uniform(low, high)
+def searched(objective: NamedObjective, tokens: float) -> list[SettingRange]:
+    """The published ranges of an objective whose settings are left open, scaled to responses of so many tokens."""
+    loss = objective.loss
+    return [] if loss is None or loss.settings else published_ranges(loss.entry, tokens)

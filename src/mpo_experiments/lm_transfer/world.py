@@ -21,9 +21,9 @@ from mpo_experiments.lm_transfer.models import (
     word_tokenizer,
 )  # fmt: skip
 from mpo_experiments.lm_transfer.settings import TransferSettings, TransferSizes, WorldCard
-from mpo_experiments.lm_transfer.versions import llm_versions
 from mpo_experiments.progress import Reporter
 from mpo_experiments.reviews.grammar import LONGEST, PROMPTS, Writer, best_of, reward
+from mpo_experiments.versions import LANGUAGE, versions
 
 WHERE = "world"
 
@@ -112,7 +112,11 @@ def _make(folder: Path, settings: TransferSettings, reporter: Reporter) -> None:
         worth[role] = dataclasses.asdict(judged)
     try:
         card = WorldCard(
-            sizes=dataclasses.asdict(sizes), seed=settings.seed, weights=_hash(folder), versions=llm_versions(), **worth
+            sizes=dataclasses.asdict(sizes),
+            seed=settings.seed,
+            weights=_hash(folder),
+            versions=versions(LANGUAGE),
+            **worth,
         )
     except ValueError:
         raise WorkFailed(
