@@ -38,7 +38,7 @@ def sharded_rollout(task: BraxTask, policy: GaussianPolicy, envs: int, horizon: 
     policies = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), policy)
 
     def shard(policies: GaussianPolicy, keys: Array) -> Array:
-        return env_returns(task, policies, start_envs(task, keys, keys), jnp.ones(()), horizon)
+        return env_returns(task, policies, start_envs(task, policies, keys, keys), jnp.ones(()), horizon)
 
     split = PartitionSpec(POPULATION)
     program = jax.jit(jax.shard_map(shard, mesh=mesh, in_specs=(split, split), out_specs=split, check_vma=False))

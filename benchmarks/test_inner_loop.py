@@ -13,7 +13,7 @@ from mpo_core.evaluation.meta_objective import Jobs, make_units, train_jobs
 from mpo_core.losses.catalogue import make_objective, objective_ids
 from mpo_core.settings import InnerLoopSettings
 from mpo_core.training.inner_loop import train
-from mpo_core.training.prepared_rows import row_log_probs
+from mpo_core.training.learners import row_log_probs
 
 LENGTH, ROWS, EPOCHS = (20, 4, 1) if TINY else (1000, 16, 2)
 LEARNING_RATE = 1e-4

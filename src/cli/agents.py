@@ -2,11 +2,14 @@
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.validation import LAST_SEED, check_folder, interruptible, validating_input
+
+if TYPE_CHECKING:
+    from adapters.storage.agent_files import Measured
 
 MOST_STEPS = 10**11
 
@@ -25,41 +28,33 @@ app = typer.Typer(help="Reference agents of the tasks: train them, list them.", 
 def train(
     task: Annotated[str, typer.Option(help="Task to train agents for.")],
     steps: Annotated[
-        int | None, typer.Option(min=1, max=MOST_STEPS, help="Environment steps; the task's recipe unless given.")
+        int | None,
+        typer.Option(
+            min=1, max=MOST_STEPS, help="Environment steps (language models: updates); the task's recipe unless given."
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=LAST_SEED, help="Seed of the PPO run; 0 unless given, 7 for other.")
+        int | None, typer.Option(min=0, max=LAST_SEED, help="Seed of the run; 0 unless given, 7 for other.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for <task>/original, target and card.")] = Path("agents"),
     role: Annotated[
         Role, typer.Option(help="pair: original and target; other: add an agent as good as the original.")
     ] = Role.PAIR,
 ) -> None:
-    """Train a task's agents with PPO, measure them and write them with their card."""
+    """Train a task's agents, measure them and write them with their card."""
     with validating_input():
         from mpo_experiments.tasks.registry import task_spec
 
-        start = task_spec(task).recipe.start if role is Role.PAIR else task
-        check_folder("--out", out / task)
-        if start is not None:
-            from mpo_experiments.agents.lookup import load_agents
+        check_folder("--out", out / task_spec(task).name)
+        from mpo_experiments.agents.plan import planned_training
 
-            load_agents(start)
-        from mpo_experiments.agents.other import OTHER_SEED, check_other, other_settings, train_other
-        from mpo_experiments.agents.training import settings_for, train_agents
-
-        if role is Role.PAIR:
-            settings, trained = settings_for(task, steps=steps, seed=seed or 0), train_agents
-        else:
-            settings = other_settings(task, steps=steps, seed=OTHER_SEED if seed is None else seed)
-            check_other(task, settings, out)
-            trained = train_other
+        training = planned_training(task, out, other=role is Role.OTHER, steps=steps, seed=seed)
     from mpo_experiments.agents.lookup import AGENTS_DIR_VARIABLE
 
     with interruptible(
         "Run the same command again: a finished PPO run is not repeated, an unfinished one starts over."
     ):
-        trained(task, settings, out, lambda line: typer.echo(line, err=True))
+        training(lambda line: typer.echo(line, err=True))
     typer.echo(f"Written to {out / task}; to use these agents: export {AGENTS_DIR_VARIABLE}={out.resolve()}")
 
 
@@ -91,6 +86,13 @@ def list_agents(
     for card in cards:
         for role in card.roles:
             record = getattr(card, role)
-            returns = [f"{r.return_:.0f} [{r.low:.0f}, {r.high:.0f}]" for r in (record.sampled, record.mode)]
+            returns = [_interval(r) for r in (record.sampled, record.mode)]
             rows.append((card.task, role, f"{record.steps / 1e6:.2f}M" if record.steps else "0", *returns))
     plain_table(("task", "agent", "steps", "sampled actions", "mode actions"), rows, fold=("task",))
+
+
+def _interval(found: "Measured") -> str:
+    from mpo_experiments.text_table import return_text
+
+    low, high = return_text(found.low), return_text(found.high)
+    return f"{return_text(found.return_)} [{low}, {high}]"

@@ -228,12 +228,20 @@ def _export(dataset: "PreferenceDataset", format: str, out: Path | None) -> list
 
 
 def _say_built(screen: "Console", built: "Built", folder: Path) -> None:
+    from mpo_experiments.text_table import return_text
+
     card, numbers = built.dataset.card, built.dataset.card.numbers
+    chosen, rejected = (
+        f"{return_text(mean)} (sd {return_text(deviation)})"
+        for mean, deviation in (
+            (numbers.return_chosen_mean, numbers.return_chosen_deviation),
+            (numbers.return_rejected_mean, numbers.return_rejected_deviation),
+        )
+    )
     overlap = "-" if numbers.overlap is None else f"{numbers.overlap:.3f}"
     lines = [
         "It was there already." if built.reused else "",
-        f"Return       chosen {numbers.return_chosen_mean:.0f} (sd {numbers.return_chosen_deviation:.0f}), "
-        f"rejected {numbers.return_rejected_mean:.0f} (sd {numbers.return_rejected_deviation:.0f})",
+        f"Return       chosen {chosen}, rejected {rejected}",
         f"Labels       {numbers.labels_flipped:.1%} flipped, {numbers.labels_wrong:.1%} wrong",
         f"Overlap      {overlap} (an original trajectory beats a target one)",
         f"Steps        {numbers.steps_alive_mean:.0f} of {card.length} a trajectory",

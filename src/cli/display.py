@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mpo_experiments.runs.report import CellReport, RunReport
-from mpo_experiments.text_table import TextTable
+from mpo_experiments.text_table import TextTable, return_text
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SECONDS_BETWEEN_LINES = 15.0
@@ -182,10 +182,11 @@ def report_table(report: CellReport) -> Table:
     table.add_column("sampled actions", justify="right")
     table.add_column("mode", justify="right")
     table.add_column("settings", overflow="fold", style="dim")
-    table.add_row("original", "0", "0", f"return {report.original:.0f}")
-    if report.no_noise is not None:
-        table.add_row("original, no action noise", f"{report.no_noise:.3f}", "0", f"return {report.original_mode:.0f}")
-    table.add_row("target", "1", "1", f"return {report.target:.0f}", end_section=True)
+    table.add_row("original", "0", "0", f"return {return_text(report.original)}")
+    if report.no_noise is not None and report.original_mode is not None:
+        shown = f"return {return_text(report.original_mode)}"
+        table.add_row("original, no action noise", f"{report.no_noise:.3f}", "0", shown)
+    table.add_row("target", "1", "1", f"return {return_text(report.target)}", end_section=True)
     best = report.best_hand_written().name
     for row in report.rows:
         style = "bold" if row.name in ("discovered", best) else ""

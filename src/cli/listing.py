@@ -208,10 +208,14 @@ def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]], fold: Ite
 
 def _rounded(returns: dict[str, float] | None) -> str | None:
     """A return without its interval, where there is little room."""
-    return None if returns is None else f"{returns['return']:.0f}"
+    from mpo_experiments.text_table import return_text
+
+    return None if returns is None else return_text(returns["return"])
 
 
 def _cell(value: dict[str, float] | str | float | None) -> str:
     if isinstance(value, dict):
-        return f"{value['return']:.0f} [{value['low']:.0f}, {value['high']:.0f}]"
+        from mpo_experiments.text_table import return_text
+
+        return f"{return_text(value['return'])} [{return_text(value['low'])}, {return_text(value['high'])}]"
     return "-" if value is None else str(value)

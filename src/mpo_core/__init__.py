@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         InnerLoopSettings as InnerLoopSettings,
         RowSettings as RowSettings,
     )
-    from mpo_core.training.prepared_rows import row_log_probs as row_log_probs
+    from mpo_core.training.learners import row_log_probs as row_log_probs
 
     __version__: str
 

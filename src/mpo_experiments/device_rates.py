@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.envs import env_returns, start_envs
 from mpo_core.rollout.task import Task
 
@@ -59,15 +59,15 @@ def matmul_table(sizes: Sequence[int], precisions: Sequence[str] = ("default", "
     return {f"{size} {precision}": matmul_gflops(size, precision) for size in sizes for precision in precisions}
 
 
-def steps_by_envs(task: Task, policy: GaussianPolicy, envs: Sequence[int], horizon: int) -> dict[int, float]:
+def steps_by_envs(task: Task, policy: AbstractPolicy, envs: Sequence[int], horizon: int) -> dict[int, float]:
     """Environment steps a second of one device, by how many episodes are side by side; a policy for every four."""
     found = {}
     for count in envs:
         policies = jax.tree.map(lambda leaf, n=count // EPISODES: jnp.broadcast_to(leaf, (n, *leaf.shape)), policy)
 
         @jax.jit
-        def program(policies: GaussianPolicy, keys: jax.Array) -> jax.Array:
-            return env_returns(task, policies, start_envs(task, keys, keys), jnp.ones(()), horizon)
+        def program(policies: AbstractPolicy, keys: jax.Array) -> jax.Array:
+            return env_returns(task, policies, start_envs(task, policies, keys, keys), jnp.ones(()), horizon)
 
         keys = jax.random.split(jax.random.key(5), count)
         seconds = median_seconds(lambda program=program, policies=policies, keys=keys: program(policies, keys), 2)

@@ -19,7 +19,7 @@ from mpo_core.evaluation.comparison import unit_bytes
 from mpo_core.evaluation.meta_objective import Jobs, Units, job_size, make_units, train_jobs
 from mpo_core.evaluation.side_by_side import arrange
 from mpo_core.memory import UNIT_COPIES, jobs_at_once, peak_process_bytes
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import RowSettings
 from mpo_experiments.device_rates import (
@@ -146,11 +146,9 @@ def _at_once(testbed: Testbed, config: CellConfig) -> int:
     return jobs_at_once(config.search.members_at_once, size.bytes, held)
 
 
-def update_flops(policy: GaussianPolicy, config: CellConfig) -> float:
-    """Operations of one update's matrix products: 6 a weight and step, none for the gradient of observations."""
-    sizes = [layer.kernel.shape for layer in policy.layers]
-    steps = 2 * config.inner.minibatch * config.rows.length
-    return float(steps * (6 * sum(a * b for a, b in sizes) - 2 * sizes[0][0] * sizes[0][1]))
+def update_flops(policy: AbstractPolicy, config: CellConfig) -> float:
+    """Operations of one update's matrix products."""
+    return float(2 * config.inner.minibatch * config.rows.length * policy.step_flops)
 
 
 def _physics_seconds(testbed: Testbed) -> float:

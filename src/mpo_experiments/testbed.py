@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapters.brax.environments import BraxTask
 from adapters.processes.distributed import rollout_program
 from adapters.storage.agent_files import AgentsCard, Measured
 from mpo_core.data.generate_pairs import stack_agents
@@ -16,13 +15,16 @@ from mpo_core.data.specification import parse_data_spec
 from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonReturns, ComparisonSettings
 from mpo_core.evaluation.learning_curve import LearningCurve, learning_curve, steps as curve_steps
 from mpo_core.policies.gaussian import GaussianPolicy, with_bin_width
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.program import RolloutProgram
+from mpo_core.rollout.task import Task
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import FAILED_SCORE, EvaluationSettings, UnusableSetting
 from mpo_experiments.agents.lookup import load_agents, load_card
 from mpo_experiments.progress import Reporter
 from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.tasks.load import load_task
+from mpo_experiments.text_table import return_text
 
 CONSTANT_EPISODES = 256
 """Episodes an agent behind the search's constants where the card has none for its horizon."""
@@ -42,7 +44,7 @@ class Testbed:
     _constants: dict[tuple[int, bool], tuple[float, float]] = dataclasses.field(default_factory=dict, compare=False)
 
     @cached_property
-    def task(self) -> BraxTask:
+    def task(self) -> Task:
         """The environment."""
         return load_task(self.name)
 
@@ -53,30 +55,34 @@ class Testbed:
 
     @property
     def token_width(self) -> float:
-        """Width of a token, in action units."""
-        return self.card.bin_width if self.bin_width is None else self.bin_width
+        """Width of a token, in action units; where actions are tokens themselves, there is but one."""
+        if self.bin_width is None or self.card.language is not None:
+            return self.card.bin_width
+        return self.bin_width
 
     @cached_property
-    def agents(self) -> GaussianPolicy:
+    def agents(self) -> AbstractPolicy:
         """Original, target and, where there is one, other agent along a leading axis.
 
         Raises:
             UnusableSetting: they are of another task.
         """
-        agents = load_agents(self.name)
-        original = agents[0]
-        sizes = (len(original.observation_mean), len(original.raw_scale))
+        return stack_agents(*(self._fitted(agent) for agent in load_agents(self.name)))
+
+    def _fitted(self, agent: AbstractPolicy) -> AbstractPolicy:
+        """An agent with tokens of the width that is asked for."""
+        if not isinstance(agent, GaussianPolicy):
+            return agent
+        sizes = (len(agent.observation_mean), len(agent.raw_scale))
         if sizes != (self.task.observation_size, self.task.action_size):
             raise UnusableSetting(
                 f"the agents of task {self.name!r} see {sizes[0]} numbers and act by {sizes[1]}, but the task has "
                 f"{self.task.observation_size} and {self.task.action_size}: train them with `mpo agents train`"
             )
-        if self.token_width != original.bin_width:
-            agents = tuple(with_bin_width(agent, self.token_width) for agent in agents)
-        return stack_agents(*agents)
+        return agent if self.token_width == agent.bin_width else with_bin_width(agent, self.token_width)
 
     @property
-    def original(self) -> GaussianPolicy:
+    def original(self) -> AbstractPolicy:
         """The policy that is to be improved."""
         return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), self.agents)
 
@@ -101,8 +107,8 @@ class Testbed:
         low, high = self._known_constants(horizon, mode) or self._measured_constants(horizon, mode)
         if not low < high:
             raise UnusableSetting(
-                f"horizon {horizon} is too short for task {self.name!r}: its target agent returns {high:.0f}, "
-                f"no more than the original's {low:.0f}"
+                f"horizon {horizon} is too short for task {self.name!r}: its target agent returns {return_text(high)}, "
+                f"no more than the original's {return_text(low)}"
             )
         return low, high
 
@@ -171,7 +177,7 @@ class Testbed:
         candidate: Candidate,
         settings: ComparisonSettings,
         reporter: Reporter,
-        keep: Callable[[GaussianPolicy], None] = lambda policies: None,
+        keep: Callable[[AbstractPolicy], None] = lambda policies: None,
     ) -> LearningCurve:
         """Trains one objective and judges it after every epoch; returns are not normalised.
 

@@ -50,3 +50,8 @@ class TextTable:
 
 def _latex(text: str) -> str:
     return "".join(LATEX_SPECIALS.get(character, character) for character in text)
+
+
+def return_text(value: float) -> str:
+    """A return with the digits that one can read: whole where it is large."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

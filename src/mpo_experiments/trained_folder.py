@@ -9,15 +9,18 @@ import numpy as np
 from adapters.logging.tensorboard import ScalarLog
 from adapters.storage.agent_files import save_agent
 from adapters.storage.files import write_json
+from adapters.storage.language_files import facts_of
 from adapters.storage.sealed import write_sealed
 from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.language import LanguagePolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_experiments.provenance import agents_hash, devices, versions
 from mpo_experiments.settings.run_config import CellConfig
 
 SCORES, CONFIG = "scores.json", "config.json"
 
 
-def write_trained(folder: Path, found: dict[str, Any], config: CellConfig, policies: GaussianPolicy) -> None:
+def write_trained(folder: Path, found: dict[str, Any], config: CellConfig, policies: AbstractPolicy) -> None:
     """Writes `config.json`, `scores.json`, `policies/unit-000.safetensors`, ... and `tensorboard/`.
 
     Args:
@@ -28,9 +31,8 @@ def write_trained(folder: Path, found: dict[str, Any], config: CellConfig, polic
             reads one, given the activation and bin width in config.json.
     """
     trained = {name: found[name] for name in ("objective", "sft_epochs")} | {"units": len(found["sampled"])}
-    policy = {"activation": policies.activation, "bin_width": policies.bin_width}
     provenance = {
-        "command": "mpo train", "train": trained, "policy": policy, "agents": agents_hash(config.task),
+        "command": "mpo train", "train": trained, "policy": _facts(policies), "agents": agents_hash(config.task),
         "versions": versions(), "devices": devices(),
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,6 +44,14 @@ def write_trained(folder: Path, found: dict[str, Any], config: CellConfig, polic
             log.write_scalars(epoch, values)
     write_json(folder / SCORES, found)
     write_sealed(folder / CONFIG, config.model_dump(mode="json") | {"provenance": provenance})
+
+
+def _facts(policies: AbstractPolicy) -> dict[str, Any]:
+    """What the policies' files do not say."""
+    if isinstance(policies, LanguagePolicy):
+        return {"language": facts_of(policies).model_dump()}
+    assert isinstance(policies, GaussianPolicy)
+    return {"activation": policies.activation, "bin_width": policies.bin_width}
 
 
 def _by_epoch(quantities: dict[str, list[list[float | None]]]) -> list[dict[str, float | None]]:

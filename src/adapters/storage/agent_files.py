@@ -12,10 +12,13 @@ import safetensors.numpy
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
 from adapters.storage.files import read_bytes, write_json, write_whole
+from adapters.storage.language_files import LanguageFacts, language_policy, language_tensors
 from adapters.storage.sealed import first_fault
 from mpo_core.arrays import AnyArray
 from mpo_core.names import shortened, unknown_name
 from mpo_core.policies.gaussian import ACTIVATIONS, DEFAULT_BIN_WIDTH, GaussianPolicy, Layer
+from mpo_core.policies.language import LanguagePolicy
+from mpo_core.policies.policy import AbstractPolicy
 
 CARD_FILE = "card.json"
 SCHEMA_VERSION = 1
@@ -85,7 +88,10 @@ class AgentsCard(BaseModel):
     """The training run: environment steps -> return over the evaluation episodes (sampled actions)."""
     horizon: int
     bin_width: float = Field(gt=0, le=1)
+    """Width of a token in action units; 1 where actions are tokens themselves."""
     activation: str
+    language: LanguageFacts | None = None
+    """Of language models; None where the agents are Gaussian."""
     measurement_seed: int
     versions: dict[str, str]
     date: str
@@ -118,37 +124,38 @@ class AgentsCard(BaseModel):
         return name
 
 
-def save_agent(path: Path, policy: GaussianPolicy) -> None:
+def save_agent(path: Path, policy: AbstractPolicy) -> None:
     """Writes one policy: tensors only, since safetensors writes metadata in random order."""
-    tensors: dict[str, AnyArray] = {name: getattr(policy, name) for name in BUFFERS}
-    for index, layer in enumerate(policy.layers):
-        tensors |= dict(zip(_layer_names(index), (layer.kernel, layer.bias), strict=True))
+    tensors = language_tensors(policy) if isinstance(policy, LanguagePolicy) else _gaussian_tensors(policy)
     # safetensors scrambles arrays that are not contiguous, without a word
     contiguous = {name: np.ascontiguousarray(np.asarray(leaf, np.float32)) for name, leaf in tensors.items()}
     write_whole(path, safetensors.numpy.save(contiguous))
 
 
+def _gaussian_tensors(policy: AbstractPolicy) -> dict[str, AnyArray]:
+    assert isinstance(policy, GaussianPolicy)
+    tensors: dict[str, AnyArray] = {name: getattr(policy, name) for name in BUFFERS}
+    for index, layer in enumerate(policy.layers):
+        tensors |= dict(zip(_layer_names(index), (layer.kernel, layer.bias), strict=True))
+    return tensors
+
+
 def load_agent(path: Path, *, activation: str = "relu", bin_width: float = DEFAULT_BIN_WIDTH) -> GaussianPolicy:
-    """Reads one policy; what its tensors do not say (activation, bin width) is on the card.
+    """Reads one Gaussian policy; what its tensors do not say (activation, bin width) is on the card.
 
     Raises:
         ValueError: the file is missing, damaged or not an agent's.
     """
-    return _policy(path, read_bytes(path, "agent"), activation, bin_width)
+    return _gaussian(path, _tensors(path, read_bytes(path, "agent")), activation, bin_width)
 
 
-def _policy(path: Path, content: bytes, activation: str, bin_width: float) -> GaussianPolicy:
-    tensors = _tensors(path, content)
+def _gaussian(path: Path, tensors: dict[str, np.ndarray], activation: str, bin_width: float) -> GaussianPolicy:
     layers = [_layer_names(index) for index in range(sum(name.endswith(".kernel") for name in tensors))]
     if not layers or set(tensors) != {*BUFFERS, *(name for pair in layers for name in pair)}:
         raise ValueError(f"{path} holds no agent: its tensors are {shortened(', '.join(sorted(tensors))) or 'none'}")
-    foreign = [str(tensor.dtype) for tensor in tensors.values() if tensor.dtype != np.float32]
-    if foreign:
-        raise ValueError(f"{path} holds no agent: its tensors are {foreign[0]}, not float32")
+    _check_numbers(path, tensors)
     if not _shapes_agree(tensors, layers):
         raise ValueError(f"{path} holds no agent: the shapes of its tensors do not fit together")
-    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
-        raise ValueError(f"{path} holds a broken agent: some of its numbers are not finite")
     if not (tensors["observation_std"] > 0).all():
         raise ValueError(f"{path} holds a broken agent: some of its observations' deviations are not positive")
     arrays = {name: jnp.asarray(tensor) for name, tensor in tensors.items()}
@@ -162,20 +169,20 @@ def _policy(path: Path, content: bytes, activation: str, bin_width: float) -> Ga
     )
 
 
-def save_agents(folder: Path, card: AgentsCard, agents: tuple[GaussianPolicy, GaussianPolicy]) -> None:
+def save_agents(folder: Path, card: AgentsCard, agents: tuple[AbstractPolicy, AbstractPolicy]) -> None:
     """Writes `original.safetensors`, `target.safetensors` and, last, `card.json` with their hashes."""
     for role, agent in zip(ROLES, agents, strict=True):
         save_agent(folder / f"{role}.safetensors", agent)
     _save_card(folder, card)
 
 
-def save_other(folder: Path, card: AgentsCard, other: GaussianPolicy) -> None:
+def save_other(folder: Path, card: AgentsCard, other: AbstractPolicy) -> None:
     """Adds `other.safetensors` to a folder of agents and then writes `card.json`, which has its record."""
     save_agent(folder / f"{OTHER}.safetensors", other)
     _save_card(folder, card)
 
 
-def read_agents(folder: Path, card: AgentsCard) -> tuple[GaussianPolicy, ...]:
+def read_agents(folder: Path, card: AgentsCard) -> tuple[AbstractPolicy, ...]:
     """The original, the target and, if the card has one, the other agent in a folder.
 
     They are of one structure, so that they can be stacked.
@@ -208,8 +215,9 @@ def read_agents_card(folder: Path, task: str) -> AgentsCard:
 def _save_card(folder: Path, card: AgentsCard) -> None:
     hashes = {role: hashlib.sha256((folder / f"{role}.safetensors").read_bytes()).hexdigest() for role in card.roles}
     found = card.model_copy(update={"sha256": hashes}).model_dump(mode="json", by_alias=True)
-    if card.other is None:
-        del found["other"]
+    for name in ("other", "language"):
+        if found[name] is None:
+            del found[name]
     write_json(folder / CARD_FILE, found)
 
 
@@ -217,13 +225,18 @@ def _layer_names(index: int) -> tuple[str, str]:
     return f"layers.{index}.kernel", f"layers.{index}.bias"
 
 
-def _load(folder: Path, role: Role, card: AgentsCard) -> GaussianPolicy:
+def _load(folder: Path, role: Role, card: AgentsCard) -> AbstractPolicy:
     """One of the agents that a card is of."""
     path = folder / f"{role}.safetensors"
     content = read_bytes(path, "agent")
     if card.sha256.get(role) not in (None, hashlib.sha256(content).hexdigest()):
         raise ValueError(f"{path} does not match the hash in {CARD_FILE}, so it is damaged")
-    return _policy(path, content, card.activation, card.bin_width)
+    tensors = _tensors(path, content)
+    if card.language is not None:
+        found = language_policy(path, tensors, card.language)
+        _check_numbers(path, tensors)
+        return found
+    return _gaussian(path, tensors, card.activation, card.bin_width)
 
 
 def _tensors(path: Path, content: bytes) -> dict[str, np.ndarray]:
@@ -232,6 +245,14 @@ def _tensors(path: Path, content: bytes) -> dict[str, np.ndarray]:
     except Exception as error:  # of its own kind, or KeyError or TypeError where a type is foreign to numpy
         said = shortened(" ".join(str(error).split()))
         raise ValueError(f"{path} is not a safetensors file, or is damaged: {said}") from None
+
+
+def _check_numbers(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    foreign = [str(tensor.dtype) for tensor in tensors.values() if tensor.dtype != np.float32]
+    if foreign:
+        raise ValueError(f"{path} holds no agent: its tensors are {foreign[0]}, not float32")
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+        raise ValueError(f"{path} holds a broken agent: some of its numbers are not finite")
 
 
 def _shapes_agree(tensors: dict[str, np.ndarray], layers: list[tuple[str, str]]) -> bool:

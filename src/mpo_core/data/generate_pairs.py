@@ -9,7 +9,7 @@ from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from mpo_core.data.pair_bank import PairBank
 from mpo_core.data.specification import DataSpec, kinds_of_rows
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy, stacked_count
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.seeds import Purpose
 from mpo_core.settings import RowSettings, UnusableSetting
@@ -17,7 +17,7 @@ from mpo_core.settings import RowSettings, UnusableSetting
 
 def generate_pairs(
     program: RolloutProgram,
-    agents: GaussianPolicy,
+    agents: AbstractPolicy,
     spec: DataSpec,
     size: RowSettings,
     *,
@@ -39,7 +39,7 @@ def generate_pairs(
 
 def generate_banks(
     program: RolloutProgram,
-    agents: GaussianPolicy,
+    agents: AbstractPolicy,
     spec: DataSpec,
     size: RowSettings,
     keys: list[PRNGKeyArray],
@@ -84,18 +84,18 @@ def pair_episodes(
     return source, (start_key[np.repeat(np.arange(pairs), 2)], action_key)
 
 
-def agents_for(spec: DataSpec, agents: GaussianPolicy) -> GaussianPolicy:
+def agents_for(spec: DataSpec, agents: AbstractPolicy) -> AbstractPolicy:
     """Those of some stacked agents that a specification asks for, so that programs do not depend on the others.
 
     Raises:
         UnusableSetting: one of them is not there.
     """
     wanted = len(spec.roles)
-    if len(agents.raw_scale) < wanted:
+    if stacked_count(agents) < wanted:
         raise UnusableSetting(f"data '{spec}' need an agent of role '{spec.roles[-1]}', and this task has none")
     return jax.tree.map(lambda leaf: leaf[:wanted], agents)
 
 
-def stack_agents(*agents: GaussianPolicy) -> GaussianPolicy:
+def stack_agents(*agents: AbstractPolicy) -> AbstractPolicy:
     """Policies of one structure along a leading axis: index 0 is the original agent, 1 the target, 2 the other."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *agents)

@@ -22,7 +22,7 @@ from mpo_core.evaluation.side_by_side import Block, arrange
 from mpo_core.losses.switch import stack_objectives
 from mpo_core.memory import UNIT_COPIES, jobs_at_once, units_at_once
 from mpo_core.objective.interface import AbstractObjective
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.rollout.task import Task
 from mpo_core.seeds import Purpose, Stream, stream_key
@@ -70,7 +70,7 @@ class ComparisonReturns(eqx.Module):
 class Comparison:
     """The compiled programs of a comparison, for any number of candidates of the structures it has seen."""
 
-    def __init__(self, program: RolloutProgram, agents: GaussianPolicy, settings: ComparisonSettings):
+    def __init__(self, program: RolloutProgram, agents: AbstractPolicy, settings: ComparisonSettings):
         self._program, self._agents, self._settings = program, agents, settings
         self._original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
         self._train: dict[tuple[int, Block], Callable] = {}
@@ -148,7 +148,7 @@ class Comparison:
         units: Units,
         count: int,
         advance: Callable[[str, int], None] = lambda what, jobs: None,
-    ) -> tuple[GaussianPolicy, np.ndarray]:
+    ) -> tuple[AbstractPolicy, np.ndarray]:
         """Policies and clamp rates on the first `count` units, with leading axes (candidate, unit), on the host."""
         trained: list = [None] * len(candidates)
         for sft_epochs in sorted({candidate.sft_epochs for candidate in candidates}):
@@ -161,7 +161,7 @@ class Comparison:
 
     def _train_group(
         self, stacked, candidates: int, sft_epochs: int, units: Units, count: int, advance
-    ) -> tuple[GaussianPolicy, np.ndarray]:
+    ) -> tuple[AbstractPolicy, np.ndarray]:
         units = self._sft_program(sft_epochs)(units) if sft_epochs else units
         candidate, unit = (index.reshape(-1) for index in np.indices((candidates, count)))
         mesh = self._program.mesh
@@ -191,7 +191,7 @@ class Comparison:
             inner = dataclasses.replace(self._settings.inner, sft_epochs=sft_epochs)
             original, mesh = self._original, self._program.mesh
 
-            def program(jobs: Jobs, units: Units) -> tuple[GaussianPolicy, Array]:
+            def program(jobs: Jobs, units: Units) -> tuple[AbstractPolicy, Array]:
                 nothing = jax.tree.map(lambda _: None, jobs.objective)
                 policies, trace = train_jobs(jobs, nothing, units, original, inner, mesh, block)
                 return policies, trace.clamped.mean(1)
@@ -201,7 +201,7 @@ class Comparison:
 
     def evaluate(
         self,
-        policies: GaussianPolicy,
+        policies: AbstractPolicy,
         noise: float,
         advance: Callable[[str, int], None] = lambda what, jobs: None,
     ) -> Float[np.ndarray, "candidate unit"]:
@@ -212,7 +212,7 @@ class Comparison:
             noise: 1 samples actions, 0 takes the mode.
         """
         evaluation = self._settings.evaluation
-        candidates, units = policies.raw_scale.shape[:2]
+        candidates, units = jax.tree.leaves(policies)[0].shape[:2]
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), policies)
         reset_key, action_key = (
             jnp.stack([jax.random.split(self._key(unit, purpose), evaluation.episodes) for unit in range(units)])
@@ -241,7 +241,7 @@ def unit_bytes(task: Task, size: RowSettings) -> int:
 
 @partial(jax.jit, static_argnums=2)
 def _labelled(
-    original: GaussianPolicy,
+    original: AbstractPolicy,
     banks: PairBank,
     kind: tuple[DataSpec, InnerLoopSettings],
     label_key: Array,

@@ -14,7 +14,7 @@ from mpo_core.devices import population_mesh
 from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonSettings
 from mpo_core.evaluation.meta_objective import Jobs, Units, train_jobs_by_epoch
 from mpo_core.evaluation.side_by_side import Block, arrange
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.training.trace import TrainingTrace, first_bad_update
 
@@ -43,11 +43,11 @@ class LearningCurve(eqx.Module):
 
 def learning_curve(
     program: RolloutProgram,
-    agents: GaussianPolicy,
+    agents: AbstractPolicy,
     candidate: Candidate,
     settings: ComparisonSettings,
     advance: Callable[[str, int], None] = lambda what, done: None,
-    keep: Callable[[GaussianPolicy], None] = lambda policies: None,
+    keep: Callable[[AbstractPolicy], None] = lambda policies: None,
 ) -> LearningCurve:
     """Trains on every unit of a comparison and judges the policy after every epoch, on the unit's own episodes.
 
@@ -94,7 +94,7 @@ class _Training:
     def __init__(
         self,
         program: RolloutProgram,
-        agents: GaussianPolicy,
+        agents: AbstractPolicy,
         candidate: Candidate,
         settings: ComparisonSettings,
         at_once: int,
@@ -105,12 +105,12 @@ class _Training:
         inner = dataclasses.replace(settings.inner, sft_epochs=candidate.sft_epochs)
 
         @partial(jax.jit, static_argnums=2)
-        def train(jobs: Jobs, units: Units, block: Block) -> tuple[GaussianPolicy, TrainingTrace]:
+        def train(jobs: Jobs, units: Units, block: Block) -> tuple[AbstractPolicy, TrainingTrace]:
             return train_jobs_by_epoch(jobs, objective, units, original, inner, mesh, block)
 
         self._train = train
 
-    def __call__(self, units: Units, count: int) -> Iterator[tuple[GaussianPolicy, TrainingTrace]]:
+    def __call__(self, units: Units, count: int) -> Iterator[tuple[AbstractPolicy, TrainingTrace]]:
         """Policies and traces of the first `count` units, some units after others, on the host."""
         plan = arrange(np.arange(count), self._mesh.size, self._at_once)
         size = self._mesh.size * plan.block.jobs

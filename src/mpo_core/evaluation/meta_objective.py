@@ -22,13 +22,12 @@ from mpo_core.data.rows import PreferenceRows
 from mpo_core.devices import CPU_ENVS, POPULATION, is_cpu
 from mpo_core.evaluation.side_by_side import ONE_AFTER_ANOTHER, Block, arrange
 from mpo_core.memory import ENV_STATE_BYTES, MAX_ENV_BYTES, JobSize
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy, parameter_count
 from mpo_core.rollout.envs import env_returns, start_envs
 from mpo_core.rollout.task import Task
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings
 from mpo_core.training.inner_loop import SftPhase, run_learner_sft, train_learner, train_learner_by_epoch
-from mpo_core.training.learner import GaussianLearner
-from mpo_core.training.prepared_rows import PreparedRows, prepared_units, unit_log_probs, without_normaliser
+from mpo_core.training.learners import learner_of, prepared_units
 from mpo_core.training.trace import TrainingTrace
 
 
@@ -36,8 +35,8 @@ class Units(eqx.Module):
     """Units of replication, along a leading axis."""
 
     rows: PreferenceRows
-    prepared: PreparedRows
-    """The rows as updates read them."""
+    prepared: PyTree
+    """The rows as updates of the policy read them."""
     reference: Float[Array, "unit row side"]
     """Log-probs of the rows under the original agent, shared by all objectives."""
     training_key: Key[Array, " unit"]
@@ -65,7 +64,7 @@ class JobSettings:
 
 
 def make_units(
-    policy: GaussianPolicy,
+    policy: AbstractPolicy,
     rows: PreferenceRows,
     training_key: Key[Array, " unit"],
     inner: InnerLoopSettings | None = None,
@@ -75,14 +74,17 @@ def make_units(
     Args:
         inner: the inner loop that they are for, whose products the reference's log-probs take; None: as by default.
     """
-    products = (inner or InnerLoopSettings()).products
-    prepared, bare = prepared_units(policy, rows), without_normaliser(policy)
-    index = jnp.arange(rows.margin.shape[0])
-    reference = jax.lax.map(lambda unit: unit_log_probs(bare, prepared, unit, products), index)
+    products, prepared = (inner or InnerLoopSettings()).products, prepared_units(policy, rows)
+
+    def reference_of(unit: Array) -> Float[Array, "row side"]:
+        learner = learner_of(policy, prepared, unit, products)
+        return learner.all_log_probs(learner.start)
+
+    reference = jax.lax.map(reference_of, jnp.arange(rows.margin.shape[0]))
     return Units(rows, prepared, reference, training_key)
 
 
-def job_size(policy: GaussianPolicy, rows: tuple[int, int], inner: InnerLoopSettings) -> JobSize:
+def job_size(policy: AbstractPolicy, rows: tuple[int, int], inner: InnerLoopSettings) -> JobSize:
     """What a job takes beside its unit's rows.
 
     Args:
@@ -90,13 +92,12 @@ def job_size(policy: GaussianPolicy, rows: tuple[int, int], inner: InnerLoopSett
     """
     count, length = rows
     return JobSize(
-        widths=tuple(layer.bias.shape[-1] for layer in policy.layers),
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(policy)),
+        widths=policy.widths, parameters=parameter_count(policy),
         steps=2 * inner.minibatch * length, updates=inner.epochs * (count // inner.minibatch),
     )  # fmt: skip
 
 
-def with_sft(units: Units, policy: GaussianPolicy, settings: InnerLoopSettings, mesh: Mesh, at_once: int = 1) -> Units:
+def with_sft(units: Units, policy: AbstractPolicy, settings: InnerLoopSettings, mesh: Mesh, at_once: int = 1) -> Units:
     """The units with their SFT phase done, so that `train_jobs` with the same settings does not repeat it.
 
     Args:
@@ -112,11 +113,11 @@ def train_jobs(
     jobs: Jobs,
     common: PyTree,
     units: Units,
-    policy: GaussianPolicy,
+    policy: AbstractPolicy,
     settings: InnerLoopSettings,
     mesh: Mesh,
     block: Block = ONE_AFTER_ANOTHER,
-) -> tuple[GaussianPolicy, TrainingTrace]:
+) -> tuple[AbstractPolicy, TrainingTrace]:
     """Trains every job; policies and traces come back with a leading job axis.
 
     Args:
@@ -133,11 +134,11 @@ def train_jobs_by_epoch(
     jobs: Jobs,
     common: PyTree,
     units: Units,
-    policy: GaussianPolicy,
+    policy: AbstractPolicy,
     settings: InnerLoopSettings,
     mesh: Mesh,
     block: Block = ONE_AFTER_ANOTHER,
-) -> tuple[GaussianPolicy, TrainingTrace]:
+) -> tuple[AbstractPolicy, TrainingTrace]:
     """The same, policies kept after every epoch: a second axis of them, and of the traces, is the epoch."""
     body = partial(_train_shard, settings=settings, block=block, by_epoch=True)
     return _sharded(body, mesh)(jobs, common, units, policy)
@@ -148,7 +149,7 @@ def job_returns(
     jobs: Jobs,
     common: PyTree,
     units: Units,
-    policy: GaussianPolicy,
+    policy: AbstractPolicy,
     evaluation_key: tuple[Key[Array, "unit episode"], Key[Array, "unit episode"]],
     settings: JobSettings,
 ) -> Float[Array, " job"]:
@@ -173,14 +174,14 @@ def _train_shard(
     jobs: Jobs,
     common: PyTree,
     units: Units,
-    policy: GaussianPolicy,
+    policy: AbstractPolicy,
     *,
     settings: InnerLoopSettings,
     block: Block,
     by_epoch: bool,
-) -> tuple[GaussianPolicy, TrainingTrace]:
-    def one(objective: PyTree, unit: Array) -> tuple[GaussianPolicy, TrainingTrace]:
-        learner = GaussianLearner(policy, units.prepared, unit, settings.products)
+) -> tuple[AbstractPolicy, TrainingTrace]:
+    def one(objective: PyTree, unit: Array) -> tuple[AbstractPolicy, TrainingTrace]:
+        learner = learner_of(policy, units.prepared, unit, settings.products)
         given = {"key": units.training_key[unit], "reference": units.reference[unit]}
         if by_epoch:
             return train_learner_by_epoch(eqx.combine(objective, common), learner, settings, **given)
@@ -191,10 +192,10 @@ def _train_shard(
 
 
 def _sft_shard(
-    jobs: Jobs, common: PyTree, units: Units, policy: GaussianPolicy, *, settings: InnerLoopSettings, block: Block
+    jobs: Jobs, common: PyTree, units: Units, policy: AbstractPolicy, *, settings: InnerLoopSettings, block: Block
 ) -> SftPhase:
     def one(_: None, unit: Array) -> SftPhase:
-        learner = GaussianLearner(policy, units.prepared, unit, settings.products)
+        learner = learner_of(policy, units.prepared, unit, settings.products)
         return run_learner_sft(learner, settings, key=units.training_key[unit], reference=units.reference[unit])
 
     return _in_blocks(one, jobs, block)
@@ -224,7 +225,7 @@ def _return_shard(
     jobs: Jobs,
     common: PyTree,
     units: Units,
-    policy: GaussianPolicy,
+    policy: AbstractPolicy,
     evaluation_key: tuple[Key[Array, "unit episode"], Key[Array, "unit episode"]],
     *,
     settings: JobSettings,
@@ -248,17 +249,17 @@ def _return_shard(
 
 def _mean_returns(
     task: Task,
-    policies: GaussianPolicy,
+    policies: AbstractPolicy,
     reset_key: Key[Array, "job episode"],
     action_key: Key[Array, "job episode"],
     evaluation: EvaluationSettings,
 ) -> Float[Array, " job"]:
-    envs = start_envs(task, reset_key.reshape(-1), action_key.reshape(-1))
+    envs = start_envs(task, policies, reset_key.reshape(-1), action_key.reshape(-1))
     total = env_returns(task, policies, envs, jnp.ones(()), evaluation.horizon)
     return total.reshape(-1, evaluation.episodes).mean(1)
 
 
-def _evaluated_at_once(policy: GaussianPolicy, episodes: int, *, cpu: bool) -> int:
+def _evaluated_at_once(policy: AbstractPolicy, episodes: int, *, cpu: bool) -> int:
     """Jobs that a device evaluates side by side."""
     if cpu:
         return max(1, CPU_ENVS // episodes)

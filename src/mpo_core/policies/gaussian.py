@@ -7,9 +7,10 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from mpo_core.arrays import AnyArray
+from mpo_core.policies.policy import AbstractPolicy
 
 DEFAULT_BIN_WIDTH = 0.1
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "swish": jax.nn.swish}
@@ -22,7 +23,7 @@ class Layer(eqx.Module):
     bias: Float[AnyArray, "*batch output"]
 
 
-class GaussianPolicy(eqx.Module):
+class GaussianPolicy(AbstractPolicy):
     """Diagonal Gaussian over actions, not squashed, with a trained deviation that does not depend on the state.
 
     A token is one action dimension at one step. Its probability is its density times the bin width `w`; the deviation
@@ -46,6 +47,32 @@ class GaussianPolicy(eqx.Module):
     def scale(self) -> Float[AnyArray, "*batch action"]:
         """Standard deviation of each action dimension, in action units."""
         return self.scale_floor + jax.nn.softplus(self.raw_scale)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Outputs of each layer."""
+        return tuple(layer.bias.shape[-1] for layer in self.layers)
+
+    @property
+    def step_flops(self) -> int:
+        """6 a weight, but 4 in the first layer: there is no gradient of observations."""
+        sizes = [layer.kernel.shape[-2:] for layer in self.layers]
+        return 6 * sum(a * b for a, b in sizes) - 2 * sizes[0][0] * sizes[0][1]
+
+    def begin(self, observation: Float[Array, "env observation"]) -> None:
+        """It remembers nothing."""
+
+    def act(
+        self,
+        observation: Float[Array, "env observation"],
+        memory: None,
+        noise: Float[Array, ""],
+        key: Key[Array, " env"],
+    ) -> tuple[Float[Array, "env action"], None]:
+        """Actions of some envs: the mode, and `noise` deviations of a normal draw."""
+        mode = jnp.asarray(self.mode(observation))
+        normal = jax.vmap(partial(jax.random.normal, shape=mode.shape[1:]))(key)
+        return mode + noise * self.scale * normal, None
 
     def mode(self, observation: Float[AnyArray, "*any observation"]) -> Float[AnyArray, "*any action"]:
         """The most likely action."""

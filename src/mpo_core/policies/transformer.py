@@ -10,7 +10,7 @@ import dataclasses
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mpo_core.arrays import AnyArray
 
@@ -47,6 +47,15 @@ class Block(eqx.Module):
     down: Float[AnyArray, "*batch hidden width"]
 
 
+class Cache(eqx.Module):
+    """Keys (turned to their places) and values of the tokens so far, so that the next token costs one token's work."""
+
+    key: Float[Array, "*batch layer token width"]
+    value: Float[Array, "*batch layer token width"]
+    place: Int[Array, "*batch"]
+    """How many tokens there are."""
+
+
 class Transformer(eqx.Module):
     """Log-probs of the next token."""
 
@@ -70,6 +79,33 @@ class Transformer(eqx.Module):
         """Log-prob of every token but the first, given those before it; never positive."""
         following = self.next_log_probs(tokens)[:-1]
         return jnp.take_along_axis(following, tokens[1:, None], axis=1)[:, 0]
+
+    def empty_cache(self, tokens: int) -> Cache:
+        """Room for a text of so many tokens."""
+        shape = (len(self.blocks), tokens, self.head.shape[-2])
+        return Cache(jnp.zeros(shape), jnp.zeros(shape), jnp.zeros((), jnp.int32))
+
+    def step(self, token: Int[Array, ""], cache: Cache) -> tuple[Float[Array, " vocabulary"], Cache]:
+        """Log-probs of the token after this one, and the cache with this one in it; tokens past its room are lost."""
+        hidden = jnp.asarray(self.embedding)[token]
+        tokens, size = cache.key.shape[-2], hidden.shape[-1] // self.heads
+        cosine, sine = (table[0] for table in _rotations_at(cache.place[None], size))
+        here, seen = jnp.arange(tokens) == cache.place, jnp.arange(tokens) <= cache.place
+        keys, values = [], []
+        for layer, block in enumerate(self.blocks):
+            x = _normed(hidden, block.attention_norm)
+            query, key, value = (
+                (x @ kernel).reshape(self.heads, size) for kernel in (block.query, block.key, block.value)
+            )
+            query, key = (_rotated(one, cosine, sine) for one in (query, key))
+            keys.append(jnp.where(here[:, None], key.reshape(-1), cache.key[layer]))
+            values.append(jnp.where(here[:, None], value.reshape(-1), cache.value[layer]))
+            held_keys, held_values = (leaf.reshape(tokens, self.heads, size) for leaf in (keys[-1], values[-1]))
+            hidden = hidden + _attended(query, held_keys, held_values, seen) @ block.out
+            inner = _normed(hidden, block.feed_forward_norm)
+            hidden = hidden + (jax.nn.silu(inner @ block.gate) * (inner @ block.up)) @ block.down
+        log_probs = jax.nn.log_softmax(_normed(hidden, self.norm) @ self.head)
+        return log_probs, Cache(jnp.stack(keys), jnp.stack(values), cache.place + 1)
 
     def _attention(
         self, block: Block, x: Float[Array, "time width"], cosine: Array, sine: Array
@@ -108,18 +144,35 @@ def new_transformer(sizes: TransformerSizes, *, key: PRNGKeyArray) -> Transforme
     return Transformer(embedding, blocks, jnp.ones(width), head, sizes.heads)
 
 
-def _normed(x: Float[Array, "time width"], scale: AnyArray) -> Float[Array, "time width"]:
+def _attended(
+    query: Float[Array, "head size"],
+    key: Float[Array, "token head size"],
+    value: Float[Array, "token head size"],
+    seen: Bool[Array, " token"],
+) -> Float[Array, " width"]:
+    """What one token takes from those that it sees."""
+    scores = jnp.einsum("hs,ths->ht", query, key) / jnp.sqrt(jnp.float32(query.shape[-1]))
+    weights = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf))
+    return jnp.einsum("ht,ths->hs", weights, value).reshape(-1)
+
+
+def _normed(x: Float[Array, "*any width"], scale: AnyArray) -> Float[Array, "*any width"]:
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + NORM_EPSILON) * scale
 
 
 def _rotations(time: int, size: int) -> tuple[Float[Array, "time size"], Float[Array, "time size"]]:
+    """Cosine and sine of the angles of the first positions."""
+    return _rotations_at(jnp.arange(time), size)
+
+
+def _rotations_at(place: Int[Array, " time"], size: int) -> tuple[Float[Array, "time size"], Float[Array, "time size"]]:
     """Cosine and sine of each position's angles, the first half of a head's dimensions repeated as its second."""
     frequency = ROTARY_BASE ** (-jnp.arange(0, size, 2) / size)
-    angle = jnp.outer(jnp.arange(time), frequency)
+    angle = jnp.outer(place, frequency)
     doubled = jnp.concatenate([angle, angle], axis=-1)
     return jnp.cos(doubled), jnp.sin(doubled)
 
 
-def _rotated(x: Float[Array, "head time size"], cosine: Array, sine: Array) -> Float[Array, "head time size"]:
+def _rotated(x: Float[Array, "*any size"], cosine: Array, sine: Array) -> Float[Array, "*any size"]:
     first, second = jnp.split(x, 2, axis=-1)
     return x * cosine + jnp.concatenate([-second, first], axis=-1) * sine

@@ -1,13 +1,11 @@
-"""Policies in a task: many episodes side by side, a env each."""
-
-from functools import partial
+"""Policies in a task: many episodes side by side, an env each."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, PyTree
 
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy, stacked_count
 from mpo_core.rollout.task import Task, TaskState
 from mpo_core.rollout.trajectory import Trajectory
 
@@ -16,28 +14,37 @@ class Envs(eqx.Module):
     """Episodes under way."""
 
     state: TaskState
+    memory: PyTree
+    """What policies remember of each, as their `begin` gives it."""
     alive: Float[Array, " env"]
     key: Key[Array, " env"]
     step: Int[Array, " env"]
 
 
-def start_envs(task: Task, reset_key: Key[Array, " env"], action_key: Key[Array, " env"]) -> Envs:
-    """Fresh episodes. Equal reset keys give equal start states."""
-    state = jax.vmap(lambda key: task.reset(key=key))(reset_key)
-    return Envs(state, jnp.ones(reset_key.shape), action_key, jnp.zeros(reset_key.shape, jnp.int32))
-
-
-def env_step(task: Task, policies: GaussianPolicy, envs: Envs, noise: Float[Array, ""]) -> tuple[Envs, Trajectory]:
-    """One step of every env; what comes back has no time axis yet.
+def start_envs(
+    task: Task, policies: AbstractPolicy, reset_key: Key[Array, " env"], action_key: Key[Array, " env"]
+) -> Envs:
+    """Fresh episodes. Equal reset keys give equal start states.
 
     Args:
         policies: policies along a leading axis, each for equally many neighbouring envs.
-        noise: factor on the policy's deviation: 1 samples actions, 0 takes the mode.
+    """
+    state = jax.vmap(lambda key: task.reset(key=key))(reset_key)
+    begun = jax.vmap(lambda policy, own: policy.begin(own))(policies, _by_policy(policies, state.observation))
+    return Envs(state, _by_env(begun), jnp.ones(reset_key.shape), action_key, jnp.zeros(reset_key.shape, jnp.int32))
+
+
+def env_step(task: Task, policies: AbstractPolicy, envs: Envs, noise: Float[Array, ""]) -> tuple[Envs, Trajectory]:
+    """One step of every env; what comes back has no time axis yet.
+
+    Args:
+        policies: as for `start_envs`; those of a policy share its matrix products.
+        noise: 1 samples actions, 0 takes the mode.
     """
     observation = envs.state.observation
-    mode, scale = _by_env(policies, observation)
-    normal = jax.vmap(partial(_step_normal, shape=mode.shape[1:]))(envs.key, envs.step)
-    action = jnp.asarray(mode + noise * scale * normal)
+    key = jax.vmap(jax.random.fold_in)(envs.key, envs.step)
+    own = _by_policy(policies, (observation, envs.memory, key))
+    action, memory = _by_env(jax.vmap(lambda policy, seen: policy.act(*seen[:2], noise, seen[2]))(policies, own))
     state = jax.vmap(task.step)(envs.state, action)
     running = envs.alive > 0
     record = Trajectory(
@@ -46,11 +53,11 @@ def env_step(task: Task, policies: GaussianPolicy, envs: Envs, noise: Float[Arra
         reward=jnp.where(running, state.reward, 0.0),
         alive=envs.alive,
     )
-    return Envs(state, envs.alive * (1 - state.done), envs.key, envs.step + 1), record
+    return Envs(state, memory, envs.alive * (1 - state.done), envs.key, envs.step + 1), record
 
 
 def advance(
-    task: Task, policies: GaussianPolicy, envs: Envs, noise: Float[Array, ""], steps: int
+    task: Task, policies: AbstractPolicy, envs: Envs, noise: Float[Array, ""], steps: int
 ) -> tuple[Envs, Trajectory]:
     """`steps` steps of every env, recorded with axes (env, time, ...); policies as for `env_step`."""
 
@@ -62,7 +69,7 @@ def advance(
 
 
 def env_returns(
-    task: Task, policies: GaussianPolicy, envs: Envs, noise: Float[Array, ""], horizon: int
+    task: Task, policies: AbstractPolicy, envs: Envs, noise: Float[Array, ""], horizon: int
 ) -> Float[Array, " env"]:
     """Undiscounted return of every env over `horizon` steps, nothing recorded; policies as for `env_step`."""
 
@@ -74,16 +81,12 @@ def env_returns(
     return total
 
 
-def _by_env(
-    policies: GaussianPolicy, observation: Float[Array, "env observation"]
-) -> tuple[Float[Array, "env action"], Float[Array, "env action"]]:
-    """Mode and deviation of every env's action; a policy's envs share one matrix product."""
-    scale = policies.scale
-    own = observation.reshape(len(scale), -1, observation.shape[1])
-    mode = jnp.asarray(jax.vmap(GaussianPolicy.mode)(policies, own))
-    deviation = jnp.broadcast_to(scale[:, None], mode.shape)
-    return mode.reshape(-1, mode.shape[-1]), deviation.reshape(-1, mode.shape[-1])
+def _by_policy(policies: AbstractPolicy, tree: PyTree) -> PyTree:
+    """Leaves with an env axis as leaves with axes (policy, env of the policy)."""
+    count = stacked_count(policies)
+    return jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), tree)
 
 
-def _step_normal(key: Key[Array, ""], step: Int[Array, ""], shape: tuple[int, ...]) -> Float[Array, "*any"]:
-    return jax.random.normal(jax.random.fold_in(key, step), shape)
+def _by_env(tree: PyTree) -> PyTree:
+    """The inverse of `_by_policy`."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)

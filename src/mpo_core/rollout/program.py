@@ -10,7 +10,7 @@ from jaxtyping import Array, Key, UInt32
 
 from mpo_core.devices import POPULATION, block_envs, is_cpu, population_mesh, round_up
 from mpo_core.memory import recorded_episode_bytes
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.envs import Envs, advance, start_envs
 from mpo_core.rollout.task import Task
 from mpo_core.rollout.trajectory import Trajectory
@@ -36,7 +36,7 @@ class RolloutProgram:
         env, whole = PartitionSpec(POPULATION), PartitionSpec()
         # scans over brax states fail the varying-axes check, hence check_vma=False
         shard = partial(jax.shard_map, mesh=self.mesh, check_vma=False)
-        self._start = jax.jit(shard(partial(_start_from_data, task), in_specs=(env, env), out_specs=env))
+        self._start = jax.jit(shard(partial(_start_from_data, task), in_specs=(env, env, env), out_specs=env))
         self._advance = jax.jit(
             shard(
                 partial(advance, task, steps=chunk),
@@ -47,7 +47,7 @@ class RolloutProgram:
 
     def trajectories(
         self,
-        policies: GaussianPolicy,
+        policies: AbstractPolicy,
         policy_index: np.ndarray,
         keys: tuple[Key[Array, " episode"], Key[Array, " episode"]],
         *,
@@ -68,7 +68,7 @@ class RolloutProgram:
 
     def blocks(
         self,
-        policies: GaussianPolicy,
+        policies: AbstractPolicy,
         policy_index: np.ndarray,
         keys: tuple[Key[Array, " episode"], Key[Array, " episode"]],
         *,
@@ -97,7 +97,7 @@ class RolloutProgram:
 
     def returns(
         self,
-        policies: GaussianPolicy,
+        policies: AbstractPolicy,
         policy_index: np.ndarray,
         keys: tuple[Key[Array, " episode"], Key[Array, " episode"]],
         *,
@@ -108,9 +108,9 @@ class RolloutProgram:
         blocks = self.blocks(policies, policy_index, keys, horizon=horizon, noise=noise)
         return np.concatenate([block.return_ for block in blocks])
 
-    def _block(self, policies: GaussianPolicy, key_data: list[np.ndarray], horizon: int, noise: float) -> Trajectory:
+    def _block(self, policies: AbstractPolicy, key_data: list[np.ndarray], horizon: int, noise: float) -> Trajectory:
         parts = []
-        for part in self._chunks(policies, self._start(*key_data), horizon, noise):
+        for part in self._chunks(policies, self._start(policies, *key_data), horizon, noise):
             parts.append(jax.tree.map(np.asarray, part))
             if not parts[-1].alive[:, -1].any():  # every episode has ended
                 break
@@ -118,7 +118,7 @@ class RolloutProgram:
         missing = horizon - whole.alive.shape[1]
         return jax.tree.map(lambda leaf: np.pad(leaf, [(0, 0), (0, missing)] + [(0, 0)] * (leaf.ndim - 2)), whole)
 
-    def _chunks(self, policies: GaussianPolicy, envs: Envs, horizon: int, noise: float) -> Iterator[Trajectory]:
+    def _chunks(self, policies: AbstractPolicy, envs: Envs, horizon: int, noise: float) -> Iterator[Trajectory]:
         """Steps in calls of a chunk. An accelerator has its next call before the last is fetched, and does not wait."""
         waiting = None
         for _ in range(0, horizon, self.chunk):
@@ -133,5 +133,7 @@ class RolloutProgram:
             yield waiting
 
 
-def _start_from_data(task: Task, reset_key: UInt32[Array, "env word"], action_key: UInt32[Array, "env word"]) -> Envs:
-    return start_envs(task, jax.random.wrap_key_data(reset_key), jax.random.wrap_key_data(action_key))
+def _start_from_data(
+    task: Task, policies: AbstractPolicy, reset_key: UInt32[Array, "env word"], action_key: UInt32[Array, "env word"]
+) -> Envs:
+    return start_envs(task, policies, jax.random.wrap_key_data(reset_key), jax.random.wrap_key_data(action_key))

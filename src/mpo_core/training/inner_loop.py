@@ -14,10 +14,10 @@ from mpo_core.data.rows import CHOSEN, REJECTED, PreferenceRows
 from mpo_core.losses.families.imitation import SftMean
 from mpo_core.objective.interface import AbstractObjective, AbstractStatefulObjective
 from mpo_core.objective.pair_log_probs import PairLogProbs
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.settings import InnerLoopSettings
-from mpo_core.training.learner import GaussianLearner, Learner
-from mpo_core.training.prepared_rows import prepared_units
+from mpo_core.training.learner import Learner
+from mpo_core.training.learners import learner_of, prepared_units
 from mpo_core.training.trace import TrainingTrace, trace_of
 
 STEP_KEYS = 0x57A7EF01
@@ -38,14 +38,14 @@ class SftPhase(eqx.Module):
 
 def train(
     objective: AbstractObjective,
-    policy: GaussianPolicy,
+    policy: AbstractPolicy,
     rows: PreferenceRows,
     settings: InnerLoopSettings,
     *,
     key: PRNGKeyArray,
     reference: Float[Array, "row side"] | None = None,
     after_sft: SftPhase | None = None,
-) -> tuple[GaussianPolicy, TrainingTrace]:
+) -> tuple[AbstractPolicy, TrainingTrace]:
     """Trains a policy on preference rows.
 
     Args:
@@ -59,26 +59,26 @@ def train(
     Returns:
         The trained policy and a trace of the updates.
     """
-    learner = _gaussian(policy, rows, settings)
+    learner = _learner(policy, rows, settings)
     return train_learner(objective, learner, settings, key=key, reference=reference, after_sft=after_sft)
 
 
 def train_by_epoch(
     objective: AbstractObjective,
-    policy: GaussianPolicy,
+    policy: AbstractPolicy,
     rows: PreferenceRows,
     settings: InnerLoopSettings,
     *,
     key: PRNGKeyArray,
     reference: Float[Array, "row side"] | None = None,
-) -> tuple[GaussianPolicy, TrainingTrace]:
+) -> tuple[AbstractPolicy, TrainingTrace]:
     """Trains as `train` does, and keeps the policy at the end of every epoch.
 
     Returns:
         The policies, every leaf with a leading epoch axis: the last is the one `train` gives. A trace with axes
         (epoch, update of the epoch).
     """
-    learner = _gaussian(policy, rows, settings)
+    learner = _learner(policy, rows, settings)
     return train_learner_by_epoch(objective, learner, settings, key=key, reference=reference)
 
 
@@ -117,7 +117,7 @@ def train_learner_by_epoch(
 
 
 def run_sft(
-    policy: GaussianPolicy,
+    policy: AbstractPolicy,
     rows: PreferenceRows,
     settings: InnerLoopSettings,
     *,
@@ -125,7 +125,7 @@ def run_sft(
     reference: Float[Array, "row side"],
 ) -> SftPhase:
     """The SFT phase of `train` alone; arguments as there."""
-    return run_learner_sft(_gaussian(policy, rows, settings), settings, key=key, reference=reference)
+    return run_learner_sft(_learner(policy, rows, settings), settings, key=key, reference=reference)
 
 
 def run_learner_sft(
@@ -136,9 +136,9 @@ def run_learner_sft(
     return SftPhase(vector, reference, trace)
 
 
-def _gaussian(policy: GaussianPolicy, rows: PreferenceRows, settings: InnerLoopSettings) -> GaussianLearner:
+def _learner(policy: AbstractPolicy, rows: PreferenceRows, settings: InnerLoopSettings) -> Learner:
     prepared = prepared_units(policy, jax.tree.map(lambda leaf: leaf[None], rows))
-    return GaussianLearner(policy, prepared, 0, settings.products)
+    return learner_of(policy, prepared, 0, settings.products)
 
 
 class _Loop:

@@ -14,9 +14,7 @@ from mpo_core.memory import rows_at_once
 from mpo_core.policies.gaussian import GaussianPolicy, column_log_probs
 from mpo_core.settings import Products
 from mpo_core.training.fused_log_probs import fused_log_probs, is_fused
-
-UnitIndex = int | Int[Array, ""]
-"""A unit's place among those that are held together."""
+from mpo_core.training.learner import UnitIndex
 
 
 class PreparedRows(eqx.Module):
@@ -31,20 +29,8 @@ class PreparedRows(eqx.Module):
     """How many of a row's trajectories are the target agent's."""
 
 
-def row_log_probs(
-    policy: GaussianPolicy, rows: PreferenceRows, products: Products | None = None
-) -> Float[Array, "row side"]:
-    """Sum of token log-probs of every trajectory, a row at a time on CPUs to keep memory low.
-
-    Args:
-        products: how products are computed; None: as by default.
-    """
-    one = prepared_units(policy, jax.tree.map(lambda leaf: leaf[None], rows))
-    return unit_log_probs(without_normaliser(policy), one, 0, products or Products())
-
-
-def prepared_units(policy: GaussianPolicy, rows: PreferenceRows) -> PreparedRows:
-    """Rows with a leading unit axis as updates of a policy read them."""
+def prepared_rows(policy: GaussianPolicy, rows: PreferenceRows) -> PreparedRows:
+    """Rows with a leading unit axis as updates of a Gaussian policy read them."""
     return jax.vmap(lambda own: _prepared(policy, own))(jax.tree.map(jnp.asarray, rows))
 
 

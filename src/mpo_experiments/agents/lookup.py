@@ -6,14 +6,14 @@ from pathlib import Path
 
 from adapters.storage.agent_files import CARD_FILE, AgentsCard, read_agents, read_agents_card
 from mpo_core.data.specification import parse_data_spec
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_experiments.tasks.registry import task_spec
 
 BUNDLED = Path(__file__).parent.parent / "bundled" / "agents"
 AGENTS_DIR_VARIABLE = "MPO_AGENTS_DIR"
 
 
-def load_agents(task: str) -> tuple[GaussianPolicy, ...]:
+def load_agents(task: str) -> tuple[AbstractPolicy, ...]:
     """The original, the target and, where there is one, the other agent of a task, of one structure for stacking.
 
     Raises:

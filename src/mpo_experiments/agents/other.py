@@ -16,7 +16,7 @@ from adapters.storage.agent_files import (
     save_agents,
     save_other,
 )
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_experiments.agents.lookup import load_agents, load_card
 from mpo_experiments.agents.training import (
     measure,
@@ -102,7 +102,7 @@ def train_other(
     return card
 
 
-def _pair(task: str, out_dir: Path) -> tuple[AgentsCard, tuple[GaussianPolicy, GaussianPolicy]]:
+def _pair(task: str, out_dir: Path) -> tuple[AgentsCard, tuple[AbstractPolicy, AbstractPolicy]]:
     """The card of the agents in `out_dir`, or else of those that the task has, with its original and its target."""
     folder = out_dir / task_spec(task).name
     if (folder / CARD_FILE).is_file():

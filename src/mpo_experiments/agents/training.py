@@ -21,6 +21,7 @@ from adapters.storage.files import write_whole
 from mpo_core.data.generate_pairs import stack_agents
 from mpo_core.evaluation.statistics import mean_interval
 from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy, stacked_count
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.rollout.task import Task
 from mpo_core.seeds import Purpose, Stream, stream_key
@@ -70,6 +71,7 @@ class TrainingRun(BaseModel):
 def settings_for(task: str, *, steps: int | None = None, seed: int = 0) -> PPOSettings:
     """The task's recipe, with another length or seed; a short run has fewer snapshots, so that none is rounded up."""
     recipe = task_spec(task).recipe
+    assert isinstance(recipe, PPOSettings)
     steps = recipe.steps if steps is None else steps
     update = recipe.batch_size * recipe.num_minibatches * recipe.unroll_length
     return replace(recipe, steps=steps, seed=seed, evaluations=max(1, min(recipe.evaluations, steps // update)))
@@ -136,6 +138,7 @@ def train_snapshots(
         progress(f"the run in {folder} is finished: using its {len(found.returns)} snapshots")
         return found
 
+    from adapters.brax.environments import BraxTask
     from adapters.brax.ppo import Snapshot, train_ppo
     from mpo_experiments.tasks.load import load_task
 
@@ -148,8 +151,11 @@ def train_snapshots(
             raise _Reached
 
     start = None if settings.start is None else load_agents(settings.start)[1]
+    environment = load_task(task)
+    assert isinstance(environment, BraxTask)
+    assert start is None or isinstance(start, GaussianPolicy)
     with contextlib.suppress(_Reached):
-        train_ppo(load_task(task), settings, keep, start)
+        train_ppo(environment, settings, keep, start)
     run.finished = True
     _write_run(folder / RUN_FILE, run)
     return run
@@ -184,7 +190,7 @@ def measure(
     return [{mode: interval(returns[agent]) for mode, returns in by_mode.items()} for agent in range(len(agents))]
 
 
-def token_log_probs(task: Task, agents: tuple[GaussianPolicy, GaussianPolicy]) -> tuple[float, float]:
+def token_log_probs(task: Task, agents: tuple[AbstractPolicy, AbstractPolicy]) -> tuple[float, float]:
     """Mean token log-prob, under the first agent, of its own actions and of the second's, over alive steps."""
     program, policies = RolloutProgram(task, envs=MEASURED_ENVS, chunk=MEASURED_CHUNK), stack_agents(*agents)
     reset, act = (
@@ -193,6 +199,7 @@ def token_log_probs(task: Task, agents: tuple[GaussianPolicy, GaussianPolicy]) -
     )
     index, episode = (place.reshape(-1) for place in np.indices((2, TOKEN_EPISODES)))
     blocks = list(program.blocks(policies, index, (reset[episode], act[episode]), horizon=TOKEN_STEPS))
+    assert isinstance(agents[0], GaussianPolicy)
     whole = jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
     log_prob = eqx.filter_jit(GaussianPolicy.step_log_prob)(agents[0], whole.observation, whole.action)
     steps = np.asarray(log_prob) * whole.alive
@@ -203,7 +210,7 @@ def token_log_probs(task: Task, agents: tuple[GaussianPolicy, GaussianPolicy]) -
 
 def _returns_by_step(
     program: RolloutProgram,
-    policies: GaussianPolicy,
+    policies: AbstractPolicy,
     index: np.ndarray,
     keys: tuple[jax.Array, jax.Array],
     noise: float,
@@ -211,7 +218,7 @@ def _returns_by_step(
     """Return of each episode up to every `EARLIER` steps, the last of them all."""
     blocks = program.blocks(policies, index, keys, horizon=HORIZON, noise=noise)
     parts = [(block.reward * block.alive).reshape(-1, HORIZON // EARLIER, EARLIER).sum(-1) for block in blocks]
-    return np.concatenate(parts).cumsum(-1).reshape(len(policies.raw_scale), -1, HORIZON // EARLIER)
+    return np.concatenate(parts).cumsum(-1).reshape(stacked_count(policies), -1, HORIZON // EARLIER)
 
 
 def interval(returns: Float[np.ndarray, "episode mark"]) -> Measured:

@@ -15,7 +15,7 @@ from mpo_core.evaluation.statistics import Interval
 from mpo_core.settings import InnerLoopSettings, RowSettings, updates_of
 from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey, Entry
 from mpo_experiments.benchmark.summary import BASELINE, Standing, entry_of, no_noise_score, standings
-from mpo_experiments.text_table import TextTable
+from mpo_experiments.text_table import TextTable, return_text
 
 NOT_RUN = "not run"
 NO_NOISE = "original, no action noise"
@@ -46,8 +46,9 @@ def cell_table(cell: BenchmarkCell, ranked: list[Standing]) -> TextTable:
         columns=(*columns, "clamped", "failed", "settings"),
         rows=tuple(rows),
         caption=(
-            f"Original {cell.original:.0f}, target {cell.target:.0f} (return, sampled actions, horizon "
-            f"{cell.config['evaluation']['horizon']}). {_minutes(cell)}{tuning_text(cell)}Again: `{cell.command}`"
+            f"Original {return_text(cell.original)}, target {return_text(cell.target)} (return, sampled actions, "
+            f"horizon {cell.config['evaluation']['horizon']}). "
+            f"{_minutes(cell)}{tuning_text(cell)}Again: `{cell.command}`"
         ),
     )
 

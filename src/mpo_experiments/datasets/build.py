@@ -30,7 +30,7 @@ from mpo_core.data.generate_pairs import agents_for, pair_episodes
 from mpo_core.data.pair_bank import row_labels
 from mpo_core.data.rows import PreferenceRows
 from mpo_core.data.specification import DataSpec, parse_data_spec
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import RowSettings, UnusableSetting
@@ -53,9 +53,9 @@ class Rollouts:
     """What a dataset is rolled out with."""
 
     program: RolloutProgram
-    agents: GaussianPolicy
+    agents: AbstractPolicy
     """Original, target and, where the data ask for it, other agent along a leading axis."""
-    original: GaussianPolicy
+    original: AbstractPolicy
     """The agent that the log-probs on the card are under."""
 
 
@@ -279,7 +279,7 @@ def _judged(
 
 
 def _with_card(
-    recipe: DatasetRecipe, rows: PreferenceRows, reward: np.ndarray, start_key: np.ndarray, original: GaussianPolicy
+    recipe: DatasetRecipe, rows: PreferenceRows, reward: np.ndarray, start_key: np.ndarray, original: AbstractPolicy
 ) -> tuple[PreferenceDataset, bytes]:
     """The dataset and the bytes of its rows.npz."""
     card = DatasetCard(

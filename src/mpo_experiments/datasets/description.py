@@ -7,15 +7,15 @@ from jaxtyping import Array, Float, Int
 from adapters.storage.dataset_files import DatasetNumbers
 from mpo_core.arrays import AnyArray
 from mpo_core.data.rows import CHOSEN, ORIGINAL, OTHER, REJECTED, TARGET, PreferenceRows
-from mpo_core.policies.gaussian import GaussianPolicy
-from mpo_core.training.prepared_rows import row_log_probs
+from mpo_core.policies.policy import AbstractPolicy
+from mpo_core.training.learners import row_log_probs
 
 ROWS_AT_ONCE = 64
 KINDS = ((ORIGINAL, ORIGINAL), (ORIGINAL, TARGET), (TARGET, TARGET))
 """Kinds of rows that are counted one by one."""
 
 
-def dataset_numbers(rows: PreferenceRows, original: GaussianPolicy) -> DatasetNumbers:
+def dataset_numbers(rows: PreferenceRows, original: AbstractPolicy) -> DatasetNumbers:
     """Counts a dataset's rows, labels, returns, lengths and log-probs.
 
     Args:
@@ -62,7 +62,7 @@ def overlap(return_: Float[np.ndarray, "row side"], source: Int[np.ndarray, "row
     return float(beaten.mean(dtype=np.float64) / 2 / target.size)
 
 
-def token_log_probs(rows: PreferenceRows, original: GaussianPolicy) -> Float[np.ndarray, "row side"]:
+def token_log_probs(rows: PreferenceRows, original: AbstractPolicy) -> Float[np.ndarray, "row side"]:
     """Mean token log-prob of every trajectory under the original agent, in nats; some rows at a time for memory."""
     count = rows.margin.shape[0]
     parts = (
@@ -73,6 +73,6 @@ def token_log_probs(rows: PreferenceRows, original: GaussianPolicy) -> Float[np.
 
 
 @jax.jit
-def _means(policy: GaussianPolicy, rows: PreferenceRows) -> Float[Array, "row side"]:
+def _means(policy: AbstractPolicy, rows: PreferenceRows) -> Float[Array, "row side"]:
     tokens: AnyArray = rows.tokens
     return row_log_probs(policy, rows) / tokens

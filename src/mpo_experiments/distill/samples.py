@@ -14,11 +14,11 @@ from mpo_core.failures import WorkFailed
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.mirror.realised import Realised, even_samples, joined
 from mpo_core.objective.pair_log_probs import PairLogProbs
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.seeds import Stream
 from mpo_core.settings import InnerLoopSettings
 from mpo_core.training.inner_loop import train_by_epoch
-from mpo_core.training.prepared_rows import row_log_probs
+from mpo_core.training.learners import row_log_probs
 from mpo_experiments.progress import Reporter
 from mpo_experiments.settings.run_config import CellConfig, build_config
 from mpo_experiments.testbed import Testbed, comparison_settings
@@ -92,7 +92,7 @@ def range_samples(low: float) -> list[Realised]:
 @partial(jax.jit, static_argnums=5)
 def _seen(
     objective: MirrorObjective,
-    original: GaussianPolicy,
+    original: AbstractPolicy,
     rows: PreferenceRows,
     reference: jax.Array,
     key: jax.Array,

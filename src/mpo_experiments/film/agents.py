@@ -5,7 +5,7 @@ import dataclasses
 import jax
 
 from mpo_core.evaluation.comparison import Candidate, Comparison
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.seeds import Stream
 from mpo_core.training.inner_loop import train
 from mpo_experiments.progress import Reporter
@@ -15,7 +15,7 @@ from mpo_experiments.testbed import Testbed, comparison_settings
 
 def film_agents(
     testbed: Testbed, config: CellConfig, candidates: list[tuple[str, Candidate]], reporter: Reporter
-) -> list[tuple[str, GaussianPolicy]]:
+) -> list[tuple[str, AbstractPolicy]]:
     """Original and target agent, then a policy an objective, trained on one fresh unit of data as `mpo train` does."""
     target = jax.tree.map(lambda leaf: leaf[1], testbed.agents)
     found = [("original", testbed.original), ("target", target)]
@@ -34,7 +34,7 @@ def film_agents(
         inner = dataclasses.replace(config.inner, sft_epochs=candidate.sft_epochs)
 
         @jax.jit
-        def trained(unit, candidate=candidate, inner=inner) -> GaussianPolicy:
+        def trained(unit, candidate=candidate, inner=inner) -> AbstractPolicy:
             return train(
                 candidate.objective, testbed.original, unit.rows, inner, key=unit.training_key, reference=unit.reference
             )[0]

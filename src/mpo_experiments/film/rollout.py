@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from adapters.brax.environments import BraxTask
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy, stacked_count
 from mpo_core.rollout.envs import Envs, env_step, start_envs
+from mpo_core.rollout.task import Task
 from mpo_core.settings import UnusableSetting
 
 FRAMES_A_SECOND = 25
@@ -68,7 +68,7 @@ class Film:
         return len(self.panels[0].return_)
 
 
-def film(task: BraxTask, policies: list[tuple[str, GaussianPolicy]], *, seconds: float, seed: int, title: str) -> Film:
+def film(task: Task, policies: list[tuple[str, AbstractPolicy]], *, seconds: float, seed: int, title: str) -> Film:
     """Agents acting by their modes from one start state, as long as told.
 
     Args:
@@ -77,8 +77,7 @@ def film(task: BraxTask, policies: list[tuple[str, GaussianPolicy]], *, seconds:
     Raises:
         UnusableSetting: the task has no bodies that could be drawn.
     """
-    environment: Any = task.env
-    bodies, interval = bodies_of(task), float(environment.dt)
+    bodies, interval = bodies_of(task), float(_environment(task).dt)
     every = max(1, round(1 / (FRAMES_A_SECOND * interval)))
     steps = max(every, round(seconds / interval) // every * every)
     stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *(p for _, p in policies))
@@ -96,13 +95,13 @@ def film(task: BraxTask, policies: list[tuple[str, GaussianPolicy]], *, seconds:
     return Film(title, tuple(panels), every * interval, float(width), flat)
 
 
-def bodies_of(task: BraxTask) -> Bodies:
+def bodies_of(task: Task) -> Bodies:
     """What there is to draw of a task.
 
     Raises:
         UnusableSetting: nothing, or nothing that brax knows.
     """
-    system = getattr(task.env, "sys", None)
+    system = getattr(_environment(task), "sys", None)
     if system is None:
         raise UnusableSetting(
             f"task {task.name!r} has no bodies that could be drawn: its environment is none of brax's"
@@ -123,11 +122,16 @@ def bodies_of(task: BraxTask) -> Bodies:
     return Bodies(link[kept] - 1, np.stack([place - offset, place + offset], axis=1), size[kept, 0])
 
 
+def _environment(task: Task) -> Any:
+    """Brax's own environment behind a task; None where there is none."""
+    return getattr(task, "env", None)
+
+
 @partial(jax.jit, static_argnums=(0, 3))
-def _recorded(task: BraxTask, policies: GaussianPolicy, key: jax.Array, steps: int) -> Any:
+def _recorded(task: Task, policies: AbstractPolicy, key: jax.Array, steps: int) -> Any:
     """Positions and rotations of links, rewards and whether the episode still runs, a step each: (time, agent, ...)."""
-    agents = policies.raw_scale.shape[0]
-    envs = start_envs(task, jnp.repeat(key[None], agents), jnp.repeat(key[None], agents))
+    agents = stacked_count(policies)
+    envs = start_envs(task, policies, jnp.repeat(key[None], agents), jnp.repeat(key[None], agents))
 
     def body(envs: Envs, _: None) -> tuple[Envs, Any]:
         envs, record = env_step(task, policies, envs, jnp.zeros(()))

@@ -25,9 +25,9 @@ from mpo_core.data.specification import DataSpec
 from mpo_core.devices import bring_home
 from mpo_core.failures import WorkFailed
 from mpo_core.mirror.mirror_objective import MirrorObjective
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.seeds import Purpose, Stream, stream_key
-from mpo_core.training.prepared_rows import row_log_probs
+from mpo_core.training.learners import row_log_probs
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import agents_hash, computed_by, data_hash, devices, versions
 from mpo_experiments.runs.marks import mean_marks
@@ -275,7 +275,7 @@ def _lowest(cell: SearchCell, bank: PairBank, key: PRNGKeyArray) -> dict[str, fl
 
 @partial(jax.jit, static_argnums=2)
 def _log_probs(
-    policy: GaussianPolicy, bank: PairBank, spec: DataSpec, key: PRNGKeyArray
+    policy: AbstractPolicy, bank: PairBank, spec: DataSpec, key: PRNGKeyArray
 ) -> tuple[jax.Array, jax.Array]:
     rows = label_pairs(bank, spec, key=key)
     return row_log_probs(policy, rows), jnp.asarray(rows.tokens)

@@ -25,7 +25,7 @@ from mpo_core.devices import replicate, replicated
 from mpo_core.evaluation.meta_objective import Jobs, JobSettings, job_returns, job_size, make_units
 from mpo_core.evaluation.side_by_side import arrange
 from mpo_core.memory import UNIT_COPIES, jobs_at_once
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.task import Task
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings
@@ -63,7 +63,7 @@ class SearchProblem:
     """A cell that is searched on."""
 
     task: Task
-    original: GaussianPolicy
+    original: AbstractPolicy
     spec: DataSpec
     rows: int
     inner: InnerLoopSettings

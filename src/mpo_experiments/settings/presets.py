@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mpo_experiments.settings.nested import without
+from mpo_experiments.settings.nested import merged, without
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -32,6 +32,30 @@ PRESETS: dict[str, dict[str, Any]] = {
         "report": {"units": 20},
     },
 }
+
+
+def _words(episodes: tuple[int, int], rows: dict[str, int] | None = None) -> dict[str, Any]:
+    """Of tasks of words: a review has 40 tokens at most, and costs so little that a policy writes more of them.
+
+    Args:
+        episodes: of a policy in the search, and in the report.
+    """
+    return {
+        "rows": {"length": 40} | (rows or {}),
+        "search": {"episodes": episodes[0], "horizon": 40},
+        "report": {"evaluation": {"episodes": episodes[1], "horizon": 40}},
+    }
+
+
+WORDS: dict[str, dict[str, Any]] = {
+    "smoke": _words((2, 2)),
+    "quick": merged(
+        _words((16, 64), {"count": 512}),
+        {"inner": {"epochs": 3, "learning_rate": 3e-4}, "search": {"bank_pairs": 2048}},
+    ),
+    "paper": _words((16, 64)),
+}
+"""Few epochs over many rows, as is usual for language models: as many updates as with 128 rows and 12 epochs."""
 TASK_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     # the original hopper falls after some 230 steps: shorter data would show no difference between the agents
     ("smoke", "hopper"): {
@@ -40,7 +64,7 @@ TASK_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "report": {"evaluation": {"horizon": 350}},
     },
     ("quick", "hopper"): {"rows": {"length": 400}, "search": {"horizon": 500}},
-}
+} | {(preset, task): WORDS[preset] for preset in PRESETS for task in ("reviews", "reviews_alike")}
 """What a preset changes for a task."""
 
 

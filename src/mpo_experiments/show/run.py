@@ -12,6 +12,7 @@ from mpo_experiments.runs.marks import mean_marks
 from mpo_experiments.runs.report import CellReport, load_report
 from mpo_experiments.settings.run_config import RunConfig
 from mpo_experiments.show.html import HtmlTable, Section, page
+from mpo_experiments.text_table import return_text
 
 CLASS_FORMULA = "L = -E[ ψ( φ⁻¹(p_w) - φ⁻¹(q_w) - φ⁻¹(p_l) + φ⁻¹(q_l) ) + g(p_w) ]"
 CLASS_TEXT = (
@@ -90,8 +91,9 @@ def _final_table(report: CellReport) -> HtmlTable:
         (row.name, str(row.interval()), f"{row.interval(mode=True).estimate:.3f}", row.note) for row in report.rows
     )
     caption = (
-        f"Normalised score on {report.task}, {report.data}: original 0 (return {report.original:.0f}), target 1 "
-        f"(return {report.target:.0f}); mean over {report.units} units with 95 % t interval, seed {report.seed}."
+        f"Normalised score on {report.task}, {report.data}: original 0 (return {return_text(report.original)}), "
+        f"target 1 (return {return_text(report.target)}); mean over {report.units} units with 95 % t interval, "
+        f"seed {report.seed}."
     )
     return HtmlTable(("objective", "sampled actions", "mode actions", "settings"), rows, caption)
 

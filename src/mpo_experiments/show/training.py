@@ -11,11 +11,11 @@ from jaxtyping import Array, Float
 from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
 from mpo_core.evaluation.meta_objective import Units
 from mpo_core.losses.switch import stack_objectives
-from mpo_core.policies.gaussian import GaussianPolicy
+from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.seeds import Stream
 from mpo_core.training.inner_loop import train_by_epoch
-from mpo_core.training.prepared_rows import row_log_probs
+from mpo_core.training.learners import row_log_probs
 from mpo_experiments.progress import Reporter
 from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.show.curves import return_curves
@@ -41,7 +41,7 @@ def train_shown(plan: ShowPlan, config: CellConfig, reporter: Reporter) -> tuple
 
 def trained_inputs(
     program: RolloutProgram,
-    agents: GaussianPolicy,
+    agents: AbstractPolicy,
     shown: list[Shown],
     settings: ComparisonSettings,
     reporter: Reporter,
@@ -71,7 +71,7 @@ def trained_inputs(
 
 
 def _program(
-    shown: list[Shown], agents: GaussianPolicy, settings: ComparisonSettings, sft_epochs: int
+    shown: list[Shown], agents: AbstractPolicy, settings: ComparisonSettings, sft_epochs: int
 ) -> Callable[[Units], Float[Array, "objective epoch row side"]]:
     """One program for all objectives that begin with so many epochs of SFT."""
     inner = dataclasses.replace(settings.inner, sft_epochs=sft_epochs)

@@ -1,17 +1,21 @@
 """The environment of a task, built once a process."""
 
 import functools
+from typing import Any
 
-from adapters.brax.environments import BraxTask, brax_task
+from adapters.brax.environments import brax_task
+from mpo_core.rollout.task import Task
+from mpo_experiments.reviews.settings import LanguageRecipe
 from mpo_experiments.tasks.registry import task_spec
 
 
 @functools.cache
-def load_task(name: str) -> BraxTask:
+def load_task(name: str) -> Task:
     """The task of that name on its backend; one instance per name, since compiled programs are cached on it.
 
     Raises:
         ValueError: no such task.
     """
     spec = task_spec(name)
-    return brax_task(spec.name, spec.backend, spec.make())
+    made: Any = spec.make()
+    return made if isinstance(spec.recipe, LanguageRecipe) else brax_task(spec.name, spec.backend, made)

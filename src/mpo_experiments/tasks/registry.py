@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING
 
 from adapters.brax.ppo_settings import PPOSettings
 from mpo_core.names import unknown_name
+from mpo_experiments.reviews.settings import LanguageRecipe, Lessons
 
 if TYPE_CHECKING:
     from brax.envs import Env
 
+    from mpo_core.rollout.task import Task
+
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A task: a brax environment on the physics backend its baselines are measured on."""
+    """A task: a brax environment on the physics backend its baselines are measured on, or a task of words."""
 
     name: str
     description: str
     backend: str
-    make: "Callable[[], Env]"
-    """Builds the environment; imports the simulator only when called."""
-    recipe: PPOSettings
-    """How its agents are trained."""
+    make: "Callable[[], Env | Task]"
+    """Builds the environment (with a `LanguageRecipe`: the task itself); imports the simulator only when called."""
+    recipe: PPOSettings | LanguageRecipe
+    """How its agents are trained: by PPO, or as language models."""
     agents_root: Path | None = None
     """Folder of <name>/original.safetensors, target and card, where they do not come with this package."""
 
@@ -43,6 +46,17 @@ def _three_legged_ant() -> "Env":
     from adapters.brax.penalised_leg import three_legged_ant
 
     return three_legged_ant()
+
+
+def reviews(name: str) -> "Callable[[], Task]":
+    """Builds the task of writing short reviews."""
+    return functools.partial(_reviews, name)
+
+
+def _reviews(name: str) -> "Task":
+    from mpo_experiments.reviews.task import ReviewsTask
+
+    return ReviewsTask(name)
 
 
 TASKS = {
@@ -85,6 +99,34 @@ TASKS = {
             backend="spring",
             make=_three_legged_ant,
             recipe=PPOSettings(steps=2_457_600, evaluations=30, start="ant"),
+        ),
+        TaskSpec(
+            name="reviews",
+            description=(
+                "Write a short review, a token a step; reward counts praise, topic, length and grammar. "
+                "The agents are small transformers; what the target writes is unlikely under the original."
+            ),
+            backend="tokens",
+            make=reviews("reviews"),
+            recipe=LanguageRecipe(
+                original=Lessons(moods=(0.05, 0.2, 0.75), on_topic=0.3),
+                target=Lessons(moods=(0.9, 0.03, 0.07), on_topic=0.9, best_of=8, updates=1000, learning_rate=1e-3),
+                other=Lessons(moods=(0.4, 0.55, 0.05), on_topic=0.3),
+            ),
+        ),
+        TaskSpec(
+            name="reviews_alike",
+            description=(
+                "The same, but the target learned from the best of the original's own kind of reviews: both write "
+                "texts that are as likely under the original."
+            ),
+            backend="tokens",
+            make=reviews("reviews_alike"),
+            recipe=LanguageRecipe(
+                original=Lessons(moods=(0.3, 0.35, 0.35), on_topic=0.6),
+                target=Lessons(moods=(0.3, 0.35, 0.35), on_topic=0.6, best_of=8, updates=1000, learning_rate=1e-3),
+                other=Lessons(moods=(0.05, 0.2, 0.75), on_topic=0.6),
+            ),
         ),
     )
 }

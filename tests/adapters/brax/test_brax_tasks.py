@@ -37,7 +37,7 @@ def hopper_episodes():
     reset = jnp.stack([jax.random.key(3)] * envs)
 
     def episodes(policies, reset, act):
-        return advance(task, policies, start_envs(task, reset, act), jnp.float32(0.0), 250)
+        return advance(task, policies, start_envs(task, policies, reset, act), jnp.float32(0.0), 250)
 
     _, record = jax.jit(episodes)(policies, reset, jax.random.split(jax.random.key(4), envs))
     return jax.tree.map(np.asarray, record)

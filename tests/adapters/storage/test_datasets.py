@@ -24,7 +24,7 @@ from mpo_core.data.specification import parse_data_spec
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import RowSettings, UnusableSetting
-from mpo_core.training.prepared_rows import row_log_probs
+from mpo_core.training.learners import row_log_probs
 from mpo_experiments.agents.lookup import agents_folder
 from mpo_experiments.datasets.build import PART_ROWS, Rollouts, build_dataset, dataset_recipe
 from mpo_experiments.datasets.description import overlap

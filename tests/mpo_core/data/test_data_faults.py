@@ -16,7 +16,7 @@ from mpo_core.data.pair_bank import draw_rows, label_pairs
 from mpo_core.data.rows import OTHER
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.settings import RowSettings, UnusableSetting
-from mpo_core.training.prepared_rows import prepared_units
+from mpo_core.training.learners import prepared_units
 
 ROWS = 4000
 KEY = jax.random.key(11)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mpo_core.policies.language import LanguagePolicy
 from mpo_core.policies.transformer import Block, Transformer, TransformerSizes, new_transformer
 
 torch = pytest.importorskip("torch", reason="part of the extra llm")
@@ -99,3 +100,43 @@ def test_fresh_weights_find_every_token_alike():
 def test_sizes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="width 30"):
         TransformerSizes(vocabulary=5, width=30, heads=4)
+
+
+def test_token_by_token_is_as_all_at_once(pair, tokens):
+    _, ours = pair
+    cache, found = ours.empty_cache(len(tokens)), []
+    for token in jnp.asarray(tokens):
+        log_probs, cache = jax.jit(Transformer.step)(ours, token, cache)
+        found.append(log_probs)
+    np.testing.assert_allclose(jnp.stack(found), ours.next_log_probs(jnp.asarray(tokens)), atol=1e-5)
+    assert int(cache.place) == len(tokens)
+
+
+def test_the_likeliest_texts_are_those_of_a_llama(pair):
+    llama, ours = pair
+    prompt = np.array([3, 7, 11, 2])
+    theirs = llama.generate(
+        torch.tensor(prompt)[None], max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=0
+    )[0, len(prompt) :].tolist()
+    policy = LanguagePolicy(ours, prompt=len(prompt), longest=12)
+    observation = jnp.asarray([*prompt, prompt[-1]], jnp.float32)[None]
+    memory, found = policy.begin(observation), []
+    for _ in range(12):
+        action, memory = policy.act(observation, memory, jnp.zeros(()), jax.random.split(jax.random.key(0), 1))
+        observation = observation.at[:, -1].set(action[:, 0])
+        found.append(int(action[0, 0]))
+    assert found == theirs
+
+
+def test_draws_have_the_probabilities_of_a_llama(pair):
+    llama, ours = pair
+    prompt = np.array([3, 7, 11, 2])
+    wanted = torch.softmax(llama(input_ids=torch.tensor(prompt)[None]).logits[0, -1], -1).detach().numpy()
+    policy, draws = LanguagePolicy(ours, prompt=len(prompt), longest=2), 20_000
+    observation = jnp.tile(jnp.asarray([*prompt, prompt[-1]], jnp.float32), (draws, 1))
+    action, _ = policy.act(
+        observation, policy.begin(observation), jnp.ones(()), jax.random.split(jax.random.key(1), draws)
+    )
+    share = np.bincount(np.asarray(action[:, 0], int), minlength=len(wanted)) / draws
+    np.testing.assert_allclose(share, wanted, atol=4 * np.sqrt(wanted.max() / draws))
+    assert wanted.max() < 0.9  # a draw that is no choice would show nothing

@@ -17,7 +17,7 @@ from mpo_core.objective.pair_log_probs import PairLogProbs
 from mpo_core.policies.gaussian import column_log_probs
 from mpo_core.settings import InnerLoopSettings
 from mpo_core.training.inner_loop import run_sft, train, train_by_epoch
-from mpo_core.training.prepared_rows import row_log_probs
+from mpo_core.training.learners import row_log_probs
 
 SETTINGS = InnerLoopSettings(epochs=3, minibatch=2, learning_rate=1e-2)
 

@@ -11,9 +11,8 @@ from helpers.command_line import invoke
 from helpers.trajectories import assert_same_trajectories
 from mpo_core.data.generate_pairs import pair_episodes
 from mpo_core.data.specification import parse_data_spec
-from mpo_core.rollout.envs import start_envs
 from mpo_core.seeds import Stream, stream_key
-from mpo_core.training.prepared_rows import row_log_probs
+from mpo_core.training.learners import row_log_probs
 from mpo_experiments.datasets.build import rollouts_of
 from mpo_experiments.tasks.load import load_task
 
@@ -51,7 +50,7 @@ def data(rollouts, here):
 def test_both_sides_of_a_row_start_in_one_state_of_the_physics(data):
     task = load_task("hopper")
     _, keys = pair_episodes(parse_data_spec(DATA), ROWS, key=stream_key(0, Stream.DATASET))
-    state = jax.jit(lambda *both: start_envs(task, *both).state)(*keys)
+    state = jax.jit(jax.vmap(lambda key: task.reset(key=key)))(keys[0])
     for leaf in (state.physics.pipeline_state.q, state.physics.pipeline_state.qd):
         by_row = np.asarray(leaf).reshape(ROWS, 2, -1)
         np.testing.assert_array_equal(by_row[:, 0], by_row[:, 1])

@@ -25,7 +25,7 @@ from mpo_core.losses.catalogue import make_objective
 from mpo_core.seeds import Stream
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
 from mpo_core.training.inner_loop import train
-from mpo_core.training.prepared_rows import row_log_probs
+from mpo_core.training.learners import row_log_probs
 from mpo_experiments.objectives.named import parse_objective
 from mpo_experiments.progress import SilentReporter
 from mpo_experiments.runs.folder import open_run

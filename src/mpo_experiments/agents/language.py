@@ -1,0 +1,146 @@
+"""Making the three models of a language task: taught by texts, measured and written with their card."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters.storage.agent_files import AgentRecord, AgentsCard, Measured, OtherRecord, save_agents, save_other
+from adapters.storage.language_files import facts_of
+from mpo_core.data.generate_pairs import stack_agents
+from mpo_core.data.rows import PreferenceRows
+from mpo_core.policies.language import LanguagePolicy
+from mpo_core.rollout.program import RolloutProgram
+from mpo_core.rollout.task import Task
+from mpo_core.seeds import Purpose, Stream, stream_key
+from mpo_core.training.learners import row_log_probs
+from mpo_experiments.agents.training import MEASUREMENT_SEED, MODES, interval
+from mpo_experiments.reviews.grammar import LONGEST
+from mpo_experiments.reviews.settings import LanguageRecipe, Lessons
+from mpo_experiments.reviews.writing import taught, untaught
+from mpo_experiments.tasks.load import load_task
+from mpo_experiments.tasks.registry import task_spec
+
+EPISODES = 1024
+"""Of each model, for its return and for the log-probs of its tokens."""
+RULE = "original: taught by its writer from fresh weights; target: the original, taught further by the best reviews"
+OTHER_RULE = "taught by a writer of its own from other fresh weights"
+VERSIONED = ("jax", "jaxlib", "equinox", "optax", "numpy")
+REPORTED = 500
+"""Updates between two lines of progress."""
+
+Say = Callable[[str], None]
+
+
+def language_settings(task: str, *, steps: int | None, seed: int) -> LanguageRecipe:
+    """The task's recipe with another seed, and other updates for each of its models if told so."""
+    recipe = task_spec(task).recipe
+    assert isinstance(recipe, LanguageRecipe)
+    if steps is not None:
+        given = {name: dataclasses.replace(getattr(recipe, name), updates=steps) for name in ROLE_NAMES}
+        recipe = dataclasses.replace(recipe, **given)
+    return dataclasses.replace(recipe, seed=seed)
+
+
+ROLE_NAMES = ("original", "target", "other")
+
+
+def train_language_agents(
+    task: str, recipe: LanguageRecipe, out_dir: Path, progress: Say = lambda line: None
+) -> AgentsCard:
+    """Teaches, measures and writes a task's models into `out_dir/<task>`.
+
+    Args:
+        progress: called with a line of text now and then.
+    """
+    models = _taught(task, recipe, progress)
+    progress("measuring the models")
+    environment = load_task(task)
+    measured = measure_models(environment, models)
+    own, others = token_log_probs(environment, models)
+    steps = {name: getattr(recipe, name).updates for name in ROLE_NAMES}
+    command = f"mpo agents train --task {task} --seed {recipe.seed}"
+    settings, date = dataclasses.asdict(recipe), datetime.date.today().isoformat()
+    returns = {role: record["sampled"].return_ for role, record in zip(ROLE_NAMES, measured, strict=True)}
+    card = AgentsCard(
+        task=task, backend=environment.backend, command=command, rule=RULE, settings=settings,
+        snapshots={
+            steps["original"]: returns["original"], steps["original"] + steps["target"]: returns["target"],
+        },
+        horizon=LONGEST, bin_width=1.0, activation="swish", language=facts_of(models[0]),
+        measurement_seed=MEASUREMENT_SEED, date=date,
+        versions={name: importlib.metadata.version(name) for name in VERSIONED},
+        original=AgentRecord(steps=steps["original"], **measured[0]),
+        target=AgentRecord(steps=steps["original"] + steps["target"], **measured[1]),
+        token_log_probs=(own, others[0]),
+    )  # fmt: skip
+    folder = out_dir / task
+    save_agents(folder, card, models[:2])
+    other = OtherRecord(
+        steps=steps["other"], **measured[2], command=command, rule=OTHER_RULE, settings=settings["other"],
+        snapshots={steps["other"]: returns["other"]}, token_log_prob=others[1], date=date,
+    )  # fmt: skip
+    card = card.model_copy(update={"other": other})
+    save_other(folder, card, models[2])
+    progress(f"{task}: " + ", ".join(f"{role} {found:.2f}" for role, found in returns.items()))
+    return card
+
+
+def _taught(task: str, recipe: LanguageRecipe, progress: Say) -> tuple[LanguagePolicy, LanguagePolicy, LanguagePolicy]:
+    def say(role: str, lessons: Lessons) -> Callable[[int, float], None]:
+        def told(done: int, loss: float) -> None:
+            if done % REPORTED == 0 or done == lessons.updates:
+                progress(f"{task}: {role} {done:>6,} of {lessons.updates:,} updates, {-loss:.3f} nats a token")
+
+        return told
+
+    seeds = np.random.SeedSequence(recipe.seed).generate_state(5).tolist()
+    fresh, again = (untaught(recipe, seed=seed) for seed in seeds[:2])
+    original = taught(fresh, recipe.original, seed=seeds[2], progress=say("original", recipe.original))
+    target = taught(original, recipe.target, seed=seeds[3], progress=say("target", recipe.target))
+    other = taught(again, recipe.other, seed=seeds[4], progress=say("other", recipe.other))
+    return original, target, other
+
+
+def measure_models(task: Task, models: tuple[LanguagePolicy, ...]) -> list[dict[str, Measured]]:
+    """Each model's return with sampled and with mode actions, all from the same prompts."""
+    program, policies = RolloutProgram(task, chunk=LONGEST), stack_agents(*models)
+    index, keys = _episodes(len(models))
+    found: list[dict[str, Measured]] = [{} for _ in models]
+    for mode, noise in MODES:
+        returns = program.returns(policies, index, keys, horizon=LONGEST, noise=noise).reshape(len(models), -1)
+        for record, own in zip(found, returns, strict=True):
+            record[mode] = interval(own[:, None])
+    return found
+
+
+def token_log_probs(task: Task, models: tuple[LanguagePolicy, ...]) -> tuple[float, tuple[float, ...]]:
+    """Mean token log-prob, under the first model, of its own tokens and of those of each other model."""
+    index, keys = _episodes(len(models))
+    program = RolloutProgram(task, chunk=LONGEST)
+    texts = program.trajectories(stack_agents(*models), index, keys, horizon=LONGEST)
+    sides = jax.tree.map(lambda leaf: leaf.reshape(-1, 2, *leaf.shape[1:]), texts)
+    count = len(index) // 2
+    rows = PreferenceRows(
+        observation=sides.observation, action=sides.action, alive=sides.alive, return_=sides.return_,
+        margin=np.zeros(count, np.float32), flipped=np.zeros(count, bool), source=np.zeros((count, 2), np.int32),
+    )  # fmt: skip
+    sums = np.asarray(row_log_probs(models[0], rows)).reshape(len(models), -1).sum(1)
+    means = sums / np.asarray(rows.tokens).reshape(len(models), -1).sum(1)
+    own, *others = (round(float(mean), 4) for mean in means)
+    return own, tuple(others)
+
+
+def _episodes(models: int) -> tuple[np.ndarray, tuple[jax.Array, jax.Array]]:
+    """The model of each episode, and its keys; models share the prompts."""
+    reset, act = (
+        jax.random.split(stream_key(MEASUREMENT_SEED, Stream.AGENT_CARD, purpose), EPISODES)
+        for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
+    )
+    keys = (jnp.concatenate([reset] * models), jnp.concatenate([act] * models))
+    return np.repeat(np.arange(models), EPISODES), keys
