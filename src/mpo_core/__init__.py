@@ -74,7 +74,7 @@ _HOMES = {
     "probability_of_improvement": "mpo_core.evaluation.statistics",
     "register_data_fault": "mpo_core.data.fault_registry",
     "register_objective": "mpo_core.losses.catalogue",
-    "row_log_probs": "mpo_core.training.prepared_rows",
+    "row_log_probs": "mpo_core.training.learners",
     "setting": "mpo_core.objective.setting",
     "stratified_bootstrap": "mpo_core.evaluation.statistics",
 }
