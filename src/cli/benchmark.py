@@ -143,7 +143,9 @@ def plan_cells(
     from mpo_experiments.agents.lookup import check_agents
     from mpo_experiments.benchmark.cell import DEFAULT_WIDTH, CellKey
     from mpo_experiments.benchmark.folder import BenchmarkFolder
+    from mpo_experiments.reviews.settings import LanguageRecipe
     from mpo_experiments.settings.run_config import split_data
+    from mpo_experiments.tasks.registry import task_spec
 
     names = [name for text in tasks for name in text.split(",")]
     kinds = [str(parse_data_spec(part)) for text in data or ["mixed:0.75"] for part in split_data(text)]
@@ -151,6 +153,9 @@ def plan_cells(
     for width in widths:
         if not 1e-6 <= width <= 1:
             raise ValueError(f"--bin-width {width}: must be at least 1e-6 and at most 1 (action units)")
+    words = [name for name in names if isinstance(task_spec(name).recipe, LanguageRecipe)]
+    if bin_widths and words:
+        raise ValueError(f"--bin-width: the actions of task {words[0]!r} are tokens already")
     keys = list(dict.fromkeys(CellKey(name, kind, width) for width in widths for name in names for kind in kinds))
     for key in keys:
         settings.config(key)

@@ -124,6 +124,12 @@ def test_there_is_nothing_to_film(tmp_path):
     assert "no bodies that could be drawn" in found.stderr
 
 
+def test_tokens_have_no_width():
+    found = invoke("benchmark", "--task", "reviews", "--bin-width", "0.2", "--dry-run")
+    assert found.exit_code == 2
+    assert "the actions of task 'reviews' are tokens already" in found.stderr
+
+
 @pytest.fixture(scope="module")
 def search(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")

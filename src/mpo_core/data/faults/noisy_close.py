@@ -12,8 +12,8 @@ class NoisyClose(FlipFault):
     """A label is flipped with probability E exp(-m), m the true margin in root mean squares of the dataset's margins.
 
     E is the probability where the two returns are equal, and at most 1/2: a coin is tossed. How many labels are flipped
-    in all depends on the data. Our form of the
-    noise that falls with the difference of rewards (types of noise: arXiv 2404.09824, 2601.01904).
+    in all depends on the data. Our form of noise that falls with the difference of rewards (types of noise:
+    arXiv 2404.09824).
     """
 
     name: ClassVar[str] = "noisy_close"
