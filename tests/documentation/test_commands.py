@@ -1,0 +1,75 @@
+"""Every command of README.md and docs is one that there is; every block is run by a test or says why not."""
+
+import json
+import shlex
+import tomllib
+
+import pytest
+
+from helpers.documentation import EXCUSE, ROOT, blocks, excuses, inline_commands, outside_blocks, pages, text_of
+from helpers.documented_runs import RUN_ELSEWHERE, SHELL_WORDS
+from helpers.dry_parse import check_options, parsed
+
+PAGES = pages()
+RUN = ("sh", "console", "python")
+DATA = {"json": json.loads, "toml": tomllib.loads}
+
+
+def mpo_commands(block):
+    return [words[words.index("mpo") :] for words in block.commands if "mpo" in words[:4]]
+
+
+def test_the_readme_is_short():
+    assert text_of("README.md").count("\n") <= 120
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_blocks_are_accepted(page):
+    for block in blocks(page):
+        for words in mpo_commands(block) if block.kind in ("sh", "console", "text") else ():
+            try:
+                parsed(words)
+            except Exception as error:
+                pytest.fail(f"{block.name}: {' '.join(words)}: {error}")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_the_text_are_there_with_these_options(page):
+    for command in inline_commands(page):
+        words = [word for word in shlex.split(command) if word not in ("...", "COMMAND")]
+        try:
+            check_options(words)
+            if "--task" in words:
+                parsed(words)
+        except Exception as error:
+            if type(error).__name__ not in ("MissingParameter", "NoArgsIsHelpError"):
+                pytest.fail(f"{page}: {command}: {error}")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_run_or_says_why_not(page):
+    for block in blocks(page):
+        if block.kind in DATA:
+            DATA[block.kind](block.text)
+        elif block.kind == "text":
+            lines = block.text.splitlines()
+            assert block.reason or not any(line.startswith(("mpo ", "$ ", "python ", "pip ")) for line in lines), block
+        else:
+            assert block.kind in RUN, f"{block.name}: a block of {block.kind or 'no kind'}"
+        if block.kind in ("sh", "console") and not block.reason and page not in RUN_ELSEWHERE:
+            unknown = [words for words in block.commands if words[0] not in ("mpo", *SHELL_WORDS)]
+            assert not unknown, f"{block.name} is not run: {unknown}"
+    indented = [line for line in outside_blocks(page).splitlines() if line.startswith(("    mpo ", "    python "))]
+    assert not indented, f"{page}: commands go into fenced blocks: {indented}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_excused_is_there(page):
+    text = " ".join(EXCUSE.sub("", text_of(page)).split())
+    for command in excuses(page):
+        assert f"`{command}" in text, f"{page} excuses {command!r}, which it has not"
+
+
+@pytest.mark.parametrize(("page", "test"), RUN_ELSEWHERE.items())
+def test_pages_with_a_test_of_their_own_have_it(page, test):
+    assert page.rpartition("/")[2] in (ROOT / test).read_text()
