@@ -73,3 +73,35 @@ def test_what_is_excused_is_there(page):
 @pytest.mark.parametrize(("page", "test"), RUN_ELSEWHERE.items())
 def test_pages_with_a_test_of_their_own_have_it(page, test):
     assert page.rpartition("/")[2] in (ROOT / test).read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("mpo benchmarks --task hopper", "no command 'benchmarks'"),
+        ("mpo benchmark --task hopper --unit 3", "--unit"),
+        ("mpo benchmark --task hoper", "no task 'hoper'"),
+        ("mpo benchmark --task hopper --units few", "valid integer"),
+        ("mpo benchmark --task hopper --data noise:0.2", "noise"),
+        ("mpo benchmark --task hopper --objectives sft,dpoo", "dpoo"),
+        ("mpo show simpo:beta=2,gama=1", "gama"),
+        ("mpo meta-train --task ant --strategy cmaes", "no strategy 'cmaes'"),
+        ("mpo meta-train --task ant --preset large", "no preset 'large'"),
+        ("mpo export discovered/no-such-one", "discovered/no-such-one"),
+    ],
+)
+def test_a_planted_command_is_found(command, says):
+    with pytest.raises(Exception, match=says):
+        parsed(shlex.split(command))
+
+
+def test_marks_belong_to_the_block_below(tmp_path, monkeypatch):
+    (tmp_path / "page.md").write_text(
+        "<!-- not run: for a reason -->\n```sh\nmpo a\n```\n\n```sh\nmpo b \\\n  --c && mpo d # e\n```\n"
+        'Text.\n<!-- not run "mpo f": hours -->\n\n```console\n$ mpo g\nout\n```\n'
+    )
+    monkeypatch.setattr("helpers.documentation.ROOT", tmp_path)
+    found = blocks("page.md")
+    assert [block.reason for block in found] == ["for a reason", "", ""]
+    assert [block.commands for block in found[1:]] == [[["mpo", "b", "--c"], ["mpo", "d"]], [["mpo", "g"]]]
+    assert excuses("page.md") == {"mpo f": "hours"}
