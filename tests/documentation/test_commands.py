@@ -1,6 +1,8 @@
 """Every command of README.md and docs is one that there is; every block is run by a test or says why not."""
 
+import importlib.util
 import json
+import re
 import shlex
 import tomllib
 
@@ -61,6 +63,15 @@ def test_every_block_is_run_or_says_why_not(page):
             assert not unknown, f"{block.name} is not run: {unknown}"
     indented = [line for line in outside_blocks(page).splitlines() if line.startswith(("    mpo ", "    python "))]
     assert not indented, f"{page}: commands go into fenced blocks: {indented}"
+
+
+MODULE = re.compile(r"python -m ((?:benchmarks|mpo_core)[\w.]*)")
+
+
+def test_modules_that_are_to_be_run_are_there():
+    named = {name for page in PAGES for name in MODULE.findall(text_of(page))}
+    assert len(named) > 5
+    assert not {name for name in named if importlib.util.find_spec(name.rstrip(".")) is None}
 
 
 @pytest.mark.parametrize("page", PAGES)
