@@ -31,6 +31,15 @@ def prepare() -> None:
     # the small ones too: a start has forty of them, each of which takes longer to compile than to find
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "JPY_PARENT_PID" in os.environ:
+        _in_a_notebook()
+
+
+def _in_a_notebook() -> None:
+    """Called from a cell, `!mpo`: nothing that moves or is coloured, and no backend that only the kernel may have."""
+    os.environ.setdefault("TTY_COMPATIBLE", "0")
+    if os.environ.get("MPLBACKEND", "").startswith("module://"):
+        del os.environ["MPLBACKEND"]
 
 
 def _single_precision() -> None:

@@ -38,6 +38,18 @@ def test_double_precision_is_switched_off():
     assert found.stderr == "Warning: JAX_ENABLE_X64 is switched off: mpo computes in single precision.\n"
 
 
+def test_in_a_notebook_output_is_plain_and_figures_need_no_kernel():
+    told = {"FORCE_COLOR": "1", "MPLBACKEND": "module://no_such_backend"}
+    code = (
+        "import cli.environment as e; e.prepare(); import matplotlib; from cli.display import console; "
+        "print(matplotlib.get_backend(), console().is_terminal)"
+    )
+    for notebook, said in ({"JPY_PARENT_PID": "1"}, ["agg", "False"]), ({}, ["module://no_such_backend", "True"]):
+        variables = {name: value for name, value in os.environ.items() if name != "JPY_PARENT_PID"} | told | notebook
+        found = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
+        assert found.stdout.split() == said, found.stderr
+
+
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
     (tmp_path / "file").touch()
     found = mpo("list", "strategies", MPO_CACHE_DIR=tmp_path / "file" / "cache")

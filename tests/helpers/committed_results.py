@@ -27,7 +27,7 @@ def only_cell(name: str) -> BenchmarkCell:
 
 
 def confirmed_row(name: str) -> str:
-    """The line of a confirmed objective in the table of the README."""
+    """The line of a confirmed objective in the table of docs/findings.md."""
     cell = only_cell(name)
     best = required_best(cell)
     saved = next(entry for entry in cell.objectives if entry.sha256 is not None)

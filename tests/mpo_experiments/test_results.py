@@ -1,10 +1,12 @@
-"""The results in docs/results are what their commands print from the cells beside them, and the README says no more."""
+"""Results are what their commands print from the cells beside them, and README and findings say no more."""
 
+import csv
 import json
 import re
 import shutil
 
 import pytest
+from benchmarks.front_picture import numbers, pooled
 from benchmarks.results import BENCHMARKS, DISCOVERY
 from typer.testing import CliRunner
 
@@ -12,7 +14,8 @@ from cli.app import app
 from helpers.committed_results import CONFIRMED, RESULTS, confirmed_row
 from mpo_experiments.benchmark.again import write_again
 
-README = RESULTS.parents[1] / "README.md"
+README, FINDINGS = RESULTS.parents[1] / "README.md", RESULTS.parent / "findings.md"
+QUICKSTART = RESULTS.parent / "quickstart.md"
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +55,82 @@ def test_the_documentation_has_the_table_of_discoveries():
 
 
 @pytest.mark.parametrize("folder", CONFIRMED)
-def test_the_readme_has_the_numbers_of_the_confirmed_objectives(folder):
-    assert confirmed_row(folder) in README.read_text()
+def test_the_findings_have_the_numbers_of_the_confirmed_objectives(folder):
+    assert confirmed_row(folder) in FINDINGS.read_text()
 
 
-def test_the_readme_counts_as_the_adjusted_tests_do():
+def words_of(page):
+    return " ".join(page.read_text().split())
+
+
+@pytest.fixture(scope="module")
+def ranked():
+    """Rows of the numbers of the picture, by kind of data ("all": over all cells) and id, best first."""
+    found = {}
+    for row in csv.DictReader((RESULTS / "benchmark" / "by-data.csv").open()):
+        numbers = {name: float(text) for name, text in row.items() if text and name not in ("data", "objective")}
+        found.setdefault(row["data"], {})[row["objective"]] = numbers
+    return found
+
+
+@pytest.mark.slow
+def test_the_numbers_of_the_picture_come_from_the_cells():
+    assert numbers(pooled(RESULTS / "benchmark")) == (RESULTS / "benchmark" / "by-data.csv").read_text()
+
+
+def test_the_numbers_of_the_picture_are_those_of_the_tables(ranked):
+    table = (RESULTS / "benchmark" / "results.md").read_text()
+    for id, row in ranked["all"].items():
+        assert f"| {id} | {interval_text(row)} | {row['mode']:.2f} [" in table
+
+
+def test_the_readme_has_the_numbers_of_the_picture(ranked):
+    first, text = next(iter(ranked["all"])), words_of(README)
+    best, sft, imitating = ranked["all"][first], ranked["all"]["sft"], ranked["base"]["sft"]
+    assert f"SFT scores {interval_text(imitating)} on `base` (mode {imitating['mode']:.2f})" in text
+    assert (
+        f"Over all 16 cells {first.upper()} is first: {interval_text(best)} (mode {best['mode']:.2f}) "
+        f"against SFT's {interval_text(sft)} ({sft['mode']:.2f})"
+    ) in text
+    below = {id for id, row in ranked["all"].items() if row["sampled_high"] < sft["sampled_low"]}
+    assert below == {"simpo", "dpo", "r_dpo"}
+    assert all(row.get("above_sft_low", 0) < 0.5 for row in ranked["base"].values())  # none is clearly above SFT
+
+
+def test_the_findings_have_the_numbers_of_the_picture(ranked):
+    text, highest = words_of(FINDINGS), next(iter(ranked["base"]))
+    assert f"scores {interval_text(ranked['base']['sft'])} (inter-quartile mean" in text
+    assert f"{highest.upper()}, the highest, {interval_text(ranked['base'][highest])}" in text
+    orpo, sft = (ranked["mixed:0.75"][id] for id in ("orpo", "sft"))
+    assert f"it has {interval_text(orpo)} against SFT's {interval_text(sft)}" in text
+    first = list(ranked["noisy:0.2"])[:4]
+    assert set(first) == {"orpo", "cpo", "rrhf", "sft"}
+    sampled, mode = ([ranked["noisy:0.2"][id][kind] for id in first] for kind in ("sampled", "mode"))
+    assert (
+        f"{max(sampled):.2f} to {min(sampled):.2f} with sampled actions, {max(mode):.2f} to {min(mode):.2f} with mode"
+    ) in text
+
+
+def interval_text(row):
+    return f"{row['sampled']:.2f} [{row['sampled_low']:.2f}, {row['sampled_high']:.2f}]"
+
+
+@pytest.mark.parametrize(
+    ("task", "folder"),
+    [("halfcheetah", "confirmed"), ("ant", "confirmed-ant"), ("three_legged_ant", "confirmed-three-legged-ant")],
+)
+def test_the_readme_has_the_leads_of_the_confirmed_objectives(task, folder):
+    sampled, mode = (part.strip().removesuffix(" ahead") for part in confirmed_row(folder).split("|")[5:7])
+    assert re.search(rf"on {task} by {re.escape(f'{sampled} (')}(mode )?{re.escape(mode)}\)", words_of(README))
+
+
+def test_findings_count_as_the_adjusted_tests_do():
     cells = json.loads((RESULTS / "cells" / "summary.json").read_text())["cells"]
 
     def ahead(form, against, kind):
         return sum(cell[form][against][kind]["so_it_is"] == "ahead" for cell in cells)
 
-    text = " ".join(README.read_text().split())
+    text = words_of(FINDINGS)
     static, temporal = (
         [ahead(form, "minus_best_tuned", kind) for kind in ("sampled", "mode")] for form in ("static", "temporal")
     )
@@ -70,6 +138,10 @@ def test_the_readme_counts_as_the_adjusted_tests_do():
         f"the static one is ahead of the best tuned loss in {static[0]} cells with sampled actions and in {static[1]} "
         f"with mode actions, the temporal one in {temporal[0]} and {temporal[1]}; none is behind"
     ) in text
+    total = [one + other for one, other in zip(static, temporal, strict=True)]
+    assert (
+        f"{total[0]} are ahead of the best tuned loss with sampled actions and {total[1]} with mode actions"
+    ) in words_of(README)
     words = [cell[form]["minus_best_tuned"][kind]["so_it_is"] for cell in cells for form in ("static", "temporal")
              for kind in ("sampled", "mode")]  # fmt: skip
     assert "behind" not in words
@@ -79,7 +151,7 @@ def test_the_readme_counts_as_the_adjusted_tests_do():
     ) in text
 
 
-def test_the_readme_counts_what_carries_over_between_noisy_data():
+def test_the_findings_count_what_carries_over_between_noisy_data():
     found = json.loads((RESULTS / "cells" / "transfer.json").read_text())["found"]
     noisy = [
         (place["so_it_is"], place["mode"]["so_it_is"])
@@ -87,14 +159,14 @@ def test_the_readme_counts_what_carries_over_between_noisy_data():
         for where, place in one["minus_best_tuned"].items()
         if where != one["found_in"] and "noisy" in where and "noisy" in one["found_in"]
     ]
-    text = " ".join(README.read_text().split())
+    text = words_of(FINDINGS)
     sampled, mode = (sum(words[kind] == "ahead" for words in noisy) for kind in (0, 1))
     assert f"ahead on another's in {sampled} of {len(noisy)} cases with sampled actions and in {mode} with mode" in text
 
 
-def test_the_readme_and_the_page_of_the_main_job_have_the_same_run():
-    """The output in the README is of a run that is not kept; the page on the main job has its numbers too."""
-    shown = README.read_text().partition("```text")[2].partition("```")[0]
+def test_the_quickstart_and_the_page_of_the_main_job_have_the_same_run():
+    """The output in the quickstart is of a run that is not kept; the page on the main job has its numbers too."""
+    (shown,) = (part for part in QUICKSTART.read_text().split("```") if "discovered - start" in part)
     page = (RESULTS / "main-job.md").read_text()
     for name in ("sft", "dpo", "orpo", "simpo", "cpo", "tempo", "start", "discovered"):
         scores = re.search(rf"^{name} +│ +(\S+ \[\S+ \S+\]) │ +(\S+) │", shown, re.MULTILINE)
