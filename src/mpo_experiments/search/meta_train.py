@@ -208,7 +208,10 @@ class MetaTraining:
         draw_fitness(folder / "fitness.png", self.folder.metrics(), self.marks(), config.title)
         found = [_lowest(cell, bank, key) for cell, bank in zip(self.cells, banks, strict=True)]
         lowest = {kind: min(one[kind] for one in found) for kind in found[0]}
-        draw_maps(folder / "maps.png", discovered, self.start, lowest=lowest, temporal=config.temporal)
+        draw_maps(
+            folder / "maps.png", discovered, self.start, lowest=lowest, temporal=config.temporal,
+            title=f"Maps learned on {config.title}",
+        )  # fmt: skip
 
     def _history(self) -> dict[str, Any]:
         """The provenance of the run's first part, and what has changed since where it was resumed."""
