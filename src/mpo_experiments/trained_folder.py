@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adapters.logging.tensorboard import ScalarLog
+from adapters.logging.scalars import Scalars
 from adapters.storage.agent_files import save_agent
 from adapters.storage.files import write_json
 from adapters.storage.sealed import write_sealed
@@ -17,7 +17,9 @@ from mpo_experiments.settings.run_config import CellConfig
 SCORES, CONFIG = "scores.json", "config.json"
 
 
-def write_trained(folder: Path, found: dict[str, Any], config: CellConfig, policies: GaussianPolicy) -> None:
+def write_trained(
+    folder: Path, found: dict[str, Any], config: CellConfig, policies: GaussianPolicy, log: str = "tensorboard"
+) -> None:
     """Writes `config.json`, `scores.json`, `policies/unit-000.safetensors`, ... and `tensorboard/`.
 
     Args:
@@ -26,6 +28,7 @@ def write_trained(folder: Path, found: dict[str, Any], config: CellConfig, polic
         config: with which it was trained.
         policies: after the last epoch, leaves with a leading unit axis; `adapters.storage.agent_files.load_agent`
             reads one, given the activation and bin width in config.json.
+        log: where its numbers go beside the folder: one of `adapters.logging.scalars.LOGS`.
     """
     trained = {name: found[name] for name in ("objective", "sft_epochs")} | {"units": len(found["sampled"])}
     policy = {"activation": policies.activation, "bin_width": policies.bin_width}
@@ -37,9 +40,9 @@ def write_trained(folder: Path, found: dict[str, Any], config: CellConfig, polic
     for unit in range(trained["units"]):
         own = jax.tree.map(lambda leaf, unit=unit: leaf[unit], policies)
         save_agent(folder / "policies" / f"unit-{unit:03d}.safetensors", own)
-    with ScalarLog(folder / "tensorboard", 0) as log:
+    with Scalars(folder, log, config=config.model_dump(mode="json") | trained) as scalars:
         for epoch, values in enumerate(_by_epoch(found["epochs"]), start=1):
-            log.write_scalars(epoch, values)
+            scalars.write_scalars(epoch, values)
     write_json(folder / SCORES, found)
     write_sealed(folder / CONFIG, config.model_dump(mode="json") | {"provenance": provenance})
 
