@@ -71,5 +71,5 @@ def _data() -> list[str]:
 
 _VALUES: dict[str | None, Callable[[], Iterable[str]]] = {
     "task": _tasks, "data": _data, "objective": _objectives, "objectives": _objectives, "init": _objectives,
-    "what": _objectives, "strategy": _strategies, "preset": _presets,
+    "what": _objectives, "log": lambda: ("tensorboard", "wandb"), "strategy": _strategies, "preset": _presets,
 }  # fmt: skip

@@ -52,6 +52,9 @@ def meta_train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Any other setting: --set search.datasets=2. Repeatable.")
     ] = None,
+    log: Annotated[
+        str, typer.Option(help="Beside the run folder's TensorBoard: wandb (an extra), too.")
+    ] = "tensorboard",
     resume: Annotated[Path | None, typer.Option(help="Continue an interrupted run folder.")] = None,
     distributed: Annotated[
         bool, typer.Option("--distributed", help="Share the run with other processes, started with the same options.")
@@ -71,10 +74,12 @@ def meta_train(
     }  # fmt: skip
     asked: RunConfig | Path
     with validating_input():
+        from adapters.logging.scalars import check_log
         from adapters.processes.process_group import process_group_of
         from mpo_experiments.settings.nested import parse_override
         from mpo_experiments.settings.run_config import build_run, read_config_file
 
+        check_log(log)
         process_group = process_group_of(distributed, coordinator, processes, process)
         if resume is not None:
             if _present(given) or config is not None or set_:
@@ -94,7 +99,7 @@ def meta_train(
         if follows(process_group):
             follow(None if isinstance(asked, Path) else asked)
         else:
-            _run(asked, out, process_group)
+            _run(asked, out, process_group, log)
 
 
 def _present(values: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +121,7 @@ def _check_parts(settings: "RunConfig") -> None:
     learned_start(settings.init, settings.temporal, settings.reference)
 
 
-def _run(asked: "RunConfig | Path", out: Path, process_group: "ProcessGroup | None") -> None:
+def _run(asked: "RunConfig | Path", out: Path, process_group: "ProcessGroup | None", log: str) -> None:
     """A new run with these settings, or the rest of the run in this folder."""
     with validating_input():
         folder, settings, finished = _opened(asked, out)
@@ -130,7 +135,7 @@ def _run(asked: "RunConfig | Path", out: Path, process_group: "ProcessGroup | No
         if not resumed:
             with interruptible("The run has not begun."):
                 folder.write_config(settings.model_dump(mode="json"))  # from here on it can be resumed
-        report = _searched(folder, settings, process_group)
+        report = _searched(folder, settings, process_group, log)
     except typer.Exit as left:
         if not resumed and left.exit_code == REFUSED:
             folder.remove_unused()
@@ -157,7 +162,9 @@ def _opened(asked: "RunConfig | Path", out: Path) -> "tuple[RunFolder, RunConfig
     return folder, settings, finished
 
 
-def _searched(folder: "RunFolder", settings: "RunConfig", process_group: "ProcessGroup | None") -> "RunReport":
+def _searched(
+    folder: "RunFolder", settings: "RunConfig", process_group: "ProcessGroup | None", log: str
+) -> "RunReport":
     with interruptible(f"Continue with: mpo meta-train --resume {folder}"):
         _announce("Searching", folder, settings)
         tell_followers(process_group, settings, finished=False)
@@ -166,7 +173,7 @@ def _searched(folder: "RunFolder", settings: "RunConfig", process_group: "Proces
         from mpo_experiments.search.meta_train import MetaTraining
 
         with validating_input():
-            training = MetaTraining(folder, settings, SilentReporter())
+            training = MetaTraining(folder, settings, SilentReporter(), log)
             marks = training.marks()
         with Display(console(), marks) as display:
             training.reporter = display

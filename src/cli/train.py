@@ -15,10 +15,6 @@ from cli.validation import (
 )
 
 if TYPE_CHECKING:
-    pass
-
-
-if TYPE_CHECKING:
     from mpo_experiments.settings.run_config import CellConfig
 
 
@@ -35,13 +31,18 @@ def train(
     figure: Annotated[Path | None, typer.Option(help="File for the curves, as PNG.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="FILE.json for scores and curves; or a folder: those, trained policies, TensorBoard."),
+        typer.Option(help="Folder: settings, scores, curves, trained policies, TensorBoard; FILE.json: scores alone."),
     ] = None,
+    log: Annotated[str, typer.Option(help="Beside the folder's TensorBoard: wandb (an extra), too.")] = "tensorboard",
 ) -> None:
     """Train a policy with one objective on fresh preference data: what it is worth, and how it works over time."""
     with validating_input():
+        from adapters.logging.scalars import check_log
         from mpo_experiments.settings.run_config import build_config
 
+        check_log(log)
+        if log == "wandb" and (out is None or out.suffix == ".json"):
+            raise ValueError("--log wandb: name the folder of the run with --out FOLDER")
         named = objective_named(objective)
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
         from mpo_experiments.agents.lookup import check_agents
@@ -90,7 +91,7 @@ def train(
         found |= {"clamped": float(curve.clamped.mean()), "first_bad_update": curve.first_bad.tolist()}
         found |= {"epochs": curve_values(curve, by_epoch)}
         with interruptible("The scores above were not written."):
-            _write(out, found, config, kept)
+            _write(out, found, config, kept, log)
         screen.print(f"Written to {out}", soft_wrap=True, markup=False)
 
 
@@ -103,7 +104,7 @@ def _check_out(out: Path) -> None:
         raise ValueError(f"--out {out}: holds a run, which would be lost: name another folder, or a file FILE.json")
 
 
-def _write(out: Path, found: dict[str, Any], config: "CellConfig", kept: list[Any]) -> None:
+def _write(out: Path, found: dict[str, Any], config: "CellConfig", kept: list[Any], log: str) -> None:
     if out.suffix == ".json":
         from adapters.storage.files import write_json
 
@@ -111,4 +112,4 @@ def _write(out: Path, found: dict[str, Any], config: "CellConfig", kept: list[An
         return
     from mpo_experiments.trained_folder import write_trained
 
-    write_trained(out, found, config, kept[0])
+    write_trained(out, found, config, kept[0], log)

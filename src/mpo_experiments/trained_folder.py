@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adapters.logging.tensorboard import ScalarLog
+from adapters.logging.scalars import Scalars
 from adapters.storage.agent_files import save_agent
 from adapters.storage.files import write_json
 from adapters.storage.language_files import facts_of
@@ -20,7 +20,9 @@ from mpo_experiments.settings.run_config import CellConfig
 SCORES, CONFIG = "scores.json", "config.json"
 
 
-def write_trained(folder: Path, found: dict[str, Any], config: CellConfig, policies: AbstractPolicy) -> None:
+def write_trained(
+    folder: Path, found: dict[str, Any], config: CellConfig, policies: AbstractPolicy, log: str = "tensorboard"
+) -> None:
     """Writes `config.json`, `scores.json`, `policies/unit-000.safetensors`, ... and `tensorboard/`.
 
     Args:
@@ -29,6 +31,7 @@ def write_trained(folder: Path, found: dict[str, Any], config: CellConfig, polic
         config: with which it was trained.
         policies: after the last epoch, leaves with a leading unit axis; `adapters.storage.agent_files.load_agent`
             reads one, given the activation and bin width in config.json.
+        log: where its numbers go beside the folder: one of `adapters.logging.scalars.LOGS`.
     """
     trained = {name: found[name] for name in ("objective", "sft_epochs")} | {"units": len(found["sampled"])}
     provenance = {
@@ -39,9 +42,9 @@ def write_trained(folder: Path, found: dict[str, Any], config: CellConfig, polic
     for unit in range(trained["units"]):
         own = jax.tree.map(lambda leaf, unit=unit: leaf[unit], policies)
         save_agent(folder / "policies" / f"unit-{unit:03d}.safetensors", own)
-    with ScalarLog(folder / "tensorboard", 0) as log:
+    with Scalars(folder, log, config=config.model_dump(mode="json") | trained) as scalars:
         for epoch, values in enumerate(_by_epoch(found["epochs"]), start=1):
-            log.write_scalars(epoch, values)
+            scalars.write_scalars(epoch, values)
     write_json(folder / SCORES, found)
     write_sealed(folder / CONFIG, config.model_dump(mode="json") | {"provenance": provenance})
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
 from mpo_core.evaluation.learning_curve import LearningCurve
@@ -81,8 +82,11 @@ def draw_curve(
         if sft_epochs:
             axes.axvspan(0.5, sft_epochs + 0.5, color="#f1f5f9", zorder=0)
         axes.set(xlabel="epoch", title=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#e5e7eb", linewidth=0.6)
     panels[2].legend(frameon=False, fontsize=8)
-    figure.suptitle(f"{title} (shaded: SFT)" if sft_epochs else title, fontsize=10)
+    figure.suptitle(f"{title}, n = {len(scores)} units", fontsize=10)
+    note = "bold: mean over units; thin: each unit; score: original 0, target 1"
+    figure.supxlabel(note + ("; grey background: SFT" if sft_epochs else ""), fontsize=7.5, color=MUTED)
     save_figure(figure, path)

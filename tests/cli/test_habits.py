@@ -145,6 +145,56 @@ def test_train_keeps_policies_scores_and_curves_in_a_folder(reach, tmp_path):
     assert_refused(again.exit_code, again.stdout, again.stderr, "holds a run, which would be lost")
 
 
+class FakeWandb:
+    """As much of wandb as is called."""
+
+    def __init__(self):
+        self.begun, self.logged, self.finished = [], [], 0
+        self.errors = type("errors", (), {"UsageError": RuntimeError})
+
+    def init(self, **told):
+        self.begun.append(told)
+        return self
+
+    def log(self, values, step):
+        self.logged.append((step, values))
+
+    def finish(self):
+        self.finished += 1
+
+
+def test_train_tells_wandb_what_it_tells_tensorboard(reach, tmp_path, monkeypatch):
+    fake, folder = FakeWandb(), tmp_path / "run"
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.setattr("adapters.logging.scalars.check_wandb", lambda: None)
+    done = invoke(*TRAIN, "--log", "wandb", "--out", folder)
+    assert done.exit_code == 0, done.stderr
+    (begun,) = fake.begun
+    assert (begun["project"], begun["name"], begun["config"]["task"]) == ("mpo", "run", "reach")
+    scores = np.mean(json.loads((folder / "scores.json").read_text())["epochs"]["score"], 0)
+    np.testing.assert_allclose([values["train/score"] for _, values in fake.logged], scores)
+    assert [step for step, _ in fake.logged] == list(range(1, len(scores) + 1))
+    assert fake.finished == 1
+    assert list((folder / "tensorboard").iterdir())
+
+
+def test_wandb_that_is_not_there_or_has_no_account_is_a_sentence(tmp_path, monkeypatch):
+    from adapters.logging.wandb import WandbLog
+    from mpo_core.failures import WorkFailed
+
+    monkeypatch.setattr("adapters.logging.wandb.importlib.util.find_spec", lambda name: None)
+    for command in (TRAIN, ("meta-train", "--task", "hopper")):
+        refused = invoke(*command, "--log", "wandb")
+        assert_refused(refused.exit_code, refused.stdout, refused.stderr, 'pip install "mirror-po[wandb]"')
+    refused = invoke(*TRAIN, "--log", "wandbb")
+    assert_refused(refused.exit_code, refused.stdout, refused.stderr, "did you mean 'wandb'?")
+    fake = FakeWandb()
+    fake.init = lambda **_: (_ for _ in ()).throw(RuntimeError("api_key not configured (no-tty).\nmore"))
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    with pytest.raises(WorkFailed, match=r"api_key not configured .*set WANDB_MODE=offline"):
+        WandbLog(tmp_path / "run", {})
+
+
 def test_kept_policies_are_the_ones_that_were_judged(reach, tmp_path):
     from mpo_core.evaluation.comparison import Candidate, Comparison
     from mpo_core.losses.catalogue import make_objective

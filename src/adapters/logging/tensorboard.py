@@ -55,12 +55,6 @@ class ScalarLog:
             if first:
                 self._write(Event(step=first, session_log=SessionLog(status=SessionLog.START)))
 
-    def write(self, record: dict[str, Any]) -> None:
-        """One scalar a number, under `search/`."""
-        self.write_scalars(
-            record["generation"], {f"search/{name}": record[name] for name in record if name != "generation"}
-        )
-
     def write_scalars(self, step: int, values: dict[str, float | None]) -> None:
         """Numbers by tag at a step; None is left out."""
         from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mpo_core.mirror.maps import AbstractMap
 from mpo_core.mirror.mirror_objective import MirrorObjective
@@ -31,24 +32,27 @@ def draw_fitness(path: Path, records: list[dict[str, Any]], marks: dict[str, flo
         axes.plot(generation, value, ".", color=colour, markersize=4, alpha=0.5)
         axes.plot(generation, _smooth(value), color=colour, linewidth=2 * width, label=label)
     _mark_baselines(axes, marks)
-    axes.set(xlabel="generation", ylabel="normalised score", title=f"Search on {title}")
+    axes.set(xlabel="generation", ylabel="normalised score (original 0, target 1)", title=f"Search on {title}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if marks:
         axes.plot([], [], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="tuned, horizon 1000, tuning units")
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    note = f"points: each of {len(records)} generations; lines: their moving average"
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8, title=note, title_fontsize=7.5)
     _finish(axes)
     save_figure(figure, path)
 
 
 def draw_maps(
-    path: Path, found: MirrorObjective, start: MirrorObjective, *, lowest: dict[str, float], temporal: bool
+    path: Path, found: MirrorObjective, start: MirrorObjective, *, lowest: dict[str, float], temporal: bool, title: str
 ) -> None:
     """phi_inv, psi and g beside where they started, at the beginning, the middle and the end of training.
 
     Args:
         lowest: the least log-prob to show, as the "sum" over a trajectory and as the "mean" of its tokens.
         temporal: whether the maps see training progress; otherwise one curve each.
+        title: over all panels.
     """
-    figure = Figure(figsize=(11.5, 3.8), dpi=150, layout="constrained")
+    figure = Figure(figsize=(11.5, 4.6), dpi=150, layout="constrained")
     axes = figure.subplots(1, 3)
     names = {"sum": "log-prob of the trajectory", "mean": "mean token log-prob"}
     grid = {kind: np.linspace(low, -0.02, 400, dtype=np.float32) for kind, low in lowest.items()}
@@ -58,11 +62,16 @@ def draw_maps(
         ("psi", r"$\psi$: reward of the bracket", "bracket", np.linspace(-bracket, bracket, 400, dtype=np.float32)),
         ("g", r"$g$: imitation of the chosen", names[start.imitation], grid[start.imitation]),
     )
-    for panel, (name, title, label, x) in zip(axes, panels, strict=True):
+    for panel, (name, what, label, x) in zip(axes, panels, strict=True):
         _draw_map(panel, getattr(found, name), getattr(start, name), x, temporal)
-        panel.set(title=title, xlabel=label)
+        panel.set(title=what, xlabel=label)
         _finish(panel)
-    axes[0].legend(frameon=False, fontsize=8, loc="best")
+    figure.suptitle(title, fontsize=10, color=INK)
+    handles, labels = axes[0].get_legend_handles_labels()
+    note = r"$\phi^{-1}$ and $g$ less their value at the right end: constants change no gradient"
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=6, frameon=False, fontsize=8, title=note, title_fontsize=7.5
+    )
     save_figure(figure, path)
 
 
@@ -71,8 +80,10 @@ def _draw_map(axes: Axes, found: AbstractMap, start: AbstractMap, x: np.ndarray,
     for time, colour in zip(times, TIME if temporal else TIME[1:2], strict=True):
         label = f"learned, t = {time:g}" if temporal else "learned"
         axes.plot(x, _values(found, x, time), color=colour, linewidth=2, label=label)
-    for time, style in zip(times, (":", "--", "-.") if temporal else ("--",), strict=True):
-        label = f"start, t = {time:g}" if temporal else "start"
+    still = all(np.allclose(_values(start, x, time), _values(start, x, times[0])) for time in times)
+    styles = ("--",) if still else (":", "--", "-.")
+    for time, style in zip(times[: len(styles)], styles, strict=True):
+        label = "start" if still else f"start, t = {time:g}"
         axes.plot(x, _values(start, x, time), style, color=INK, linewidth=1, label=label)
 
 

@@ -21,18 +21,18 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
     """
     tasks, kinds = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("task", "data"))
     order = [one.id for one in standings(cells)][::-1]
-    size = (1.8 + 2.5 * len(kinds), 0.9 + (0.5 + 0.21 * len(order)) * len(tasks))
+    size = (1.8 + 2.5 * len(kinds), 1.1 + (0.6 + 0.21 * len(order)) * len(tasks))
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     panels = figure.subplots(len(tasks), len(kinds), sharex=True, sharey=True, squeeze=False)
     for row, task in enumerate(tasks):
         for column, data in enumerate(kinds):
-            keys = [cell.key for cell in cells if (cell.task, cell.data) == (task, data)]
-            _panel(panels[row, column], order, ranked[keys[0]] if keys else [])
-            panels[row, column].set_title(f"{task}, {data}" if len(tasks) > 1 else data, fontsize=8, color=INK)
-    figure.supxlabel("normalised score: original 0, target 1", fontsize=8)
-    figure.legend(
-        *panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False, fontsize=8
-    )
+            there = [cell for cell in cells if (cell.task, cell.data) == (task, data)]
+            _panel(panels[row, column], order, ranked[there[0].key] if there else [])
+            count = f"\nn = {there[0].units} units" if there else ""
+            panels[row, column].set_title(f"{task}, {data}{count}", fontsize=8, color=INK)
+    figure.supxlabel("normalised score: original 0, target 1 (dashed)", fontsize=8)
+    handles = panels[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     save_figure(figure, path)
 
 
@@ -67,7 +67,8 @@ def draw_widths(path: Path, groups: dict[float, list[BenchmarkCell]]) -> None:
     place.invert_yaxis()
     place.margins(x=0.25)
     cells = next(iter(groups.values()))
-    figure.suptitle("; ".join(f"{cell.task}, {cell.data}" for cell in cells), fontsize=9, color=INK)
+    told = "; ".join(f"{cell.task}, {cell.data}, n = {cell.units} units" for cell in cells)
+    figure.suptitle(told, fontsize=9, color=INK)
     save_figure(figure, path)
 
 
@@ -78,7 +79,9 @@ def _panel(axes: Axes, order: list[str], ranked: list[Standing]) -> None:
             continue
         one = by_id[id]
         axes.plot([one.sampled.low, one.sampled.high], [at, at], color=LEARNED, linewidth=2, alpha=0.45)
-        names = ("sampled actions, 95 % interval", "mode actions") if at == 0 else (None, None)
+        names = (
+            ("sampled actions, inter-quartile mean; bar: 95 % interval", "mode actions") if at == 0 else (None, None)
+        )
         axes.plot(one.sampled.estimate, at, "o", color=LEARNED, markersize=4, label=names[0])
         axes.plot(one.mode.estimate, at, "|", color=INK, markersize=7, label=names[1])
     if not ranked:

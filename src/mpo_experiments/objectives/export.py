@@ -1,17 +1,16 @@
 """An objective, by id or from a file, in a form that other programs read."""
 
-import json
 from typing import Any, Literal, get_args
 
 import jax
 
-from adapters.expressions.graph import ARGUMENTS, trace_objective
-from adapters.expressions.latex import latex
+from adapters.expressions.latex import latex_document, symbol
+from adapters.expressions.tree import formula_tree, tree_text
 from adapters.storage.objective_files import read_objective, told_of
 from adapters.torch.module import torch_module
-from adapters.torch.source import TorchBody
 from mpo_core.names import unknown_name
 from mpo_core.objective.interface import AbstractObjective, AbstractStatefulObjective
+from mpo_experiments.objectives.formula import formula_of, settings_of
 from mpo_experiments.objectives.named import NamedObjective
 
 Format = Literal["torch", "json", "latex"]
@@ -30,9 +29,11 @@ def export(named: NamedObjective, form: str) -> str:
     title = f"The preference-optimisation loss {provenance['objective']}"
     if form == "torch":
         return torch_module(objective, title=title, provenance=provenance)
+    formula = formula_of(objective, named.loss)
     if form == "latex":
-        return latex(objective, title=title)
-    return json.dumps(_as_json(objective, provenance), indent=2) + "\n"
+        told, lines = _told(named, objective, provenance), named.loss is None
+        return latex_document(formula, title=title, told=told, lines=lines)
+    return tree_text(formula_tree(formula) | {"provenance": provenance})
 
 
 def exported_objective(named: NamedObjective) -> tuple[AbstractObjective, dict[str, Any]]:
@@ -53,13 +54,12 @@ def exported_objective(named: NamedObjective) -> tuple[AbstractObjective, dict[s
     return objective, told
 
 
-def _as_json(objective: AbstractObjective, provenance: dict[str, Any]) -> dict[str, Any]:
-    body = TorchBody(trace_objective(objective))
-    return {
-        "format": "mpo-export",
-        "schema_version": 1,
-        "arguments": list(ARGUMENTS),
-        "statements": dict(zip(body.names, body.texts, strict=True)) | {"loss": body.result},
-        "constants": {name: value.tolist() for name, value in body.constants.items()},
-        "provenance": provenance,
+def _told(named: NamedObjective, objective: AbstractObjective, provenance: dict[str, Any]) -> list[str]:
+    """What a formula leaves out: where it comes from, and its settings' values."""
+    if named.loss is None:
+        return ["to four digits; for fewer terms: mpo distill"]
+    numbers = {
+        name: value for name, value in settings_of(named.loss, objective).items() if isinstance(value, float | int)
     }
+    said = ", ".join(f"{symbol(name)} = {value:g}" for name, value in numbers.items())
+    return [str(provenance["citation"]), *([f"here {said}"] if said else [])]

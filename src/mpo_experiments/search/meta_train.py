@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from adapters.logging.tensorboard import ScalarLog, load_tensorboard
+from adapters.logging.scalars import Scalars
+from adapters.logging.tensorboard import load_tensorboard
 from adapters.plotting.figures import draw_fitness, draw_maps
 from adapters.processes.distributed import from_first
 from adapters.processes.signals import signals_held
@@ -41,10 +42,14 @@ from mpo_experiments.testbed import Testbed
 
 
 class MetaTraining:
-    """A run from its folder and configuration; `run` may be called on a fresh, an interrupted or a finished one."""
+    """A run from its folder and configuration; `run` may be called on a fresh, an interrupted or a finished one.
 
-    def __init__(self, folder: RunFolder, config: RunConfig, reporter: Reporter):
-        self.folder, self.reporter = folder, reporter
+    Args:
+        log: where its numbers go beside the folder: one of `adapters.logging.scalars.LOGS`.
+    """
+
+    def __init__(self, folder: RunFolder, config: RunConfig, reporter: Reporter, log: str = "tensorboard"):
+        self.folder, self.reporter, self.log = folder, reporter, log
         self.config, own = config, config.cells()
         testbeds = {one.task: Testbed(one.task, length=one.rows.length) for one in own}
         self.cells = [SearchCell(one, testbeds[one.task]) for one in own]
@@ -98,7 +103,7 @@ class MetaTraining:
             step = compiling.result()
             self.reporter.advance(1)
         placed = program.place(banks)
-        with ScalarLog(self.folder.path / "tensorboard", first) as log:
+        with Scalars(self.folder.path, self.log, first=first, config=self.config.model_dump(mode="json")) as log:
             self.reporter.stage("Search", settings.generations, "generation", done=first)
             for generation in range(first, settings.generations):
                 if generation > first and settings.bank_refresh and generation % settings.bank_refresh == 0:
@@ -113,7 +118,7 @@ class MetaTraining:
                     raise WorkFailed(self._advice(generation, fault))
         return bring_home(program.result(state)), banks
 
-    def _keep(self, record: dict[str, Any], state: SearchState | None, log: ScalarLog) -> None:
+    def _keep(self, record: dict[str, Any], state: SearchState | None, log: Scalars) -> None:
         """Writes a generation down. Without a state there is no checkpoint: a resumed search tries it again."""
         with signals_held():
             self.folder.append_metrics(record)  # before the checkpoint: a resumed search writes it again
@@ -208,7 +213,10 @@ class MetaTraining:
         draw_fitness(folder / "fitness.png", self.folder.metrics(), self.marks(), config.title)
         found = [_lowest(cell, bank, key) for cell, bank in zip(self.cells, banks, strict=True)]
         lowest = {kind: min(one[kind] for one in found) for kind in found[0]}
-        draw_maps(folder / "maps.png", discovered, self.start, lowest=lowest, temporal=config.temporal)
+        draw_maps(
+            folder / "maps.png", discovered, self.start, lowest=lowest, temporal=config.temporal,
+            title=f"Maps learned on {config.title}",
+        )  # fmt: skip
 
     def _history(self) -> dict[str, Any]:
         """The provenance of the run's first part, and what has changed since where it was resumed."""

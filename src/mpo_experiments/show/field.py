@@ -16,14 +16,15 @@ from mpo_core.objective.pair_log_probs import PairLogProbs
 from mpo_experiments.show.html import HtmlTable
 from mpo_experiments.show.inputs import HIGHEST, Inputs
 from mpo_experiments.show.pull import depends_on_time, row_pulls
-from mpo_experiments.show.style import STRENGTH_COLOURS, small_ticks, tidy, within
+from mpo_experiments.show.style import STRENGTH_COLOURS, headed, small_ticks, tidy, within
 from mpo_experiments.show.subject import Shown
 
 FIELD_TIMES = (0.0, 0.5, 1.0)
 ARROWS, CELLS = 13, 5
 """Arrows along an axis, and coloured cells an arrow: an odd number, so that one lies in the middle."""
 WEAKEST = 1e-3
-"""Pulls below this share of the strongest have no arrow and no colour."""
+"""Gradients below this share of the strongest have no arrow and no colour."""
+NOTE = "arrows: minus the gradient; dashed: both alike"
 Panel = tuple[Shown, Inputs, float | None]
 """An objective, what it met, and when; None where that makes no difference."""
 
@@ -50,8 +51,8 @@ def frame_of(inputs: Inputs) -> PlotRange:
     return PlotRange(low - pad, min(high + pad, HIGHEST))
 
 
-def draw_field(path: Path, shown: list[Shown], inputs: list[Inputs]) -> None:
-    """A panel an objective and, where it sees progress, three: arrows point where the loss pulls the pair.
+def draw_field(path: Path, shown: list[Shown], inputs: list[Inputs], where: str = "") -> None:
+    """A panel an objective and, where it sees progress, three: arrows point where gradient descent takes the pair.
 
     Args:
         shown: the objective in question first; the frame is what its training met.
@@ -60,7 +61,7 @@ def draw_field(path: Path, shown: list[Shown], inputs: list[Inputs]) -> None:
     frame = frame_of(inputs[0])
     lines = _lines(shown, inputs)
     columns = max(len(line) for line in lines)
-    figure = Figure(figsize=(0.9 + 2.6 * columns, 0.7 + 2.75 * len(lines)), dpi=150, layout="constrained")
+    figure = Figure(figsize=(0.9 + 2.6 * columns, 0.9 + 2.9 * len(lines)), dpi=150, layout="constrained")
     panels = figure.subplots(len(lines), columns, squeeze=False, sharex=True, sharey=True)
     for row, line in zip(panels, lines, strict=True):
         for axes in row[len(line) :]:
@@ -70,30 +71,31 @@ def draw_field(path: Path, shown: list[Shown], inputs: list[Inputs]) -> None:
         for (one, _, _), pulls in zip(line, fields, strict=True):
             strongest[one.name] = max(strongest.get(one.name, 1e-30), float(np.linalg.norm(pulls, axis=-1).max()))
         for axes, (one, met, time), pulls in zip(row, line, fields, strict=False):
-            title = one.name if time is None else f"{one.name}, t = {time:g}"
+            title = one.name if time is None else f"{one.name}\nt = {time:g}"
             _draw_panel(axes, met, frame, pulls / strongest[one.name])
             tidy(axes, title, "chosen", "rejected" if axes is row[0] else "")
             axes.grid(visible=False)
     for axes in panels.ravel():
         axes.tick_params(labelbottom=True, labelleft=True)
     bar = figure.colorbar(ScalarMappable(LogNorm(WEAKEST, 1), STRENGTH_COLOURS), ax=panels, aspect=50, pad=0.01)
-    small_ticks(bar, "pull, as a share of the objective's strongest")
-    figure.suptitle("mean token log-prob of chosen and rejected: where a loss pulls them", fontsize=9, color=INK)
+    small_ticks(bar, "length of the gradient, as a share of the objective's longest")
+    met = "; grey dots: rows; blue: the mean row, epoch by epoch" if inputs[0].trained else ""
+    headed(figure, f"Where gradient descent takes a pair{where}", f"axes: mean token log-prob; {NOTE}{met}")
     save_figure(figure, path)
 
 
 def field_sentence(shown: list[Shown], inputs: list[Inputs]) -> str:
-    """What the figure says: how much of each objective's pull is on the chosen, at the start and at the end."""
+    """What the figure says: how much of each objective's gradient is the chosen's, at the start and at the end."""
     words = [
         f"{first[4]} and {last[4]} ({one.name})"
         for one, met in zip(shown, inputs, strict=True)
         for first, last in [_ends(one, met)]
     ]
-    return f"Share of the pull that is on the chosen, where an objective sets in and at the end: {', '.join(words)}."
+    return f"The chosen's share of the gradient, where an objective sets in and at the end: {', '.join(words)}."
 
 
 def field_table(shown: list[Shown], inputs: list[Inputs]) -> HtmlTable:
-    """What the pulls at the rows are, where each objective sets in and at the end."""
+    """What the gradients at the rows are, where each objective sets in and at the end."""
     rows = [line for one, met in zip(shown, inputs, strict=True) for line in _ends(one, met)]
     columns = ("objective", "when", "rows with the chosen raised", "rows with the rejected lowered", "chosen's share")
     return HtmlTable(columns, tuple(rows))
@@ -111,7 +113,7 @@ def _ends(one: Shown, met: Inputs) -> list[tuple[str, ...]]:
 
 
 def field(one: Shown, inputs: Inputs, frame: PlotRange, progress: float) -> Float[np.ndarray, "rejected chosen side"]:
-    """Pulls on a grid of `ARROWS * CELLS` points along either axis.
+    """Gradients on a grid of `ARROWS * CELLS` points along either axis.
 
     The reference, lengths and margin are those of the middle row that the objective met.
     """

@@ -1,5 +1,6 @@
 """phi_inv, psi and g of members of the mirror class, over the inputs that they meet and over training."""
 
+import textwrap
 from pathlib import Path
 
 import jax
@@ -15,7 +16,7 @@ from adapters.plotting.figures import INK, MUTED, save_figure
 from mpo_core.mirror.maps import AbstractMap
 from mpo_experiments.show.html import HtmlTable
 from mpo_experiments.show.inputs import MAPS, Inputs
-from mpo_experiments.show.style import TIME_COLOURS, TIMES, small_ticks, tidy, within
+from mpo_experiments.show.style import TIME_COLOURS, TIMES, headed, small_ticks, tidy, within
 from mpo_experiments.show.subject import Shown
 
 POINTS, MARGIN, RARE = 300, 0.05, 0.005
@@ -28,7 +29,7 @@ TITLES = {
 LABELS = {"sum": "log-prob of the trajectory", "mean": "mean token log-prob"}
 
 
-def draw_functions(path: Path, shown: list[Shown], inputs: list[Inputs]) -> None:
+def draw_functions(path: Path, shown: list[Shown], inputs: list[Inputs], where: str = "") -> None:
     """A row an objective, a column a map; colour is training progress, grey how often an input was met.
 
     Args:
@@ -46,9 +47,11 @@ def draw_functions(path: Path, shown: list[Shown], inputs: list[Inputs]) -> None
                 _draw_met(axes, realised[name])
             kind = {"phi_inv": mirror.bracket, "g": mirror.imitation}.get(name)
             tidy(axes, TITLES[name] if one is members[0][0] else "", LABELS[kind] if kind else "bracket")
-        row[0].set_ylabel(one.name, fontsize=9, fontweight="bold")
+        row[0].set_ylabel(textwrap.fill(one.name, 16), fontsize=8.5, fontweight="bold")
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), TIME_COLOURS), ax=panels, ticks=TIMES, aspect=50, pad=0.01)
     small_ticks(bar, "training progress t")
+    note = "black: the same throughout training" + ("; grey: how often met, log scale" if inputs[0].trained else "")
+    headed(figure, f"The three functions{where}", f"{note}; $\\phi^{{-1}}$ and $g$ less their value at the right end")
     save_figure(figure, path)
 
 

@@ -1,4 +1,4 @@
-"""Which kinds of pairs a loss trains on: the share of its whole pull that goes to each, over training."""
+"""Which kinds of pairs a loss trains on: the share of its whole gradient that goes to each, over training."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from adapters.plotting.figures import INK, LEARNED, MARKS, MUTED
 from mpo_experiments.show.html import HtmlTable
 from mpo_experiments.show.inputs import Inputs
 from mpo_experiments.show.pull import pulls_over_training
-from mpo_experiments.show.style import epoch_panels
+from mpo_experiments.show.style import EpochLabels, epoch_panels
 from mpo_experiments.show.subject import Shown
 
 KINDS: dict[tuple[int, int], tuple[str, str]] = {
@@ -35,25 +35,29 @@ def kinds_met(source: Int[np.ndarray, "row side"]) -> dict[tuple[int, int], Floa
 
 
 def shares_over_training(one: Shown, met: Inputs) -> dict[tuple[int, int], Float[np.ndarray, " moment"]]:
-    """Share of the sum over rows of |pull on the chosen| + |pull on the rejected| that falls on each kind of rows."""
+    """Share of the sum over rows of |gradient of the chosen| + |of the rejected| that falls on each kind of rows."""
     assert met.source is not None
     strength = np.abs(pulls_over_training(one.objective, met)).sum(-1)
     whole = np.maximum(strength.sum(1), 1e-30)
     return {kind: strength @ rows / whole for kind, rows in kinds_met(met.source).items()}
 
 
-def draw_kinds(path: Path, shown: list[Shown], inputs: list[Inputs]) -> None:
+NOTE = "share of |gradient of the chosen| + |of the rejected|; dashed: share of the rows; grey background: SFT"
+
+
+def draw_kinds(path: Path, shown: list[Shown], inputs: list[Inputs], where: str = "") -> None:
     """A panel an objective; dashed lines are the kinds' shares of the rows."""
 
     def draw(axes: Axes, place: int) -> None:
         _draw(axes, shown[place], inputs[place])
 
     names = [one.name for one in shown]
-    epoch_panels(path, names, draw, y="share of the pull", columns=4, sharey=True)
+    title = f"Which pairs a loss trains on{where}"
+    epoch_panels(path, names, draw, EpochLabels(title, "share of the gradient", NOTE, 4, sharey=True))
 
 
 def kinds_sentence(one: Shown, met: Inputs) -> str:
-    """What the figure says of an objective: where its pull goes most out of proportion."""
+    """What the figure says of an objective: where its gradient goes most out of proportion."""
     assert met.source is not None
     shares, rows = shares_over_training(one, met), kinds_met(met.source)
     seen = np.array(met.seen())
@@ -61,8 +65,8 @@ def kinds_sentence(one: Shown, met: Inputs) -> str:
     kind = max(shares, key=lambda kind: abs(shares[kind][halves[1]].mean() - rows[kind].mean()))
     early, late = (shares[kind][half].mean() for half in halves)
     return (
-        f"{one.name} gives {early:.0%} of its pull to the rows with {_who(kind)} in the first half of its training and "
-        f"{late:.0%} in the second; they are {rows[kind].mean():.0%} of all rows."
+        f"{one.name} gives {early:.0%} of its gradient to the rows with {_who(kind)} in the first half of its training "
+        f"and {late:.0%} in the second; they are {rows[kind].mean():.0%} of all rows."
     )
 
 
@@ -75,7 +79,9 @@ def kinds_table(shown: list[Shown], inputs: list[Inputs]) -> HtmlTable:
         moments = [seen[0], seen[len(seen) // 2], seen[-1]]
         for kind, share in shares_over_training(one, met).items():
             rows.append((one.name, _who(kind), f"{held[kind].mean():.0%}", *(f"{share[at]:.0%}" for at in moments)))
-    return HtmlTable(("objective", "rows", "of all rows", "pull: first", "halfway", "last"), tuple(rows))
+    return HtmlTable(
+        ("objective", "rows", "of all rows", "share of the gradient: first", "halfway", "last"), tuple(rows)
+    )
 
 
 def _who(kind: tuple[int, int]) -> str:

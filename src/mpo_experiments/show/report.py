@@ -40,7 +40,7 @@ def write_report(plan: ShowPlan, reporter: Reporter) -> Path:
     sections = [_opening(plan)]
     if plan.run is not None:
         sections += run_sections(*plan.run, figures)
-    sections += figure_sections(plan.shown, inputs, figures, reporter)
+    sections += figure_sections(plan.shown, inputs, figures, reporter, _where(plan, inputs[0]))
     sections.append(_returns(plan, curves, figures))
     sections += [_beside(plan), provenance_section(_provenance(plan))]
     path = plan.out / REPORT_NAME
@@ -48,34 +48,39 @@ def write_report(plan: ShowPlan, reporter: Reporter) -> Path:
     return path
 
 
-def figure_sections(shown: list[Shown], inputs: list[Inputs], figures: Path, reporter: Reporter) -> list[Section]:
+def figure_sections(
+    shown: list[Shown], inputs: list[Inputs], figures: Path, reporter: Reporter, where: str = ""
+) -> list[Section]:
     """Draws maps, gradient field and, where there was a training, weights and the kinds of pairs they fall on.
 
     Args:
         shown: the objective in question first.
         inputs: what each of them met.
         figures: the folder for the PNGs.
+        where: task, data and number of rows, for the titles.
     """
     reporter.stage("Figures", 4 if inputs[0].trained else 2, "figure")
     maps, plane = figures / "functions.png", figures / "field.png"
-    draw_functions(maps, shown, inputs)
+    draw_functions(maps, shown, inputs, where)
     texts, table = _maps_texts(shown[0], inputs[0]), functions_table(shown, inputs)
     sections = [Section("The three functions", texts, figure=maps, table=table)]
     reporter.advance(1)
-    draw_field(plane, shown, inputs)
+    draw_field(plane, shown, inputs, where)
     texts, table = (field_sentence(shown, inputs), _field_text(inputs[0])), field_table(shown, inputs)
     sections.append(Section("The gradient field", texts, figure=plane, table=table))
     reporter.advance(1)
-    return [*sections, *_training_sections(shown, inputs, figures, reporter)] if inputs[0].trained else sections
+    return [*sections, *_training_sections(shown, inputs, figures, reporter, where)] if inputs[0].trained else sections
 
 
-def _training_sections(shown: list[Shown], inputs: list[Inputs], figures: Path, reporter: Reporter) -> list[Section]:
+def _training_sections(
+    shown: list[Shown], inputs: list[Inputs], figures: Path, reporter: Reporter, where: str
+) -> list[Section]:
     weights, kinds = figures / "weights.png", figures / "kinds.png"
-    draw_weights(weights, shown, inputs)
+    draw_weights(weights, shown, inputs, where)
     texts, table = (weights_sentence(shown[0], inputs[0]), WEIGHTS_TEXT), weights_table(shown, inputs)
     sections = [Section("Weight of chosen and rejected", texts, figure=weights, table=table)]
     reporter.advance(1)
-    draw_kinds(kinds, shown, inputs)
+    draw_kinds(kinds, shown, inputs, where)
     texts, table = (kinds_sentence(shown[0], inputs[0]), KINDS_TEXT), kinds_table(shown, inputs)
     sections.append(Section("Which pairs it trains on", texts, figure=kinds, table=table))
     reporter.advance(1)
@@ -83,9 +88,9 @@ def _training_sections(shown: list[Shown], inputs: list[Inputs], figures: Path, 
 
 
 KINDS_TEXT = (
-    "Share of the pull, |on the chosen| + |on the rejected| summed over rows, that falls on the pairs of each kind at "
-    "the end of every epoch; dashed lines are the kinds' shares of the rows. Who made a trajectory is known here, not "
-    "to the objective."
+    "Share of the gradient, |of the chosen| + |of the rejected| summed over rows, that falls on the pairs of each kind "
+    "at the end of every epoch; dashed lines are the kinds' shares of the rows. Who made a trajectory is known here, "
+    "not to the objective."
 )
 
 
@@ -94,6 +99,13 @@ WEIGHTS_TEXT = (
     "epoch; bands hold the middle 80 % of rows, the shaded part is SFT. Positive raises a trajectory's probability. "
     "Adam divides by the size of the gradient, so compare shapes and the ratio of the two lines, not heights."
 )
+
+
+def _where(plan: ShowPlan, met: Inputs) -> str:
+    """Behind a figure's title."""
+    if plan.config is None:
+        return f": mean token log-probs from {plan.request.low:g} up"
+    return f": {plan.config.task}, {plan.config.data}, n = {len(met.tokens)} rows"
 
 
 def _title(plan: ShowPlan) -> str:

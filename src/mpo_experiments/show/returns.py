@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from adapters.plotting.figures import LEARNED, MARKS, MUTED, save_figure
 from mpo_core.evaluation.statistics import mean_interval, paired_difference
-from mpo_experiments.show.style import tidy
+from mpo_experiments.show.style import headed, tidy
 from mpo_experiments.show.subject import Shown
 
 Curves = list[Float[np.ndarray, "unit epoch"]]
@@ -28,9 +28,12 @@ def draw_returns(path: Path, shown: list[Shown], curves: Curves, title: str) -> 
         axes.plot(epochs, scores.mean(0), "o-", color=colours[place], markersize=3, label=one.name, **style)
     for mark in (0, 1):
         axes.axhline(mark, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    tidy(axes, title, "epoch", "normalised score (original 0, target 1)")
+    tidy(axes, "", "epoch", "normalised score (original 0, target 1)")
+    units = len(curves[0])
+    headed(figure, f"{title}, n = {units} units")
+    note = f"lines: mean over units; thin: each unit of {shown[0].name}"
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8, title=note, title_fontsize=7.5)
     save_figure(figure, path)
 
 

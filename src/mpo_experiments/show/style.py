@@ -1,5 +1,6 @@
 """What the figures of `mpo show` have in common."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -7,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from adapters.plotting.figures import INK, TIME, save_figure
+from adapters.plotting.figures import INK, MUTED, TIME, save_figure
 
 TIMES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of training at which functions are drawn."""
@@ -36,23 +38,44 @@ def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     axes.set_axisbelow(True)
 
 
-def epoch_panels(
-    path: Path, names: Sequence[str], draw: Callable[[Axes, int], None], *, y: str, columns: int, sharey: bool = False
-) -> None:
+def headed(figure: Figure, title: str, note: str = "") -> None:
+    """A title over all panels, and what a reader has to know under them, where no legend stands there."""
+    if title:
+        figure.suptitle(title, fontsize=10, color=INK)
+    if note:
+        figure.supxlabel(note, fontsize=7.5, color=MUTED)
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochLabels:
+    """What a figure over epochs says of itself."""
+
+    title: str
+    y: str
+    note: str
+    columns: int
+    """Of the legend."""
+    sharey: bool = False
+
+
+def epoch_panels(path: Path, names: Sequence[str], draw: Callable[[Axes, int], None], labels: EpochLabels) -> None:
     """A panel an objective, over the epochs of its training, one legend under all.
 
     Args:
         draw: fills the panel of the objective at a place.
-        columns: of the legend.
     """
-    figure = Figure(figsize=(0.5 + 2.35 * len(names), 2.9), dpi=150, layout="constrained")
-    panels = figure.subplots(1, len(names), squeeze=False, sharey=sharey)[0]
+    figure = Figure(figsize=(0.5 + 2.35 * len(names), 3.4), dpi=150, layout="constrained")
+    panels = figure.subplots(1, len(names), squeeze=False, sharey=labels.sharey)[0]
     for place, (axes, name) in enumerate(zip(panels, names, strict=True)):
         draw(axes, place)
-        tidy(axes, name, "epochs done", y if place == 0 else "")
+        tidy(axes, name, "epochs done", labels.y if place == 0 else "")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    headed(figure, labels.title)
+    handles, names_of_lines = panels[0].get_legend_handles_labels()
     figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
-    )
+        handles, names_of_lines, loc="outside lower center", ncols=labels.columns, frameon=False, fontsize=8,
+        title=labels.note, title_fontsize=7.5,
+    )  # fmt: skip
     save_figure(figure, path)
 
 

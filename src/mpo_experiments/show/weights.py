@@ -11,40 +11,43 @@ from adapters.plotting.figures import INK, LEARNED, MARKS
 from mpo_experiments.show.html import HtmlTable
 from mpo_experiments.show.inputs import Inputs
 from mpo_experiments.show.pull import pulls_over_training
-from mpo_experiments.show.style import epoch_panels
+from mpo_experiments.show.style import EpochLabels, epoch_panels
 from mpo_experiments.show.subject import Shown
 
+NOTE = "lines: mean over rows; bands: the middle 80 % of rows; grey background: SFT; positive raises the probability"
 
-def draw_weights(path: Path, shown: list[Shown], inputs: list[Inputs]) -> None:
+
+def draw_weights(path: Path, shown: list[Shown], inputs: list[Inputs], where: str = "") -> None:
     """A panel an objective: mean over rows at the end of every epoch; bands hold the middle 80 % of rows."""
 
     def draw(axes: Axes, place: int) -> None:
         _draw(axes, pulls_over_training(shown[place].objective, inputs[place]), inputs[place].sft)
 
     names = [one.name for one in shown]
-    epoch_panels(path, names, draw, y="pull on the mean token log-prob", columns=3)
+    title = f"Gradient of chosen and rejected{where}"
+    epoch_panels(path, names, draw, EpochLabels(title, "-dL / d(mean token log-prob)", NOTE, 3))
 
 
 def weights_sentence(one: Shown, met: Inputs) -> str:
-    """What the figure says of an objective: where its pulls begin and end, and when that on the rejected is largest."""
+    """What the figure says of an objective: its gradients at both ends, and when that of the rejected is largest."""
     pulls = pulls_over_training(one.objective, met).mean(1)
     first, last = pulls[met.seen()[0]], pulls[-1]
     seen = np.array(met.seen())
     largest = int(seen[np.abs(pulls[seen, 1]).argmax()])
     return (
-        f"{one.name} pulls the chosen by {first[0]:+.2g} where it sets in and {last[0]:+.2g} at the end, the rejected "
-        f"by {first[1]:+.2g} and {last[1]:+.2g}; its pull on the rejected is largest after {largest} epochs."
+        f"Of {one.name}, the gradient of the chosen is {first[0]:+.2g} where it sets in and {last[0]:+.2g} at the end, "
+        f"that of the rejected {first[1]:+.2g} and {last[1]:+.2g}; the latter is largest after {largest} epochs."
     )
 
 
 def weights_table(shown: list[Shown], inputs: list[Inputs]) -> HtmlTable:
-    """Mean pulls where each objective sets in, halfway from there, and at the end."""
+    """Mean gradients where each objective sets in, halfway from there, and at the end."""
     rows = []
     for one, met in zip(shown, inputs, strict=True):
         pulls, seen = pulls_over_training(one.objective, met).mean(1), met.seen()
         for moment in sorted({seen[0], seen[len(seen) // 2], seen[-1]}):
             rows.append((one.name, str(moment), f"{pulls[moment, 0]:+.3g}", f"{pulls[moment, 1]:+.3g}"))
-    return HtmlTable(("objective", "epochs done", "mean pull on the chosen", "mean pull on the rejected"), tuple(rows))
+    return HtmlTable(("objective", "epochs done", "mean gradient, chosen", "mean gradient, rejected"), tuple(rows))
 
 
 def _draw(axes: Axes, pulls: Float[np.ndarray, "moment row side"], sft: int) -> None:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapters.logging.tensorboard import ScalarLog
+from adapters.logging.scalars import Scalars
 from helpers.toy_run import begin, environment, generations, the_run
 from mpo_experiments.runs.folder import create_run
 from mpo_experiments.settings.run_config import build_run
@@ -25,7 +25,7 @@ def test_thirty_generations_need_no_more_than_ten(make_program, toy_bank, tmp_pa
     program = make_program(generations=30)
     folder = create_run(tmp_path, build_run({"task": "halfcheetah"}))
     state, bank, held = program.start(), program.place(toy_bank), []
-    with ScalarLog(folder.path / "tensorboard", 0) as log:
+    with Scalars(folder.path, "tensorboard") as log:
         for generation in range(30):
             state, scores = program.step(state, program.place(jnp.int32(generation)), bank)
             record = {"generation": generation, "mean": float(scores.mean)}

@@ -48,7 +48,8 @@ class BetaDpo(AbstractStatefulObjective[MovingMoments]):
         id="beta_dpo",
         family="batch",
         citation="Wu et al. 2024, arXiv 2407.08639",
-        formula="softplus(-sg(max(0.001, beta (1 + a (mean D - m0)))) D) on kept rows, m0 = EMA(mean D)",
+        formula="softplus(-sg(max(0.001, beta (1 + a (mean D - m0)))) D), m0 = EMA(mean D); over the rows that "
+        "are kept",
         member="no",
         no_member="the loss of a row depends on the other rows of the batch",
         needs_reference=True,
@@ -95,7 +96,7 @@ class BetaDpo(AbstractStatefulObjective[MovingMoments]):
 
 
 class Aot(AbstractObjective):
-    """softplus(-beta (sort(P) - sort(R))), R = rw - rl.
+    """softplus(-beta (P - ranked(R, P))), R = rw - rl.
 
     A row meets the R of its own rank; one row alone is dpo.
     """
@@ -104,7 +105,7 @@ class Aot(AbstractObjective):
         id="aot",
         family="batch",
         citation="Melnyk et al. 2024, arXiv 2406.05882",
-        formula="softplus(-beta (sort(P) - sort(R))), R = rw - rl",
+        formula="softplus(-beta (P - ranked(R, P))), R = rw - rl",
         member="no",
         no_member="the loss of a row depends on the other rows of the batch",
         needs_reference=True,
@@ -120,7 +121,7 @@ class Aot(AbstractObjective):
 
 
 class AotUnpaired(AbstractObjective):
-    """softplus(-beta (sort(a) - sort(b))).
+    """softplus(-beta (a - ranked(b, a))).
 
     A row meets the b of its own rank among a; one row alone is dpo.
     """
@@ -129,7 +130,7 @@ class AotUnpaired(AbstractObjective):
         id="aot_unpaired",
         family="batch",
         citation="Melnyk et al. 2024, arXiv 2406.05882",
-        formula="softplus(-beta (sort(a) - sort(b)))",
+        formula="softplus(-beta (a - ranked(b, a)))",
         member="no",
         no_member="the loss of a row depends on the other rows of the batch",
         needs_reference=True,
@@ -194,8 +195,9 @@ class RpoDiagonal(AbstractObjective):
 
 
 class GroupRobust(AbstractStatefulObjective[GroupWeights]):
-    """q_g softplus(-beta D) / share of g's rows, q_g <- q_g exp(step_size L_g) normalised over the groups.
+    """q_g softplus(-beta D) / share_g; a group's weight grows with its mean loss.
 
+    q_g <- q_g exp(step_size L_g), normalised over the groups; share_g is the share of the rows that are of the group.
     So the mean over rows is sum_g q_g L_g, L_g the mean dpo of the group's rows of this minibatch, which has moved q
     already. The groups are the kinds of a pair (both trajectories from the original agent, one, none): privileged
     information. Only groups that have shown up share in q; rows without groups are all of one, and the loss is dpo. As
@@ -206,7 +208,7 @@ class GroupRobust(AbstractStatefulObjective[GroupWeights]):
         id="group_robust",
         family="batch",
         citation="Ramesh et al. 2024, arXiv 2405.20304",
-        formula="q_g softplus(-beta D) / share of g's rows, q_g <- q_g exp(step_size L_g) normalised",
+        formula="q_g softplus(-beta D) / share_g; a group's weight grows with its mean loss",
         member="w",
         no_member="it weighs each row by a factor that psi does not see",
         needs_reference=True,

@@ -36,7 +36,7 @@ def _deviation(v: Float[Array, " row"]) -> Float[Array, ""]:
 
 
 class DiscoPop(AbstractMarginObjective):
-    """(1 - w) softplus(-u) + w e^-u, w = sigmoid(u / T), u = beta D, T = temperature.
+    """(1 - w) softplus(-u) + w e^-u, w = sigmoid(u / temperature), u = beta D.
 
     Not convex: at u = 0 it pushes the chosen log-prob down.
     """
@@ -45,7 +45,7 @@ class DiscoPop(AbstractMarginObjective):
         id="discopop",
         family="llm_proposed",
         citation="Lu et al. 2024, arXiv 2406.08414",
-        formula="(1 - w) softplus(-u) + w e^-u, w = sigmoid(u / T), u = beta D, T = temperature",
+        formula="(1 - w) softplus(-u) + w e^-u, w = sigmoid(u / temperature), u = beta D",
         member="MR",
         needs_reference=True,
     )
@@ -144,7 +144,7 @@ class Aql(AbstractObjective):
         family="llm_proposed",
         citation="Lu et al. 2024, arXiv 2406.08414",
         formula="w softplus(-u) + (1 - w) relu(1 - u), w = sigmoid(q - v), v = u / 0.05, q = 0.5 "
-        "+ 0.01 (sigmoid(mean v) - 0.5)",
+        "+ 0.01 (sigmoid(mean v) - 0.5), u = beta D",
         member="no",
         no_member="the loss of a row depends on the other rows of the batch",
         needs_reference=True,
@@ -173,7 +173,7 @@ class Aqfl(AbstractObjective):
         family="llm_proposed",
         citation="Lu et al. 2024, arXiv 2406.08414",
         formula="w softplus(-u) + (1 - w) relu(1 - u), w = sigmoid(0.1 |v - q|), v = u / 0.05, q "
-        "= 0.95 std(v) mean(sigmoid(-v)) + 0.05 sigmoid(mean v)",
+        "= 0.95 std(v) mean(sigmoid(-v)) + 0.05 sigmoid(mean v), u = beta D",
         member="no",
         no_member="the loss of a row depends on the other rows of the batch",
         needs_reference=True,

@@ -117,13 +117,13 @@ class RDpo(AbstractObjective):
 
 
 class CDpo(AbstractMarginObjective):
-    """(1 - e) softplus(-u) + e softplus(u), u = beta D, e = epsilon."""
+    """(1 - epsilon) softplus(-u) + epsilon softplus(u), u = beta D."""
 
     card: ClassVar[LossCard] = LossCard(
         id="cdpo",
         family="log_ratio",
         citation="Mitchell 2023, note on conservative DPO",
-        formula="(1 - e) softplus(-u) + e softplus(u), u = beta D, e = epsilon",
+        formula="(1 - epsilon) softplus(-u) + epsilon softplus(u), u = beta D",
         member="MR",
         needs_reference=True,
     )
@@ -141,7 +141,7 @@ class CDpo(AbstractMarginObjective):
 
 
 class RobustDpo(AbstractMarginObjective):
-    """((1 - e) softplus(-u) - e softplus(u)) / (1 - 2 e), u = beta D, e = epsilon < 1/2.
+    """((1 - epsilon) softplus(-u) - epsilon softplus(u)) / (1 - 2 epsilon), u = beta D, epsilon < 1/2.
 
     Unbiased under label noise, hence unbounded below for large u.
     """
@@ -150,7 +150,7 @@ class RobustDpo(AbstractMarginObjective):
         id="robust_dpo",
         family="log_ratio",
         citation="Chowdhury et al. 2024, arXiv 2403.00409",
-        formula="((1 - e) softplus(-u) - e softplus(u)) / (1 - 2 e), u = beta D, e = epsilon < 1/2",
+        formula="((1 - epsilon) softplus(-u) - epsilon softplus(u)) / (1 - 2 epsilon), u = beta D",
         member="MR",
         needs_reference=True,
     )
@@ -169,16 +169,17 @@ class RobustDpo(AbstractMarginObjective):
 
 
 class ExoPair(AbstractMarginObjective):
-    """s(u) (log s(u) - log(1 - e)) + s(-u) (log s(-u) - log e), u = beta D, e = epsilon.
+    """sigmoid(u) (log sigmoid(u) - log(1 - epsilon)) + sigmoid(-u) (log sigmoid(-u) - log epsilon), u = beta D.
 
-    s is the sigmoid; epsilon > 0. Least, 0, at u = log((1 - epsilon) / epsilon).
+    epsilon > 0. Least, 0, at u = log((1 - epsilon) / epsilon).
     """
 
     card: ClassVar[LossCard] = LossCard(
         id="exo_pair",
         family="log_ratio",
         citation="Ji et al. 2024, arXiv 2402.00856",
-        formula="s(u) (log s(u) - log(1 - e)) + s(-u) (log s(-u) - log e), u = beta D, e = epsilon",
+        formula="sigmoid(u) (log sigmoid(u) - log(1 - epsilon)) + sigmoid(-u) (log sigmoid(-u) - log epsilon), u "
+        "= beta D",
         member="MR",
         needs_reference=True,
     )

@@ -190,7 +190,8 @@ class AlphaDpo(AbstractStatefulObjective[MovingMoments]):
         id="alpha_dpo",
         family="normalised",
         citation="Wu et al. 2024, arXiv 2410.10148",
-        formula="softplus(-beta (mw - ml - sg(gamma + alpha (A - B - center) / sd))), center, sd = EMA(A - B)",
+        formula="softplus(-beta (mw - ml - sg(gamma + alpha (A - B - center) / sd))), center = EMA(mean(A - B)), "
+        "sd = EMA(std(A - B))",
         member="no",
         no_member="its target margin differs from row to row",
         needs_reference=True,
@@ -228,7 +229,7 @@ class AlphaDpo(AbstractStatefulObjective[MovingMoments]):
 
 
 class ProPair(AbstractObjective):
-    """softplus(-T (mw - ml)) - sft lw, T = margin.
+    """softplus(-T (mw - ml)) - sft lw, T = m.
 
     The setting temperature fixes T; T = 1 is the form without rewards, which is a member of MPO. The imitation is a
     sum.
@@ -238,7 +239,7 @@ class ProPair(AbstractObjective):
         id="pro_pair",
         family="normalised",
         citation="Song et al. 2023, arXiv 2306.17492",
-        formula="softplus(-T (mw - ml)) - sft lw, T = margin",
+        formula="softplus(-T (mw - ml)) - sft lw, T = temperature or m",
         member="M0~row",
         no_member="its scale differs from row to row (the margin)",
         length_normalised=True,

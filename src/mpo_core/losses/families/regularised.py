@@ -17,16 +17,16 @@ from mpo_core.objective.terms import Reduction, chosen_nll, log_prob_margin, log
 
 
 class Cpo(AbstractObjective):
-    """softplus(-beta P) - lam lw.
+    """softplus(-beta P) - lam x, x = lw.
 
-    nll="mean" imitates mw instead, as TRL does.
+    nll="mean" imitates x = mw instead, as TRL does.
     """
 
     card: ClassVar[LossCard] = LossCard(
         id="cpo",
         family="regularised",
         citation="Xu et al. 2024, arXiv 2401.08417",
-        formula="softplus(-beta P) - lam lw",
+        formula="softplus(-beta P) - lam x, x = lw if nll = sum else mw",
         member="M0",
     )
 
@@ -44,16 +44,16 @@ class Cpo(AbstractObjective):
 
 
 class SlicHf(AbstractObjective):
-    """relu(delta - P) - lam lw.
+    """relu(delta - P) - lam x, x = lw.
 
-    nll="mean" imitates mw instead.
+    nll="mean" imitates x = mw instead.
     """
 
     card: ClassVar[LossCard] = LossCard(
         id="slic_hf",
         family="regularised",
         citation="Zhao et al. 2023, arXiv 2305.10425",
-        formula="relu(delta - P) - lam lw",
+        formula="relu(delta - P) - lam x, x = lw if nll = sum else mw",
         member="M0",
     )
 
@@ -71,16 +71,16 @@ class SlicHf(AbstractObjective):
 
 
 class Rrhf(AbstractObjective):
-    """relu(ml - mw) - lam lw, in the form of SimPO's comparison.
+    """relu(ml - mw) - lam x, x = lw, in the form of SimPO's comparison.
 
-    nll="mean" imitates mw instead.
+    nll="mean" imitates x = mw instead.
     """
 
     card: ClassVar[LossCard] = LossCard(
         id="rrhf",
         family="regularised",
         citation="Yuan et al. 2023, arXiv 2304.05302",
-        formula="relu(ml - mw) - lam lw",
+        formula="relu(ml - mw) - lam x, x = lw if nll = sum else mw",
         member="M0-bar",
         length_normalised=True,
     )

@@ -31,7 +31,8 @@ class MaDpo(AbstractObjective):
         id="madpo",
         family="rewards",
         citation="Margin-adaptive DPO 2025 (official code)",
-        formula="w softplus(-beta D), w = sigmoid(c m) / sigmoid(m) if m > -tau else 1",
+        formula="w softplus(-beta D), w = sigmoid(c m) / sigmoid(m) if m > -tau else 1, c = cmin + (cmax - cmin) "
+        "/ (1 + e^(k (|m| - tau)) (cmax - 1) / (1 - cmin))",
         member="w",
         no_member="it weighs each row by a factor that psi does not see",
         needs_reference=True,
@@ -186,16 +187,16 @@ class MoDpo(AbstractObjective):
 
 
 class MaPo(AbstractObjective):
-    """softplus(-beta (a - dr b)), dr = clip(m, 0, 1).
+    """softplus(-beta (a - gap b)), gap = clip(m, 0, 1).
 
-    The setting dr fixes the reward gap: 1 is dpo, 0 pushes nothing down.
+    The setting dr fixes the gap of rewards: 1 is dpo, 0 pushes nothing down.
     """
 
     card: ClassVar[LossCard] = LossCard(
         id="mappo",
         family="rewards",
         citation="Lan et al. 2025, arXiv 2507.21183",
-        formula="softplus(-beta (a - dr b)), dr = clip(m, 0, 1)",
+        formula="softplus(-beta (a - gap b)), gap = dr or clip(m, 0, 1)",
         member="no",
         no_member="it weighs chosen and rejected unequally",
         needs_reference=True,

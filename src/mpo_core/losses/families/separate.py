@@ -26,7 +26,8 @@ class Kto(AbstractObjective):
         id="kto",
         family="separate",
         citation="Ethayarajh et al. 2024, arXiv 2402.01306",
-        formula="desirable sigmoid(-beta (a - zw)) + undesirable sigmoid(-beta (zl - b))",
+        formula="desirable sigmoid(-beta (a - zw)) + undesirable sigmoid(-beta (zl - b)), zw = kl or "
+        "relu(sg(mean b)), zl = kl or relu(sg(mean a))",
         member="no",
         no_member="it acts on the log-ratios of chosen and rejected separately",
         needs_reference=True,
@@ -121,16 +122,16 @@ class SppoHard(AbstractObjective):
 
 
 class SppoSoft(AbstractObjective):
-    """((a - c)^2 + (b + c)^2) / 2, c = (sigmoid(margin) - 1/2) / beta.
+    """((a - c)^2 + (b + c)^2) / 2, c = (sigmoid(m) - 1/2) / beta.
 
-    sigmoid(margin) stands for the win probability of the original.
+    sigmoid(m) stands for the win probability of the original.
     """
 
     card: ClassVar[LossCard] = LossCard(
         id="sppo_soft",
         family="separate",
         citation="Wu et al. 2024, arXiv 2405.00675",
-        formula="((a - c)^2 + (b + c)^2) / 2, c = (sigmoid(margin) - 1/2) / beta",
+        formula="((a - c)^2 + (b + c)^2) / 2, c = (sigmoid(m) - 1/2) / beta",
         member="no",
         no_member="it acts on the log-ratios of chosen and rejected separately",
         needs_reference=True,
