@@ -10,8 +10,11 @@ import pytest
 from mpo_core.data.generate_pairs import generate_pairs, stack_agents
 from mpo_core.data.pair_bank import label_pairs
 from mpo_core.data.specification import parse_data_spec
-from mpo_core.evaluation.meta_objective import make_units
+from mpo_core.devices import population_mesh
+from mpo_core.evaluation.meta_objective import Jobs, make_units, train_jobs
+from mpo_core.evaluation.side_by_side import arrange
 from mpo_core.losses.catalogue import make_objective
+from mpo_core.losses.switch import stack_objectives
 from mpo_core.policies.language import LanguagePolicy
 from mpo_core.policies.transformer import TransformerSizes, new_transformer
 from mpo_core.rollout.program import RolloutProgram
@@ -99,3 +102,39 @@ def test_products_that_are_not_there_are_refused(policy, rows, products):
     highest = dataclasses.replace(Products(), precision="highest")
     learner = learner_of(policy, prepared, 0, highest)
     np.testing.assert_allclose(learner.all_log_probs(learner.start), row_log_probs(policy, rows), rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(policy, rows):
+    """Two units, three objectives on each, trained by one device one after another."""
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf[::-1]]), rows)
+    units = make_units(policy, stacked, jax.random.split(jax.random.key(0), 2), INNER)
+    objectives = stack_objectives([make_objective("orpo", lam=lam) for lam in (0.1, 0.5, 1.0)])
+    candidate, unit = (place.reshape(-1) for place in np.indices((3, 2)))
+    return units, objectives, candidate, unit
+
+
+def trained(policy, one_by_one, devices, at_once):
+    units, objectives, candidate, unit = one_by_one
+    plan = arrange(unit, devices, at_once)
+    jobs = Jobs(
+        jax.tree.map(lambda leaf: leaf[candidate[plan.job]], objectives), jnp.asarray(unit[plan.job], jnp.int32)
+    )
+    nothing = jax.tree.map(lambda _: None, jobs.objective)
+    mesh = population_mesh(devices)
+    policies, _ = jax.jit(
+        lambda jobs, units: train_jobs(jobs, nothing, units, policy, INNER, mesh, plan.block)
+    )(jobs, units)  # fmt: skip
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[plan.place], policies)
+
+
+def test_one_device_trains_as_two(policy, one_by_one):
+    """But for rounding: XLA rewrites the program of one device differently. Two and four give the same bytes."""
+    one, two, again = (trained(policy, one_by_one, devices, 1) for devices in (1, 2, 2))
+    jax.tree.map(np.testing.assert_array_equal, two, again)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), one, two)
+
+
+def test_side_by_side_is_as_one_after_another(policy, one_by_one):
+    one, beside = (trained(policy, one_by_one, 1, at_once) for at_once in (1, 6))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), one, beside)
