@@ -40,10 +40,11 @@ from mpo_experiments.benchmark.run import run_benchmark
 from mpo_experiments.device_rates import matmul_table, steps_by_envs
 from mpo_experiments.plugins import load_plugins
 from mpo_experiments.progress import SilentReporter
-from mpo_experiments.provenance import devices, versions
+from mpo_experiments.provenance import devices
 from mpo_experiments.settings.run_config import build_single_run
 from mpo_experiments.testbed import comparison_settings
 from mpo_experiments.text_table import TextTable
+from mpo_experiments.versions import versions
 
 assert benchmarks
 BEFORE = 14_733

@@ -13,28 +13,14 @@ prepare()
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 
-from mpo_core.data.pair_bank import PairBank  # noqa: E402
+from mpo_core.data.pair_bank import bank_shapes  # noqa: E402
+from mpo_core.settings import RowSettings  # noqa: E402
 from mpo_experiments.search.build import build_search, learned_parts  # noqa: E402
 from mpo_experiments.search.cells import SearchCell  # noqa: E402
 from mpo_experiments.settings.run_config import build_single_run  # noqa: E402
 from mpo_experiments.testbed import Testbed  # noqa: E402
 
 GIB = 2**30
-
-
-def bank_shapes(task, pairs: int, length: int) -> PairBank:
-    """A bank's shapes, without its numbers."""
-
-    def shape(*sizes: int, dtype=jnp.float32) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(sizes, dtype)
-
-    return PairBank(
-        observation=shape(pairs, 2, length, task.observation_size),  # type: ignore[arg-type]
-        action=shape(pairs, 2, length, task.action_size),  # type: ignore[arg-type]
-        alive=shape(pairs, 2, length),  # type: ignore[arg-type]
-        return_=shape(pairs, 2),  # type: ignore[arg-type]
-        source=shape(pairs, 2, dtype=jnp.int32),  # type: ignore[arg-type]
-    )
 
 
 def memory(task: str, preset: str, at_once: int) -> dict[str, float | int | str]:
@@ -46,9 +32,10 @@ def memory(task: str, preset: str, at_once: int) -> dict[str, float | int | str]
         [SearchCell(config.cells()[0], testbed)],
         learned_parts(config, [SearchCell(config.cells()[0], testbed)]),
     )
-    bank = bank_shapes(testbed.task, config.search.bank_pairs, config.rows.length)
+    bank = bank_shapes(testbed.task, RowSettings(config.search.bank_pairs, config.rows.length))
     compiled = program.step.lower(program.start(), program.place(jnp.int32(0)), (bank,)).compile()
     found = compiled.memory_analysis()
+    assert found is not None, "this back end gives no account of memory"
     each = {
         "bank": found.argument_size_in_bytes / GIB, "temporaries": found.temp_size_in_bytes / GIB,
         "constants and results": (found.output_size_in_bytes + found.generated_code_size_in_bytes) / GIB,

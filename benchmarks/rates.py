@@ -11,10 +11,11 @@ from statistics import median
 from adapters.storage.files import write_json
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey
 from mpo_experiments.benchmark.cost import RECORDED, measure_rates
-from mpo_experiments.profiling import matmul_gflops
-from mpo_experiments.provenance import devices, versions
+from mpo_experiments.device_rates import matmul_gflops
+from mpo_experiments.provenance import devices
 from mpo_experiments.tasks.registry import TASKS
 from mpo_experiments.testbed import Testbed
+from mpo_experiments.versions import versions
 
 ROUNDS = 2
 

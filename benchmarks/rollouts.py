@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import jax
 import jax.numpy as jnp
@@ -78,16 +79,21 @@ def pinned_rollouts(task: str, envs: int, horizon: int) -> Iterator[Callable[[],
 
     def both() -> float:
         for process in running:
-            process.stdin.write("go\n")
-        return sum(float(process.stdout.readline()) for process in running)
+            _pipe(process.stdin).write("go\n")
+        return sum(float(_pipe(process.stdout).readline()) for process in running)
 
     try:
         for process in running:
-            assert process.stdout.readline() == "ready\n"
+            assert _pipe(process.stdout).readline() == "ready\n"
         yield both
     finally:
         for process in running:
             process.communicate()  # the end of its input is the end of it
+
+
+def _pipe(found: IO[str] | None) -> IO[str]:
+    assert found is not None, "the process was started without a pipe"
+    return found
 
 
 def pinned_process(task: str, envs: int, horizon: int) -> None:

@@ -32,9 +32,10 @@ from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import EvaluationSettings
 from mpo_core.training.inner_loop import train
 from mpo_experiments.device_rates import matmul_gflops
-from mpo_experiments.provenance import devices, versions
+from mpo_experiments.provenance import devices
 from mpo_experiments.runs.folder import create_run
 from mpo_experiments.text_table import TextTable
+from mpo_experiments.versions import versions
 
 LANES, HORIZON = (8, 10) if TINY else (128, 200)
 ACCELERATOR_SECTIONS = ("rollouts", "comparisons", "inner")
@@ -130,7 +131,7 @@ def training_difference(bench: Bench, jobs: Jobs, units: Units) -> float:
     return max(float(jnp.abs(a - b).max()) for a, b in pairs)
 
 
-def _usual_inputs(bench) -> tuple[Jobs, Units, tuple[Any, Any]]:
+def _usual_inputs(bench: Bench) -> tuple[Jobs, Units, tuple[Any, Any]]:
     """As many jobs on as many units as a generation of the search has, members a little apart."""
     config = bench.config
     keys = jax.random.split(jax.random.key(6), config.search.datasets)
@@ -173,7 +174,7 @@ def overhead() -> Iterator[Shown]:
     yield Shown(5, "dearest / cheapest member", max(costs.values()) / min(costs.values()), 1.1, True, detail)
 
 
-def overhead_seconds(bench, state) -> float:
+def overhead_seconds(bench: Bench, state: Any) -> float:
     """Of ask and tell, of the log and of a checkpoint, together."""
     config = bench.config
     strategy = Strategy(config.strategy, bench.learned[0], config.search.generations)
@@ -187,7 +188,7 @@ def overhead_seconds(bench, state) -> float:
     begun, key = strategy.init(0), stream_key(0, Stream.STRATEGY)
     moved = alternating({"strategy": lambda: ask_and_tell(begun, key)}, rounds=20)["strategy"]
     with tempfile.TemporaryDirectory() as out:
-        folder = create_run(Path(out), config)
+        folder = create_run(Path(out), bench.run)
         with ScalarLog(folder.path / "tensorboard", 0) as log:
             numbers = iter(range(10**6))
 

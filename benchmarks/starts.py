@@ -29,6 +29,7 @@ def start_seconds(cache: Path, *options: str) -> float:
             (*MPO, "meta-train", *options, "--out", out), env=variables, stdout=subprocess.PIPE, text=True
         )
         done = []
+        assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("generation "):
                 done.append(time.perf_counter())

@@ -7,6 +7,7 @@ time is counted; even so, a busy machine (two threads to a core) spreads the rat
 differ by several per cent in fifty pairs. On a GPU it is the time until the device is done.
 """
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from benchmarks.sizes import TINY
 from mpo_experiments.align.trainer import ObjectiveTrainer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from toy_language import toy_arguments, toy_model, toy_pairs, toy_tokenizer
+from helpers.toy_language import toy_arguments, toy_model, toy_pairs, toy_tokenizer
 
 STEPS, VOCABULARY = (4, 64) if TINY else (300, 32_768)
 WIDTH, PAIRS, WORDS = 64, 2, 24
@@ -49,7 +50,7 @@ def trainers(folder):
     pairs = toy_pairs(PAIRS).map(lambda row: {name: " ".join([word] * WORDS) for name, word in words.items()})
     arguments = {"per_device_train_batch_size": PAIRS, "use_cpu": not torch.cuda.is_available()}
     made = []
-    for kind, more in ((DPOTrainer, {}), (ObjectiveTrainer, {"objective": "dpo"})):
+    for kind in (DPOTrainer, functools.partial(ObjectiveTrainer, objective="dpo")):
         model, reference = (toy_model(seed, VOCABULARY, WIDTH) for seed in (0, 1))
         trainer = kind(
             model,
@@ -57,7 +58,6 @@ def trainers(folder):
             toy_arguments(folder, **arguments),
             train_dataset=pairs,
             processing_class=toy_tokenizer(),
-            **more,
         )
         model.to(trainer.accelerator.device)
         trainer.current_gradient_accumulation_steps = 1

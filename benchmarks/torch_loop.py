@@ -27,7 +27,7 @@ def torch_dpo(
     floor = policy.scale_floor
 
     def train() -> list[np.ndarray]:
-        layers = [torch.nn.Linear(*size) for size in sizes]
+        layers = [torch.nn.Linear(inputs, outputs) for inputs, outputs in sizes]
         with torch.no_grad():
             for layer, given in zip(layers, policy.layers, strict=True):
                 layer.weight.copy_(torch.from_numpy(np.array(given.kernel).T))

@@ -6,6 +6,7 @@ Kept as a yardstick: it is not meant to be made faster.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -35,7 +36,8 @@ def usual_generation(
 
 def usual_training(objective, policy: GaussianPolicy, unit: Units, settings: InnerLoopSettings) -> GaussianPolicy:
     """The inner loop of one job."""
-    optimiser = optax.chain(optax.clip_by_global_norm(settings.max_grad_norm), optax.adam(settings.learning_rate))
+    clip, adam = optax.clip_by_global_norm(settings.max_grad_norm), optax.adam(settings.learning_rate)
+    optimiser = optax.chain(clip, adam)
     rows, count = unit.rows, unit.rows.margin.shape[0]
     batches = count // settings.minibatch
 
@@ -64,7 +66,7 @@ def usual_training(objective, policy: GaussianPolicy, unit: Units, settings: Inn
         progress = (number * batches + jnp.arange(batches)) / (settings.epochs * batches)
         return jax.lax.scan(update, carry, (order, progress))
 
-    start = (policy.layers, policy.raw_scale)
+    start: Any = (policy.layers, policy.raw_scale)
     keys = jax.random.split(unit.training_key, settings.epochs)
     (end, _), _ = jax.lax.scan(epoch, (start, optimiser.init(start)), (keys, jnp.arange(settings.epochs)))
     return dataclasses.replace(policy, layers=end[0], raw_scale=end[1])

@@ -69,7 +69,7 @@ def test_a_comparison_and_its_sft_phases_score_as_one_at_a_time(alone, toy_progr
     assert done == comparison.steps(len(CANDIDATES))
 
 
-@pytest.mark.parametrize("name", ["stateless after SFT", "discovered"])
+@pytest.mark.parametrize("name", ["stateless after SFT", "stateful", "discovered"])
 def test_a_learning_curve_is_that_of_one_unit_at_a_time(toy_program, toy_agents, name):
     one, other = (
         learning_curve(toy_program, toy_agents, CANDIDATES[name], settings(at_once)) for at_once in (0, UNITS)
