@@ -102,8 +102,9 @@ def pinned_process(task: str, envs: int, horizon: int) -> None:
     from mpo_experiments.agents.lookup import load_agents
     from mpo_experiments.tasks.load import load_task
 
-    policy = jax.tree.map(jnp.asarray, load_agents(task)[0])
-    call = plain_rollout(load_task(task), policy, envs, horizon)
+    environment, policy = load_task(task), jax.tree.map(jnp.asarray, load_agents(task)[0])
+    assert isinstance(environment, BraxTask)
+    call = plain_rollout(environment, policy, envs, horizon)
     finished(call)
     print("ready", flush=True)
     for _ in sys.stdin:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapters.evosax.strategy import Strategy
-from adapters.logging.tensorboard import ScalarLog
+from adapters.logging.scalars import Scalars
 from benchmarks.inner_loop_rates import inner_loop_rates
 from benchmarks.rollouts import pinned_rollouts, plain_rollout, sharded_rollout
 from benchmarks.sizes import TASK, TINY, Bench, quick_bench
@@ -79,7 +79,7 @@ def inner_loop() -> Iterator[Shown]:
 def evaluation() -> Iterator[Shown]:
     """2: all cores at work, against one vmapped rollout and against one pinned to each of two cores."""
     bench = quick_bench()
-    task, policy = bench.testbed.task, bench.testbed.original
+    task, policy = bench.task, bench.original
     ours, plain = (make(task, policy, LANES, HORIZON) for make in (sharded_rollout, plain_rollout))
     same = float(np.mean(ours())), float(np.mean(plain()))
     seconds = alternating({"ours": ours, "plain": plain})
@@ -111,7 +111,7 @@ def generation_seconds(rounds: int = 3) -> dict[str, float]:
     state, number, placed = search.start(), search.place(jnp.int32(0)), search.place((bench.bank,))
     jobs, units, keys = _usual_inputs(bench)
     judged = EvaluationSettings(config.search.episodes, config.search.horizon)
-    usual = usual_generation(bench.testbed.task, bench.testbed.original, config.inner, judged, bench.learned[1])
+    usual = usual_generation(bench.task, bench.original, config.inner, judged, bench.learned[1])
     seconds = alternating(
         {"ours": lambda: search.step(state, number, placed), "usual": lambda: usual(jobs, units, *keys)}, rounds
     )
@@ -120,7 +120,7 @@ def generation_seconds(rounds: int = 3) -> dict[str, float]:
 
 def training_difference(bench: Bench, jobs: Jobs, units: Units) -> float:
     """How far the parameters of the policies lie apart that both ways train in an epoch; later, rounding grows."""
-    one, original = jax.tree.map(lambda leaf: leaf[0], jobs), bench.testbed.original
+    one, original = jax.tree.map(lambda leaf: leaf[0], jobs), bench.original
     unit = jax.tree.map(lambda leaf: leaf[one.unit], units)
     objective, short = eqx.combine(one.objective, bench.learned[1]), dataclasses.replace(bench.config.inner, epochs=1)
     own, _ = jax.jit(
@@ -189,7 +189,7 @@ def overhead_seconds(bench: Bench, state: Any) -> float:
     moved = alternating({"strategy": lambda: ask_and_tell(begun, key)}, rounds=20)["strategy"]
     with tempfile.TemporaryDirectory() as out:
         folder = create_run(Path(out), bench.run)
-        with ScalarLog(folder.path / "tensorboard", 0) as log:
+        with Scalars(folder.path, "tensorboard") as log:
             numbers = iter(range(10**6))
 
             def write() -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from adapters.brax.environments import BraxTask
 from mpo_core.data.pair_bank import PairBank, draw_rows
 from mpo_core.data.rows import PreferenceRows
 from mpo_core.policies.gaussian import GaussianPolicy, Layer, raw_scale_of
@@ -39,6 +40,20 @@ class Bench:
     def testbed(self) -> Testbed:
         """Its task."""
         return Testbed(self.config.task, length=self.config.rows.length)
+
+    @cached_property
+    def task(self) -> BraxTask:
+        """Its environment; all benchmarks are of control tasks."""
+        found = self.testbed.task
+        assert isinstance(found, BraxTask)
+        return found
+
+    @cached_property
+    def original(self) -> GaussianPolicy:
+        """The agent that training starts from."""
+        found = self.testbed.original
+        assert isinstance(found, GaussianPolicy)
+        return found
 
     @cached_property
     def cell(self) -> SearchCell:

@@ -18,7 +18,7 @@ from mpo_core.evaluation import meta_objective
 
 def test_evaluation(benchmark, bench):
     """Envs over all devices, a policy each, beside a plain vmapped brax rollout on one device."""
-    task, policy = bench.testbed.task, bench.testbed.original
+    task, policy = bench.task, bench.original
     plain = plain_rollout(task, policy, LANES, HORIZON)
     returns = compare(benchmark, sharded_rollout(task, policy, LANES, HORIZON), {"plain": plain})
     np.testing.assert_allclose(np.mean(returns), np.mean(plain()), rtol=0.2, atol=1.0)
