@@ -25,7 +25,10 @@ def benchmark(
     data: Annotated[list[str] | None, typer.Option(help="Kinds of data; likewise. Default: mixed:0.75.")] = None,
     objectives: Annotated[
         str | None,
-        typer.Option(help="Ids and objective files, comma-separated; default: the paper's ten baselines and tempo."),
+        typer.Option(
+            help="Ids and objective files, comma-separated; all: every hand-written loss; discovered: every objective "
+            "that comes with mpo. Default: the paper's ten baselines and tempo."
+        ),
     ] = None,
     budget: Annotated[
         int,
@@ -53,6 +56,10 @@ def benchmark(
     only_tables: Annotated[
         bool, typer.Option("--only-tables", help="Run nothing: tables of the cells there are.")
     ] = False,
+    page: Annotated[
+        bool,
+        typer.Option("--page", help="Also write leaderboard.html: a page to sort and filter, without network."),
+    ] = False,
 ) -> None:
     """Tune objectives under one budget and rank them on fresh units; continues where it was left."""
     with validating_input():
@@ -76,12 +83,13 @@ def benchmark(
             if only_tables and not there:
                 raise ValueError(f"--only-tables: {out} holds none of these cells")
             held.enter_context(locked_folder(out, "--out"))
-        _run(folder, keys, settings, there if only_tables else None)
+        _run(folder, keys, settings, there if only_tables else None, page)
 
 
 def _run(
-    folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings", there: "list[BenchmarkCell] | None"
-) -> None:
+    folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings",
+    there: "list[BenchmarkCell] | None", page: bool,
+) -> None:  # fmt: skip
     from cli.display import Display, console
     from mpo_experiments.benchmark.run import run_benchmark
 
@@ -91,7 +99,7 @@ def _run(
     from mpo_experiments.benchmark.report import write_benchmark
 
     with interruptible(again):
-        paths = write_benchmark(folder.path, keys, cells, settings)
+        paths = write_benchmark(folder.path, keys, cells, settings, page=page)
     _show(screen, cells, paths)
 
 
