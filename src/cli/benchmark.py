@@ -65,7 +65,7 @@ def benchmark(
     with validating_input():
         how = check_tuning(tuning, tune)
         settings, keys = _plan(
-            task, data, objectives, budget, tuning_units, units, preset, seed, bin_width, tuned_from, how
+            task, data, objectives, budget, tuning_units, units, preset, seed, bin_width, tuned_from, how, only_tables
         )
         check_folder("--out", out)
         if measure and not dry_run:
@@ -129,20 +129,24 @@ def _show(screen: "Console", cells: "list[BenchmarkCell]", paths: list[Path]) ->
 def _plan(
     tasks: list[str], data: list[str] | None, objectives: str | None, budget: int, tuning_units: int, units: int,
     preset: str, seed: int, bin_widths: list[float] | None, tuned_from: Path | None,
-    how: "tuple[Method, tuple[str, ...]]",
+    how: "tuple[Method, tuple[str, ...]]", only_tables: bool,
 ) -> "tuple[BenchmarkSettings, list[CellKey]]":  # fmt: skip
     from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
 
     ids = DEFAULT_IDS if objectives is None else objective_ids_named(objectives)
     source = None if tuned_from is None else str(tuned_from)
     settings = BenchmarkSettings(ids, budget, tuning_units, units, preset, seed, source, *how)
-    return settings, plan_cells(tasks, data, bin_widths, settings)
+    return settings, plan_cells(tasks, data, bin_widths, settings, to_run=not only_tables)
 
 
 def plan_cells(
-    tasks: list[str], data: list[str] | None, bin_widths: list[float] | None, settings: "BenchmarkSettings"
-) -> "list[CellKey]":
+    tasks: list[str], data: list[str] | None, bin_widths: list[float] | None, settings: "BenchmarkSettings", *,
+    to_run: bool = True,
+) -> "list[CellKey]":  # fmt: skip
     """The cells that are asked for, each checked; tasks and kinds of data may be joined by commas.
+
+    Args:
+        to_run: whether they are to be run, and so need agents for their data.
 
     Raises:
         ValueError: one sentence: what, where, what is allowed.
@@ -162,7 +166,8 @@ def plan_cells(
     keys = list(dict.fromkeys(CellKey(name, kind, width) for width in widths for name in names for kind in kinds))
     for key in keys:
         settings.config(key)
-        check_agents(key.task, [key.data])
+        if to_run:
+            check_agents(key.task, [key.data])
         if settings.tuned_from is not None:
             BenchmarkFolder(Path(settings.tuned_from)).borrowed(key, settings)
     return keys

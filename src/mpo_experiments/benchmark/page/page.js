@@ -17,6 +17,8 @@ function element(tag, { text, ...attributes } = {}, ...children) {
 }
 const number = (value, digits = 2) => (value === null ? "–" : value.toFixed(digits).replace("-", "−"));
 const interval = ([, low, high]) => `[${number(low)}, ${number(high)}]`;
+/** A long id may go on in the next line after a slash, a hyphen or an underscore. */
+const breakable = (id) => id.split(/(?<=[/_-])/).flatMap((part, place) => (place ? [element("wbr"), part] : [part]));
 const yesNo = (value) => (value === null ? "?" : value ? "yes" : "no");
 const chosenKinds = () => (at("kind").value ? [at("kind").value] : KINDS);
 const sortKind = () => chosenKinds()[0];
@@ -97,7 +99,7 @@ function draw() {
 function row(place, rank, cells) {
   const loss = board.losses[place];
   const name = element("th", { scope: "row", class: "loss", title: loss.formula },
-    element("span", { class: "rank", text: rank }), document.createTextNode(loss.id),
+    element("span", { class: "rank", text: rank }), ...breakable(loss.id),
     loss.sees.length ? element("small", { text: ` sees ${loss.sees.join(", ")}` }) : null);
   return element("tr", { "data-loss": loss.id }, name,
     ...COLUMNS.map((one) => element("td", { class: "wide-only", text: one.text(loss) })),
