@@ -25,7 +25,10 @@ def benchmark(
     data: Annotated[list[str] | None, typer.Option(help="Kinds of data; likewise. Default: mixed:0.75.")] = None,
     objectives: Annotated[
         str | None,
-        typer.Option(help="Ids and objective files, comma-separated; default: the paper's ten baselines and tempo."),
+        typer.Option(
+            help="Ids and objective files, comma-separated; all: every hand-written loss; discovered: every objective "
+            "that comes with mpo. Default: the paper's ten baselines and tempo."
+        ),
     ] = None,
     budget: Annotated[
         int,
@@ -53,12 +56,16 @@ def benchmark(
     only_tables: Annotated[
         bool, typer.Option("--only-tables", help="Run nothing: tables of the cells there are.")
     ] = False,
+    page: Annotated[
+        bool,
+        typer.Option("--page", help="Also write leaderboard.html: a page to sort and filter, without network."),
+    ] = False,
 ) -> None:
     """Tune objectives under one budget and rank them on fresh units; continues where it was left."""
     with validating_input():
         how = check_tuning(tuning, tune)
         settings, keys = _plan(
-            task, data, objectives, budget, tuning_units, units, preset, seed, bin_width, tuned_from, how
+            task, data, objectives, budget, tuning_units, units, preset, seed, bin_width, tuned_from, how, only_tables
         )
         check_folder("--out", out)
         if measure and not dry_run:
@@ -76,12 +83,13 @@ def benchmark(
             if only_tables and not there:
                 raise ValueError(f"--only-tables: {out} holds none of these cells")
             held.enter_context(locked_folder(out, "--out"))
-        _run(folder, keys, settings, there if only_tables else None)
+        _run(folder, keys, settings, there if only_tables else None, page)
 
 
 def _run(
-    folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings", there: "list[BenchmarkCell] | None"
-) -> None:
+    folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings",
+    there: "list[BenchmarkCell] | None", page: bool,
+) -> None:  # fmt: skip
     from cli.display import Display, console
     from mpo_experiments.benchmark.run import run_benchmark
 
@@ -91,7 +99,7 @@ def _run(
     from mpo_experiments.benchmark.report import write_benchmark
 
     with interruptible(again):
-        paths = write_benchmark(folder.path, keys, cells, settings)
+        paths = write_benchmark(folder.path, keys, cells, settings, page=page)
     _show(screen, cells, paths)
 
 
@@ -121,20 +129,24 @@ def _show(screen: "Console", cells: "list[BenchmarkCell]", paths: list[Path]) ->
 def _plan(
     tasks: list[str], data: list[str] | None, objectives: str | None, budget: int, tuning_units: int, units: int,
     preset: str, seed: int, bin_widths: list[float] | None, tuned_from: Path | None,
-    how: "tuple[Method, tuple[str, ...]]",
+    how: "tuple[Method, tuple[str, ...]]", only_tables: bool,
 ) -> "tuple[BenchmarkSettings, list[CellKey]]":  # fmt: skip
     from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
 
     ids = DEFAULT_IDS if objectives is None else objective_ids_named(objectives)
     source = None if tuned_from is None else str(tuned_from)
     settings = BenchmarkSettings(ids, budget, tuning_units, units, preset, seed, source, *how)
-    return settings, plan_cells(tasks, data, bin_widths, settings)
+    return settings, plan_cells(tasks, data, bin_widths, settings, to_run=not only_tables)
 
 
 def plan_cells(
-    tasks: list[str], data: list[str] | None, bin_widths: list[float] | None, settings: "BenchmarkSettings"
-) -> "list[CellKey]":
+    tasks: list[str], data: list[str] | None, bin_widths: list[float] | None, settings: "BenchmarkSettings", *,
+    to_run: bool = True,
+) -> "list[CellKey]":  # fmt: skip
     """The cells that are asked for, each checked; tasks and kinds of data may be joined by commas.
+
+    Args:
+        to_run: whether they are to be run, and so need agents for their data.
 
     Raises:
         ValueError: one sentence: what, where, what is allowed.
@@ -159,7 +171,8 @@ def plan_cells(
     keys = list(dict.fromkeys(CellKey(name, kind, width) for width in widths for name in names for kind in kinds))
     for key in keys:
         settings.config(key)
-        check_agents(key.task, [key.data])
+        if to_run:
+            check_agents(key.task, [key.data])
         if settings.tuned_from is not None:
             BenchmarkFolder(Path(settings.tuned_from)).borrowed(key, settings)
     return keys

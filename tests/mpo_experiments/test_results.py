@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from cli.app import app
 from helpers.committed_results import CONFIRMED, RESULTS, confirmed_row
 from mpo_experiments.benchmark.again import write_again
+from mpo_experiments.benchmark.leaderboard_page import PAGE
 
 README, FINDINGS = RESULTS.parents[1] / "README.md", RESULTS.parent / "findings.md"
 QUICKSTART = RESULTS.parent / "quickstart.md"
@@ -43,7 +44,9 @@ def test_the_table_of_discoveries_comes_from_its_cells(again, name):
 def test_the_tables_of_a_benchmark_come_from_its_cells(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("mpo_experiments.benchmark.report.draw_ranking", lambda *_: None)
     write_again(RESULTS / folder, tmp_path)
-    for name in ("results.md", "scores.csv", "summary.json"):
+    written = ["results.md", "scores.csv", "summary.json"]
+    written += [PAGE] if (RESULTS / folder / PAGE).is_file() else []
+    for name in written:
         assert (tmp_path / name).read_text() == (RESULTS / folder / name).read_text(), name
 
 

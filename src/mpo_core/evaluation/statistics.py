@@ -4,6 +4,7 @@ Follows Agarwal et al. 2021 (arXiv 2108.13264): resample units within each task,
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -44,13 +45,25 @@ def stratified_bootstrap(
         statistic: maps an array (..., entries) to (...), over its last axis.
         level: coverage of the interval.
     """
-    generator = np.random.default_rng(seed)
     strata, units = scores.shape
-    index = generator.integers(units, size=(repeats, strata, units))
+    index = _drawn_units(seed, repeats, strata, units)
     resampled = np.take_along_axis(np.broadcast_to(scores, (repeats, strata, units)), index, axis=2)
     drawn = statistic(resampled.reshape(repeats, strata * units))
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(statistic(scores.reshape(-1))), float(low), float(high), scores.size)
+
+
+@functools.lru_cache(maxsize=2)
+def _drawn_units(seed: int, repeats: int, strata: int, units: int) -> np.ndarray:
+    """Units drawn with replacement within each stratum: the same for all that are compared."""
+    return np.random.default_rng(seed).integers(units, size=(repeats, strata, units))
+
+
+@functools.lru_cache(maxsize=2)
+def _drawn_counts(seed: int, repeats: int, strata: int, units: int) -> np.ndarray:
+    """How often each unit is drawn, likewise."""
+    shares = np.full(units, 1 / units)
+    return np.random.default_rng(seed).multinomial(units, shares, size=(repeats, strata)).astype(float)
 
 
 def mean_interval(values: Float[np.ndarray, " unit"], *, level: float = 0.95) -> Interval:
@@ -103,11 +116,10 @@ def improvement_interval(
 
     Both sides share units, so one draw of units serves both.
     """
-    generator = np.random.default_rng(seed)
     strata, units = ours.shape
     above = ours[:, :, None] - theirs[:, None, :]
     wins = (above > 0) + 0.5 * (above == 0)
-    count = generator.multinomial(units, np.full(units, 1 / units), size=(repeats, strata)).astype(float)
+    count = _drawn_counts(seed, repeats, strata, units)
     drawn = np.einsum("rsu,suv,rsv->r", count, wins, count, optimize=True) / (strata * units**2)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(wins.mean()), float(low), float(high), ours.size)

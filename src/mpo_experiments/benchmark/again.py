@@ -6,11 +6,13 @@ from typing import Any
 from adapters.storage.files import read_json
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
 from mpo_experiments.benchmark.folder import BenchmarkFolder
+from mpo_experiments.benchmark.leaderboard_page import PAGE
 from mpo_experiments.benchmark.report import write_benchmark
 
 
 def write_again(folder: Path, out: Path | None = None) -> list[Path]:
-    """Writes a benchmark's tables and figures anew, from summary.json (its settings and cells) and the cells.
+    """Writes a benchmark's tables and figures anew, from summary.json (its settings and cells) and the cells; its page
+    where there is one.
 
     Args:
         out: where to; the same folder unless given.
@@ -24,7 +26,8 @@ def write_again(folder: Path, out: Path | None = None) -> list[Path]:
     if lost:
         raise ValueError(f"benchmark {folder}: its cell of {lost[0]} is not there")
     cells: list[BenchmarkCell] = [cell for cell in there.values() if cell is not None]
-    return write_benchmark(out or folder, [*keys, *absent], cells, settings)
+    page = (folder / PAGE).is_file()
+    return write_benchmark(out or folder, [*keys, *absent], cells, settings, page=page)
 
 
 def keys_of(folder: Path) -> list[CellKey]:

@@ -11,16 +11,21 @@ from mpo_experiments.benchmark.summary import Standing, standings
 from mpo_experiments.benchmark.tables import Ranked
 
 MIN_SCORE, MAX_SCORE = -1.05, 1.35
+MOST_DRAWN = 30
+"""Objectives in one panel."""
 
 
 def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None:
     """A panel a cell: inter-quartile mean with its interval for every objective; objectives in their overall order.
 
+    Of more than `MOST_DRAWN` objectives the best are drawn.
+
     Args:
         cells: of one token width.
     """
     tasks, kinds = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("task", "data"))
-    order = [one.id for one in standings(cells)][::-1]
+    ids = [one.id for one in standings(cells)]
+    order = ids[:MOST_DRAWN][::-1]
     size = (1.8 + 2.5 * len(kinds), 1.1 + (0.6 + 0.21 * len(order)) * len(tasks))
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     panels = figure.subplots(len(tasks), len(kinds), sharex=True, sharey=True, squeeze=False)
@@ -30,7 +35,8 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
             _panel(panels[row, column], order, ranked[there[0].key] if there else [])
             count = f"\nn = {there[0].units} units" if there else ""
             panels[row, column].set_title(f"{task}, {data}{count}", fontsize=8, color=INK)
-    figure.supxlabel("normalised score: original 0, target 1 (dashed)", fontsize=8)
+    drawn = f"; the best {MOST_DRAWN} of {len(ids)} objectives" if len(ids) > MOST_DRAWN else ""
+    figure.supxlabel(f"normalised score: original 0, target 1 (dashed){drawn}", fontsize=8)
     handles = panels[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     save_figure(figure, path)

@@ -8,6 +8,8 @@ from adapters.storage.files import write_json, write_whole
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
 from mpo_experiments.benchmark.difference_tables import differences_summary, differences_table
 from mpo_experiments.benchmark.figures import draw_ranking, draw_widths
+from mpo_experiments.benchmark.leaderboard import leaderboard
+from mpo_experiments.benchmark.leaderboard_page import write_page
 from mpo_experiments.benchmark.summary import by_width, missing, no_noise_score, standings
 from mpo_experiments.benchmark.tables import (
     Ranked,
@@ -29,9 +31,12 @@ PROTOCOL = (
 
 
 def write_benchmark(
-    folder: Path, keys: list[CellKey], cells: list[BenchmarkCell], settings: BenchmarkSettings
+    folder: Path, keys: list[CellKey], cells: list[BenchmarkCell], settings: BenchmarkSettings, *, page: bool = False
 ) -> list[Path]:
     """All tables and figures of the cells there are; cells of `keys` that are not there are shown as not run.
+
+    Args:
+        page: whether to write the page that sorts and filters too.
 
     Returns:
         The files, the table for people first.
@@ -40,7 +45,8 @@ def write_benchmark(
     tables = _tables(keys, cells, ranked)
     figures = _figures(folder, cells, ranked)
     markdown, summary = _markdown(keys, cells, tables, settings, figures), _summary(keys, cells, ranked, settings)
-    return write_results(folder, markdown, tables, scores_table(cells), summary) + figures
+    pages = [write_page(folder, leaderboard(keys, cells, ranked, settings))] if page else []
+    return write_results(folder, markdown, tables, scores_table(cells), summary) + figures + pages
 
 
 def write_results(

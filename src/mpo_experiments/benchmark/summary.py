@@ -1,6 +1,7 @@
 """What a benchmark says: inter-quartile means, probabilities of improvement over SFT, and the order of objectives."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from mpo_experiments.benchmark.verdicts import Gain, gain
 from mpo_experiments.provenance import agents_hash
 
 BASELINE = "sft"
+MOST_AGAINST = 20
+"""Hand-written objectives that a saved one is compared with in one table: each comparison costs the others power."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +42,28 @@ def standings(cells: list[BenchmarkCell]) -> list[Standing]:
 
 def _standing(id: str, cells: list[BenchmarkCell]) -> Standing:
     entries = [entry_of(cell, id) for cell in cells]
-    sampled, mode = (np.array([getattr(entry, kind) for entry in entries], float) for kind in ("sampled", "mode"))
+    sampled, mode = (tuple(tuple(getattr(entry, kind)) for entry in entries) for kind in ("sampled", "mode"))
     improvement = None
     if id != BASELINE and any(entry.id == BASELINE for entry in cells[0].objectives):
-        baseline = np.array([entry_of(cell, BASELINE).sampled for cell in cells], float)
-        improvement = improvement_interval(sampled, baseline)
+        improvement = _improvement(sampled, tuple(tuple(entry_of(cell, BASELINE).sampled) for cell in cells))
     return Standing(
-        id, tuple(entries[0].sees), stratified_bootstrap(sampled), stratified_bootstrap(mode), improvement,
+        id, tuple(entries[0].sees), _bootstrapped(sampled), _bootstrapped(mode), improvement,
         sum(entry.failed for entry in entries),
     )  # fmt: skip
+
+
+Scores = tuple[tuple[float, ...], ...]
+"""A stratum after the other, a score a unit; the tables of one benchmark ask for the same ones several times."""
+
+
+@functools.lru_cache(maxsize=4096)
+def _bootstrapped(scores: Scores) -> Interval:
+    return stratified_bootstrap(np.array(scores, float))
+
+
+@functools.lru_cache(maxsize=4096)
+def _improvement(ours: Scores, theirs: Scores) -> Interval:
+    return improvement_interval(np.array(ours, float), np.array(theirs, float))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,9 +134,15 @@ def required_best(cell: BenchmarkCell) -> Entry:
 
 
 def differences(cell: BenchmarkCell) -> list[Difference]:
-    """Every saved objective minus every hand-written one, that which tuning found best the first."""
+    """Every saved objective minus every hand-written one, that which tuning found best the first.
+
+    Of more than `MOST_AGAINST` hand-written ones it is compared with two alone: the best when tuned, and the best on
+    these units.
+    """
     best = best_tuned(cell)
     others = sorted((one for one in cell.objectives if one.sha256 is None), key=lambda one: one is not best)
+    if len(others) > MOST_AGAINST:
+        others = [one for one in others if one in (best, best_on_units(cell, "sampled"))]
     return [difference(saved, other) for saved in cell.objectives if saved.sha256 is not None for other in others]
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mpo_core.objective.interface import AbstractObjective
 
 BUNDLED = Path(__file__).parent.parent / "bundled" / "discovered"
+ALL, DISCOVERED = "all", "discovered"
+"""In a list of objectives: every hand-written loss, and every objective that comes with mpo."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,10 +131,14 @@ def parse_objective(text: str) -> NamedObjective:
 def parse_objectives(text: str) -> tuple[NamedObjective, ...]:
     """Objectives joined by commas: `dpo:beta=0.1,gamma=2,orpo` are two, for a comma before NAME=VALUE joins settings.
 
+    `all` stands for every hand-written loss, `discovered` for every objective that comes with mpo.
+
     Raises:
         ValueError: one of them is none, or is named twice.
     """
-    found = tuple(parse_objective(part.strip()) for part in re.split(r",(?!\s*\w+\s*=)", text))
+    groups = {ALL: _known_ids(), DISCOVERED: bundled_names()}
+    parts = [part.strip() for part in re.split(r",(?!\s*\w+\s*=)", text)]
+    found = tuple(parse_objective(id) for part in parts for id in groups.get(part, [part]))
     if len({one.text for one in found}) < len(found):
         raise ValueError(f"--objectives {text}: names one of them twice")
     return found

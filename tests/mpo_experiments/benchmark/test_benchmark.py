@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from mpo_experiments.benchmark import run as benchmark_run
+from mpo_experiments.benchmark.again import write_again
 from mpo_experiments.benchmark.cell import DEFAULT_IDS
 
 ARGUMENTS = (
@@ -92,9 +93,23 @@ def test_an_interrupted_benchmark_goes_on_where_it_was(whole, tmp_path, monkeypa
 
 def test_tables_of_the_cells_there_are(whole):
     _, out = whole
-    found = invoke(*ARGUMENTS, "--data", "base,judge:5", "--out", out, "--only-tables")
+    found = invoke(*ARGUMENTS, "--data", "base,judge:5", "--out", out, "--only-tables", "--page")
     assert found.exit_code == 0, found.output
     assert "Not run: hopper, judge:5." in (out / "results.md").read_text()
+    assert "leaderboard.html" in found.output
+    written = (out / "leaderboard.html").read_text()
+    (out / "leaderboard.html").write_text("an earlier one")
+    write_again(out)
+    assert (out / "leaderboard.html").read_text() == written
+
+
+@pytest.mark.slow
+def test_one_loss_alone_repeats_its_score_by_the_command_of_the_page(tmp_path):
+    fixed = (*ARGUMENTS, "--tuning", "fixed", "--data", "base")
+    assert invoke(*fixed, "--out", tmp_path / "all").exit_code == 0
+    assert invoke(*fixed, "--objectives", "orpo", "--out", tmp_path / "one").exit_code == 0
+    name = "hopper-base-w0.1"
+    assert scores(tmp_path / "one", name)["orpo"] == scores(tmp_path / "all", name)["orpo"]
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from helpers.benchmark_cells import LEVELS, SETTINGS, UNITS, make_cell
 from mpo_core.evaluation.statistics import holm, interquartile_mean, mean_interval
-from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Entry
+from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey
 from mpo_experiments.benchmark.difference_tables import differences_table, short_differences_table
 from mpo_experiments.benchmark.report import write_benchmark
-from mpo_experiments.benchmark.summary import by_width, standings
+from mpo_experiments.benchmark.summary import by_width, differences, standings
 from mpo_experiments.benchmark.tables import (
     NO_NOISE,
     cell_table,
@@ -26,31 +27,6 @@ from mpo_experiments.benchmark.tables import (
 from mpo_experiments.benchmark.verdicts import Gain, verdicts
 from mpo_experiments.text_table import TextTable
 from mpo_experiments.tuning.searched import SearchedRange
-
-UNITS = 8
-LEVELS = {"sft": 0.2, "orpo": 0.6, "dpo": -0.4, "mmpo": 0.9}
-SETTINGS = BenchmarkSettings(tuple(LEVELS), budget=2, tuning_units=2, units=UNITS)
-
-
-def make_cell(task="hopper", data="base", bin_width=0.1, seed=0, levels=LEVELS):
-    rng = np.random.default_rng(seed)
-
-    def entry(id, level):
-        sampled, mode = (level + 0.01 * rng.normal(size=UNITS) for _ in range(2))
-        return Entry(
-            id=id, settings={"lam": 0.25} if id == "orpo" else {}, sft_epochs=10 * (id == "dpo"), tried=2,
-            tuning_score=9.0, sees=["rewards"] if id == "mmpo" else [], sampled=sampled.tolist(), mode=mode.tolist(),
-            clamped=0.125,
-        )  # fmt: skip
-
-    key = CellKey(task, data, bin_width)
-    return BenchmarkCell(
-        task=task, data=data, bin_width=bin_width, command=SETTINGS.command(key),
-        config={"evaluation": {"horizon": 1000}},
-        provenance={"versions": {"jax": "0"}, "devices": {"count": 2, "kind": "cpu", "platform": "cpu"}},
-        seconds={"tuning": 60.0, "reporting": 30.0}, original=100.0, target=900.0,
-        ranges={"orpo": {"lam": [0.1, 2.0]}}, objectives=[entry(*item) for item in levels.items()],
-    )  # fmt: skip
 
 
 def ranked(cells):
@@ -254,3 +230,14 @@ def test_everything_is_written_and_agrees(tmp_path):
         if path.suffix == ".png":
             image = matplotlib.image.imread(path)
             assert image.std() > 0.02
+
+
+def test_of_many_hand_written_losses_a_saved_one_meets_the_two_that_matter():
+    many = {f"loss_{place}": 0.02 * place for place in range(25)}
+    cell = make_cell(levels=many | {"file/saved": 0.9})
+    cell.objectives[-1].sha256 = "0" * 64
+    cell.objectives[3].tuning_score = 10.0
+    assert [one.against for one in differences(cell)] == ["loss_3", "loss_24"]
+    few = make_cell(levels=dict(list(many.items())[:5]) | {"file/saved": 0.9})
+    few.objectives[-1].sha256 = "0" * 64
+    assert len(differences(few)) == 5

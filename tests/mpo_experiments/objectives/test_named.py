@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from mpo_core.losses.ids import OWN_IDS
 from mpo_core.losses.named_loss import NamedLoss, parse_loss
-from mpo_experiments.objectives.named import parse_objective, parse_objectives
+from mpo_experiments.objectives.named import bundled_names, parse_objective, parse_objectives
 
 SOURCE = Path(__file__).parents[3] / "src"
 KEPT = Path(__file__).parents[2] / "kept" / "run"
@@ -45,6 +46,15 @@ def test_a_run_folder_and_one_that_comes_with_mpo(monkeypatch, tmp_path):
 def test_a_comma_before_a_setting_joins():
     found = parse_objectives("dpo:beta=0.1, tempo:beta=1,lam=2,orpo")
     assert [str(one) for one in found] == ["dpo:beta=0.1", "tempo:beta=1,lam=2", "orpo"]
+
+
+def test_all_and_discovered_stand_for_many():
+    found = [str(one) for one in parse_objectives("all, discovered")]
+    assert set(OWN_IDS) <= set(found)
+    assert [id for id in found if "/" in id] == bundled_names()
+    assert len(set(found)) == len(found)
+    with pytest.raises(ValueError, match="twice"):
+        parse_objectives("all,dpo")
 
 
 @pytest.mark.parametrize(
