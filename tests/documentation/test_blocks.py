@@ -8,9 +8,12 @@ from helpers.documentation import BLOCK, blocks, excuses, pages, table_commands,
 from helpers.documented_runs import RUN_ELSEWHERE, Session, registries
 
 SLOW = {
-    "docs/extending.md": "agents are trained", "docs/evaluate.md": "a process for each loss",
-    "docs/guides/explain.md": "many figures", "docs/guides/benchmark.md": "as in the quickstart, but two kinds of data",
-}  # fmt: skip
+    "docs/quickstart.md": "the commands of the README",
+    "docs/extending.md": "agents are trained",
+    "docs/evaluate.md": "a process for each loss",
+    "docs/guides/explain.md": "many figures",
+    "docs/guides/benchmark.md": "as in the README, but two kinds of data",
+}
 """Pages whose blocks take more than some seconds, and why."""
 
 

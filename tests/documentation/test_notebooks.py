@@ -19,6 +19,8 @@ LEAST = {
     "discover_and_train": 'TASK = "reach"\nSIZE = "--preset smoke"\nLEARNING, EPOCHS, SAMPLES = 10, 1, 8',
 }
 
+SLOW = {"which_loss": "the other one starts as many processes"}
+
 
 def committed(name):
     return nbformat.read(MAKER["FOLDER"] / f"{name}.ipynb", 4)
@@ -43,8 +45,7 @@ def test_a_notebook_is_its_source_and_was_run(name):
     assert (MAKER["FOLDER"] / f"{name}.ipynb").stat().st_size < 400_000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES])
 def test_a_notebook_runs(name, tmp_path, monkeypatch):
     pytest.importorskip("trl")
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
