@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mpo_experiments.runs.report import CellReport, RunReport
+from mpo_experiments.scale import SCALE, UNIT
 from mpo_experiments.text_table import TextTable, return_text
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -170,7 +171,7 @@ def _overall_table(report: CellReport, combinations: int) -> Table:
 
 def _empty_table(title: str) -> Table:
     return Table(
-        title=title, caption="original 0, target 1; mean over units with 95 % t interval",
+        title=title, caption=f"{SCALE}; mean over units with 95 % t interval; {UNIT}",
         title_justify="left", caption_justify="left", show_edge=False, pad_edge=False,
     )  # fmt: skip
 

@@ -36,7 +36,7 @@ def distill(
     units: Annotated[int, typer.Option(min=2, max=MOST_UNITS, help="Units of --score.")] = 32,
     stream: Annotated[str, typer.Option(help="Seeds of --score: reporting or selection.")] = "reporting",
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of samples and of --score.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder to write; `distilled` beside the objective.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; distilled-NAME here unless given.")] = None,
 ) -> None:
     """Distil a learned objective to a closed form: text, LaTeX, Python, and an objective file for other commands."""
     with validating_input():

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cli.display import rich_table
+from mpo_experiments.scale import SCALE, UNIT
 from mpo_experiments.text_table import TextTable
 
 
@@ -14,6 +15,7 @@ def print_results(screen: Console, tables: Iterable[TextTable | None], again: st
     for table in filter(None, tables):
         screen.print(rich_table(table))
         screen.print()
+    screen.print(f"Scores: {SCALE}; {UNIT}.", soft_wrap=True, markup=False)
     screen.print(again, soft_wrap=True, markup=False)
     for path in paths:
         screen.print(f"Written to {path}", soft_wrap=True, markup=False)

@@ -60,6 +60,7 @@ def train(
     from mpo_core.evaluation.comparison import Candidate
     from mpo_core.evaluation.statistics import mean_interval
     from mpo_core.seeds import Stream
+    from mpo_experiments.scale import SCALE, UNIT
     from mpo_experiments.testbed import Testbed, comparison_settings
     from mpo_experiments.training_report import curve_table, curve_values, divergence_note, draw_curve
 
@@ -73,10 +74,12 @@ def train(
         mode_score = testbed.normalised(curve.final_mode, comparison.evaluation, mode=True)
     sampled, mode = mean_interval(by_epoch[:, -1]), mean_interval(mode_score)
     shown = f"{objective} on {task}, {config.data}"
-    screen.print(f"{shown}: normalised score (original 0, target 1)", soft_wrap=True, markup=False)
+    screen.print(f"{shown}: normalised score", soft_wrap=True, markup=False)
     screen.print(f"  sampled actions  {sampled}")
     screen.print(f"  mode actions     {mode}")
-    screen.print(f"  {epochs} epochs of SFT first, {units} units, mean with 95 % t interval\n")
+    screen.print(f"  {epochs} epochs of SFT first, {units} units, mean with 95 % t interval")
+    screen.print(f"  {SCALE}")
+    screen.print(f"  {UNIT}\n")
     screen.print(rich_table(curve_table(curve, by_epoch, epochs)))
     note = divergence_note(curve, comparison.rows.count // comparison.inner.minibatch)
     if note is not None:

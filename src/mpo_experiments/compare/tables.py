@@ -10,6 +10,7 @@ from mpo_core.evaluation.statistics import holm, mean_interval, paired_differenc
 from mpo_experiments.benchmark.cell import BenchmarkCell, Entry
 from mpo_experiments.benchmark.tables import interval_text, scores_table
 from mpo_experiments.compare.variants import VariantScores
+from mpo_experiments.scale import SCALE, UNIT
 from mpo_experiments.text_table import TextTable
 
 INTRODUCTION = (
@@ -78,7 +79,8 @@ def _against(found: list[VariantScores]) -> str:
 
 
 def _caption(found: list[VariantScores]) -> str:
-    return f"Normalised score (original 0, target 1), sampled and mode actions, {found[0].scores.shape[1]} units"
+    units = found[0].scores.shape[1]
+    return f"Normalised score, sampled and mode actions: {SCALE}; {units} units; {UNIT}"
 
 
 def _gained(one: VariantScores, first: VariantScores) -> np.ndarray:

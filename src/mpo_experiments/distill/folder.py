@@ -18,11 +18,12 @@ FILES = (CARD_NAME, "formula.txt", "formula.tex", "objective.py", "distill.json"
 
 
 def default_folder(text: str) -> Path:
-    """Where the closed form of an objective goes: beside it, or here if it is none of the user's files."""
+    """Where the closed form of an objective goes: here; into a run's folder only where `--out` says so."""
     path = Path(text)
-    if path.is_dir():
-        return path / "distilled"
-    return path.parent / "distilled" if path.exists() else Path(f"distilled-{text.replace('/', '-')}")
+    if not path.exists():
+        return Path(f"distilled-{text.replace('/', '-')}")
+    folder = path if path.is_dir() else path.parent
+    return Path(f"distilled-{folder.resolve().name}")
 
 
 def check_no_learned(folder: Path) -> None:
@@ -70,8 +71,14 @@ def write_distilled(
     for name, content in zip(FILES[1:4], (text, latex_text(card), python_module(card)), strict=True):
         write_whole(folder / name, content.encode())
     write_json(folder / FILES[4], {"maps": card.maps.model_dump(mode="json")} | provenance)
-    draw_distilled(folder / FILES[5], original, closed, samples)
+    draw_distilled(folder / FILES[5], original, closed, samples, _title(provenance, len(samples)))
     return text
+
+
+def _title(provenance: dict[str, Any], samples: int) -> str:
+    known = [str(provenance[name]) for name in ("task", "data") if provenance.get(name)]
+    of = provenance.get("distilled_from", {}).get("source", "objective")
+    return ", ".join([f"Closed form of {of}", *known, f"n = {samples} samples that the fit did not see"])
 
 
 def errors_table(closed: MirrorObjective, errors: DistillErrors) -> TextTable:

@@ -11,6 +11,7 @@ from mpo_core.losses.catalogue import catalogue_entry, make_objective
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.seeds import Stream
 from mpo_experiments.progress import Reporter
+from mpo_experiments.scale import SCALE, UNIT
 from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.testbed import Testbed, comparison_settings
 from mpo_experiments.text_table import TextTable
@@ -53,7 +54,7 @@ class DistillScore:
     def table(self) -> TextTable:
         """The three rows."""
         rows = tuple((name, str(mean_interval(one))) for name, one in zip(NAMES, self.scores, strict=True))
-        caption = f"{self.conditions}; original agent 0, target 1; mean over units with 95 % t interval"
+        caption = f"{self.conditions}; {SCALE}; mean over units with 95 % t interval; {UNIT}"
         return TextTable(
             f"Normalised score on {self.scores.shape[1]} fresh units", ("objective", "score"), rows, caption
         )

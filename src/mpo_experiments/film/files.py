@@ -16,6 +16,8 @@ SUFFIXES = (".html", ".gif")
 PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 300, 230, 10
 GROUND_AT = 0.72
 """Height of the ground in a panel, from the top."""
+ROLES = {"original": "where training starts, score 0", "target": "the better agent, score 1"}
+"""What the agents of a task are; any other was trained from the original with the objective of its name."""
 COLOURS = (MUTED, MARKS[0], LEARNED, *MARKS[1:])
 """Of original, target, and trained agents in turn."""
 SMOOTHING = 2
@@ -127,6 +129,7 @@ def html_page(film: Film) -> str:
     panels = [
         {
             "name": panel.name,
+            "role": ROLES.get(panel.name, "trained from the original with this objective"),
             "colour": COLOURS[place % len(COLOURS)],
             "fell": panel.fell,
             "return": [round(float(value)) for value in panel.return_],
@@ -137,13 +140,21 @@ def html_page(film: Film) -> str:
         }
         for place, panel in enumerate(film.panels)
     ]
+    above, below = heights(film)
     told = {
-        "panels": panels, "interval": film.interval, "width": round(1000 * film.width), "ground": GROUND_AT,
-        "size": [PANEL_WIDTH, PANEL_HEIGHT],
+        "panels": panels, "interval": film.interval, "width": round(1000 * film.width),
+        "ground": above / (above + below), "size": [PANEL_WIDTH, round(PANEL_WIDTH * (above + below))],
     }  # fmt: skip
     script = json.dumps(told, separators=(",", ":")).replace("<", "\\u003c")
     title = film.title.replace("&", "&amp;").replace("<", "&lt;")
     return PAGE.replace("TITLE", title).replace("FILM_DATA", script)
+
+
+def heights(film: Film) -> tuple[float, float]:
+    """How much of a page's panel lies above and below the ground, in widths: as much as something moves in."""
+    top = max(float((panel.capsules[..., [1, 3]].max(-1) + panel.capsules[..., 4]).max()) for panel in film.panels)
+    lowest = min(float((panel.capsules[..., [1, 3]].min(-1) - panel.capsules[..., 4]).min()) for panel in film.panels)
+    return 1.06 * top / film.width, max(0.06 if film.flat else 0.14, -1.06 * lowest / film.width)
 
 
 PAGE = """<!doctype html>
@@ -155,11 +166,16 @@ body { font: 15px system-ui, sans-serif; margin: 1rem; color: #1b1f24; backgroun
 figure { margin: 0; border: 1px solid #e5e7eb; border-radius: 6px; overflow: hidden }
 figcaption { padding: 6px 10px } figcaption span { color: #6b7280; font-variant-numeric: tabular-nums }
 canvas { display: block; width: 300px; max-width: 100%; background: #fff }
-#controls { margin: .8rem 0; display: flex; gap: .6rem; align-items: center; max-width: 920px }
+figcaption i { color: #6b7280; font-style: normal; font-size: .85em; display: block }
+figcaption b::before { content: ""; display: inline-block; width: .8em; height: .8em; border-radius: 50%;
+  margin-right: .45em; background: var(--own) }
+#returns { border: 1px solid #e5e7eb; border-radius: 6px; margin-top: 8px; width: 916px; max-width: 100% }
+#controls { margin: .8rem 0; display: flex; gap: .6rem; align-items: center; max-width: 916px }
 input { flex: 1 }
 </style></head><body>
 <h1 style="font-size:1.15rem">TITLE</h1>
 <div id="panels"></div>
+<canvas id="returns" role="img" aria-label="Return so far of each agent over time"></canvas>
 <div id="controls"><button id="play">Pause</button><input id="at" type="range" min="0" value="0">
 <span id="clock"></span></div>
 <script>
@@ -171,7 +187,9 @@ const views = film.panels.map(panel => {
   const figure = document.createElement("figure"), words = document.createElement("figcaption");
   const name = document.createElement("b"), said = document.createElement("span");
   const canvas = document.createElement("canvas");
-  name.textContent = panel.name + "  "; words.append(name, said); figure.append(words, canvas);
+  const role = document.createElement("i");
+  name.textContent = panel.name + "  "; role.textContent = panel.role;
+  name.style.setProperty("--own", panel.colour); words.append(name, said, role); figure.append(words, canvas);
   [canvas.width, canvas.height] = film.size.map(side => side * ratio);
   document.getElementById("panels").append(figure);
   return { panel, said, canvas, pen: canvas.getContext("2d") };
@@ -196,8 +214,35 @@ function show() {
     const ended = over ? ", ended at " + (panel.fell * film.interval).toFixed(1) + " s" : "";
     said.textContent = "return " + panel.return[frame] + ended;
   }
+  curves();
   at.value = frame;
   document.getElementById("clock").textContent = (frame * film.interval).toFixed(1) + " s";
+}
+const chart = document.getElementById("returns"), ink = chart.getContext("2d");
+[chart.width, chart.height] = [916 * ratio, 190 * ratio];
+const all = film.panels.flatMap(panel => panel.return), low = Math.min(0, ...all), high = Math.max(1, ...all);
+const box = { left: 130, right: chart.width - 30, top: 50, bottom: chart.height - 64 };
+const across = step => box.left + (box.right - box.left) * step / Math.max(1, frames - 1);
+const up = value => box.bottom - (box.bottom - box.top) * (value - low) / (high - low);
+function curves() {
+  ink.clearRect(0, 0, chart.width, chart.height);
+  ink.font = 22 + "px system-ui, sans-serif"; ink.fillStyle = "#6b7280"; ink.lineWidth = 2; ink.strokeStyle = "#e5e7eb";
+  ink.textAlign = "left"; ink.fillText("return so far", 20, 30);
+  for (const value of [...new Set([low, 0, high])]) {
+    ink.beginPath(); ink.moveTo(box.left, up(value)); ink.lineTo(box.right, up(value)); ink.stroke();
+    ink.textAlign = "right"; ink.fillText(Math.round(value), box.left - 12, up(value) + 8);
+  }
+  for (const [step, side] of [[0, "left"], [frames - 1, "right"]]) {
+    ink.textAlign = side; ink.fillText((step * film.interval).toFixed(1) + " s", across(step), chart.height - 24);
+  }
+  for (const panel of film.panels)
+    for (const [end, alpha] of [[frames - 1, 0.3], [frame, 1]]) {
+      ink.globalAlpha = alpha; ink.strokeStyle = panel.colour; ink.lineWidth = alpha < 1 ? 3 : 5; ink.beginPath();
+      for (let step = 0; step <= end; step++) ink.lineTo(across(step), up(panel.return[step]));
+      ink.stroke(); ink.globalAlpha = 1;
+    }
+  ink.strokeStyle = "#1b1f24"; ink.lineWidth = 2; ink.beginPath();
+  ink.moveTo(across(frame), box.top); ink.lineTo(across(frame), box.bottom); ink.stroke();
 }
 function tick(now) {
   if (playing && now - last >= 1000 * film.interval) { last = now; frame = (frame + 1) % frames; show(); }

@@ -3,6 +3,7 @@ objectives afterwards."""
 
 import itertools
 import json
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -29,6 +30,7 @@ from mpo_core.mirror.realised import even_samples, thinned, with_coverage
 from mpo_core.mirror.sparse_fit import fits_by_size, sparse_fit
 from mpo_core.mirror.term_library import NETWORK_UNITS, Candidate
 from mpo_experiments.distill.closed_text import latex_text, plain_text, python_module
+from mpo_experiments.distill.folder import default_folder
 from mpo_experiments.distill.samples import conditions, range_samples, training_samples
 from mpo_experiments.distill.score import DistillScore
 from mpo_experiments.progress import SilentReporter
@@ -379,11 +381,18 @@ def learned_folder(tmp_path_factory):
     return folder
 
 
+def test_a_run_folder_is_written_into_only_when_asked(learned_folder):
+    assert default_folder(str(learned_folder)) == Path(f"distilled-{learned_folder.name}")
+    assert default_folder(str(learned_folder / "objective.json")) == Path(f"distilled-{learned_folder.name}")
+    assert default_folder("discovered/ant") == Path("distilled-discovered-ant")
+
+
 def test_the_command_writes_an_objective_that_other_commands_read(learned_folder, tmp_path):
     out = tmp_path / "closed"
     arguments = ["distill", str(learned_folder), "--range", "-4", "--terms", "3", "--out", str(out)]
     found = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert found.exit_code == 0
+    assert sorted(path.name for path in learned_folder.iterdir()) == ["objective.json", "objective.safetensors"]
     assert {path.name for path in out.iterdir()} == {
         "objective.json", "formula.txt", "formula.tex", "objective.py", "distill.json", "maps.png",
     }  # fmt: skip

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from adapters.brax.environments import BraxTask
 from cli.app import app
 from mpo_core.settings import UnusableSetting
-from mpo_experiments.film.files import caption, gif_bytes, ground_lines, html_page, write_film
+from mpo_experiments.film.files import caption, gif_bytes, ground_lines, heights, html_page, write_film
 from mpo_experiments.film.rollout import Film, Panel, bodies_of, film, project
 from mpo_experiments.tasks.load import load_task
 
@@ -105,6 +105,16 @@ def test_a_page_holds_the_film_and_asks_for_nothing(rendered):
     told = told_by(page)
     assert [len(panel["capsules"]) for panel in told["panels"]] == [10, 10]
     assert [len(panel["lines"]) for panel in told["panels"]] == [10, 10]
+    assert [panel["role"] for panel in told["panels"]][0] == "where training starts, score 0"
+    assert all(len(panel["return"]) == 10 for panel in told["panels"])  # the curve of each
+
+
+def test_a_panel_is_as_high_as_what_moves_in_it():
+    made = one_panel()
+    above, below = heights(made)
+    top = max((panel.capsules[..., [1, 3]].max(-1) + panel.capsules[..., 4]).max() for panel in made.panels)
+    assert top < above * made.width < 1.1 * top
+    assert below > 0
 
 
 def test_a_gif_has_every_frame_and_something_moves_in_it():
