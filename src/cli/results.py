@@ -15,7 +15,7 @@ def print_results(screen: Console, tables: Iterable[TextTable | None], again: st
     for table in filter(None, tables):
         screen.print(rich_table(table))
         screen.print()
-    screen.print(f"Scores: {SCALE}; {UNIT}.", soft_wrap=True, markup=False)
+    screen.print(f"Scores: {SCALE}; {UNIT}.", markup=False)
     screen.print(again, soft_wrap=True, markup=False)
     for path in paths:
         screen.print(f"Written to {path}", soft_wrap=True, markup=False)

@@ -26,7 +26,7 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
     tasks, kinds = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("task", "data"))
     ids = [one.id for one in standings(cells)]
     order = ids[:MOST_DRAWN][::-1]
-    size = (1.8 + 2.5 * len(kinds), 1.1 + (0.6 + 0.21 * len(order)) * len(tasks))
+    size = (1.8 + 2.5 * len(kinds), 1.4 + (0.6 + 0.21 * len(order)) * len(tasks))
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     panels = figure.subplots(len(tasks), len(kinds), sharex=True, sharey=True, squeeze=False)
     for row, task in enumerate(tasks):
@@ -35,10 +35,14 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
             _panel(panels[row, column], order, ranked[there[0].key] if there else [])
             count = f"\nn = {there[0].units} units" if there else ""
             panels[row, column].set_title(f"{task}, {data}{count}", fontsize=8, color=INK)
-    drawn = f"; the best {MOST_DRAWN} of {len(ids)} objectives" if len(ids) > MOST_DRAWN else ""
-    figure.supxlabel(f"normalised score: original 0, target 1 (dashed){drawn}", fontsize=8)
+    for axes in panels[-1]:
+        axes.set_xlabel("original 0, target 1", fontsize=8)
     handles = panels[0, 0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    title = f"normalised score; the best {MOST_DRAWN} of {len(ids)} objectives" if len(ids) > MOST_DRAWN else None
+    columns = 2 if len(kinds) > 2 else 1
+    figure.legend(
+        *handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7, title=title, title_fontsize=7
+    )
     save_figure(figure, path)
 
 
