@@ -105,7 +105,7 @@ def test_a_page_holds_the_film_and_asks_for_nothing(rendered):
     told = told_by(page)
     assert [len(panel["capsules"]) for panel in told["panels"]] == [10, 10]
     assert [len(panel["lines"]) for panel in told["panels"]] == [10, 10]
-    assert [panel["role"] for panel in told["panels"]][0] == "where training starts, score 0"
+    assert told["panels"][0]["role"] == "where training starts, score 0"
     assert all(len(panel["return"]) == 10 for panel in told["panels"])  # the curve of each
 
 
