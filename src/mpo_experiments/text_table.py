@@ -54,4 +54,4 @@ def _latex(text: str) -> str:
 
 def return_text(value: float) -> str:
     """A return with the digits that one can read: whole where it is large."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"

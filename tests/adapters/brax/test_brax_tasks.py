@@ -114,6 +114,7 @@ def test_sizes_and_backends(name):
     assert (task.name, task.backend) == (name, task_spec(name).backend)
     sizes = {
         "halfcheetah": (17, 6), "hopper": (11, 3), "ant": (27, 8), "walker2d": (17, 6), "three_legged_ant": (27, 8),
+        "reviews": (6, 1), "reviews_alike": (6, 1),
     }  # fmt: skip
     assert (task.observation_size, task.action_size) == sizes[name]
 

@@ -280,7 +280,7 @@ def test_curves_are_made_once(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("tempi",), "did you mean 'tempo'?"),
+        (("tempi",), "did you mean 'tempo'"),
         (("dpo:beat=1",), "did you mean 'beta'?"),
         (("runs/none",), "cannot be read"),
         (("./empty",), "holds neither a run (config.json) nor an objective"),
