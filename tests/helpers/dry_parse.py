@@ -9,6 +9,7 @@ from cli.app import app
 from cli.completion import OWN_PRESETS
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.losses.catalogue import parse_objective_text
+from mpo_experiments.objectives.named import ALL, DISCOVERED
 from mpo_experiments.objectives.saved import bundled_entries
 from mpo_experiments.settings.presets import PRESETS
 from mpo_experiments.tasks.registry import task_names
@@ -108,7 +109,7 @@ def _check_objective(text: str) -> None:
     if text.startswith("discovered/"):
         if text not in {entry.id for entry in bundled_entries()}:
             raise ValueError(f"there is no objective {text!r}")
-    elif "/" not in text and "." not in text.partition(":")[0] and text not in ("OBJECTIVE", "moved"):
+    elif "/" not in text and "." not in text.partition(":")[0] and text not in ("OBJECTIVE", "moved", ALL, DISCOVERED):
         parse_objective_text(text)
 
 
