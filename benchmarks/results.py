@@ -16,7 +16,7 @@ RESULTS = Path("docs/results")
 BENCHMARKS = (
     "benchmark", "cells-noisy-100", "confirmed", "confirmed-ant", "confirmed-ant-noisy", "confirmed-hopper",
     "confirmed-three-legged-ant", "control", "control-ant", "discovery", "discovery-from-orpo",
-    "discovery-from-orpo-200", "leaderboard",
+    "discovery-from-orpo-200", "leaderboard", "reviews/benchmark",
 )  # fmt: skip
 """Folders of `mpo benchmark` that have their cells."""
 QUEUE = (

@@ -166,7 +166,7 @@ def plan_cells(
         if not 1e-6 <= width <= 1:
             raise ValueError(f"--bin-width {width}: must be at least 1e-6 and at most 1 (action units)")
     words = [name for name in names if isinstance(task_spec(name).recipe, LanguageRecipe)]
-    if bin_widths and words:
+    if words and widths != [DEFAULT_WIDTH]:
         raise ValueError(f"--bin-width: the actions of task {words[0]!r} are tokens already")
     keys = list(dict.fromkeys(CellKey(name, kind, width) for width in widths for name in names for kind in kinds))
     for key in keys:
