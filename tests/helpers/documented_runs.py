@@ -60,6 +60,7 @@ class Session:
         self.folder, self._patch, self._scope = folder, patch, {"__name__": "__main__"}
         patch.chdir(folder)
         patch.setenv("MPO_CACHE_DIR", str(folder / "cache"))
+        patch.setenv("MINARI_DATASETS_PATH", str(folder / "minari"))
         patch.setenv("HF_DATASETS_CACHE", str(folder / "hf"))
         patch.syspath_prepend(folder)
 
