@@ -1,6 +1,8 @@
 """Scalars in Weights & Biases, for those who have asked for it: an extra, `pip install "mirror-po[wandb]"`."""
 
+import importlib
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +36,7 @@ class WandbLog:
     """
 
     def __init__(self, folder: Path, config: dict[str, Any]):
-        import os
-
-        import wandb  # pyright: ignore[reportMissingImports]
-
+        wandb: Any = importlib.import_module("wandb")
         folder.mkdir(parents=True, exist_ok=True)
         project = os.environ.get("WANDB_PROJECT", PROJECT)
         try:
