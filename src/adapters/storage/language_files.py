@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mpo_core.arrays import AnyArray
 from mpo_core.policies.language import LanguagePolicy
-from mpo_core.policies.transformer import TransformerSizes, new_transformer
+from mpo_core.policies.transformer import Block, Transformer, TransformerSizes, new_transformer
 
 WHOLE = ("embedding", "norm", "head")
 IN_BLOCKS = ("attention_norm", "query", "key", "value", "out", "feed_forward_norm", "gate", "up", "down")
@@ -52,22 +52,14 @@ def language_policy(path: Path, tensors: dict[str, np.ndarray], facts: LanguageF
         raise ValueError(f"{path} holds no language model: its tensors are not those of a transformer")
     vocabulary, width = tensors["embedding"].shape
     sizes = TransformerSizes(vocabulary, width, layers, facts.heads, tensors["blocks.0.gate"].shape[1])
-    empty = LanguagePolicy(new_transformer(sizes, key=jax.random.key(0)), facts.prompt, facts.longest)
-    wanted = language_tensors(empty)
+    shapes = jax.eval_shape(lambda: new_transformer(sizes, key=jax.random.key(0)))
+    wanted = language_tensors(LanguagePolicy(shapes, facts.prompt, facts.longest))
     if any(tensors[name].shape != wanted[name].shape for name in names):
         raise ValueError(f"{path} holds no language model: the shapes of its tensors do not fit together")
-    return _with(empty, {name: jnp.asarray(tensor) for name, tensor in tensors.items()})
-
-
-def _with(policy: LanguagePolicy, tensors: dict[str, AnyArray]) -> LanguagePolicy:
-    """The policy with these weights."""
-    model = policy.model
-    blocks = tuple(
-        type(block)(**{name: tensors[_in_block(place, name)] for name in IN_BLOCKS})
-        for place, block in enumerate(model.blocks)
-    )
-    model = type(model)(tensors["embedding"], blocks, tensors["norm"], tensors["head"], model.heads)
-    return LanguagePolicy(model, policy.prompt, policy.longest)
+    arrays = {name: jnp.asarray(tensor) for name, tensor in tensors.items()}
+    blocks = tuple(Block(**{name: arrays[_in_block(place, name)] for name in IN_BLOCKS}) for place in range(layers))
+    model = Transformer(arrays["embedding"], blocks, arrays["norm"], arrays["head"], facts.heads)
+    return LanguagePolicy(model, facts.prompt, facts.longest)
 
 
 def _in_block(place: int, name: str) -> str:

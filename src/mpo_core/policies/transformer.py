@@ -71,9 +71,8 @@ class Transformer(eqx.Module):
         cosine, sine = _rotations(tokens.shape[0], hidden.shape[-1] // self.heads)
         for block in self.blocks:
             hidden = hidden + self._attention(block, _normed(hidden, block.attention_norm), cosine, sine)
-            inner = _normed(hidden, block.feed_forward_norm)
-            hidden = hidden + (jax.nn.silu(inner @ block.gate) * (inner @ block.up)) @ block.down
-        return jax.nn.log_softmax(_normed(hidden, self.norm) @ self.head)
+            hidden = hidden + _fed_forward(block, hidden)
+        return self._following(hidden)
 
     def token_log_probs(self, tokens: Int[Array, " time"]) -> Float[Array, " time_less_one"]:
         """Log-prob of every token but the first, given those before it; never positive."""
@@ -93,29 +92,34 @@ class Transformer(eqx.Module):
         here, seen = jnp.arange(tokens) == cache.place, jnp.arange(tokens) <= cache.place
         keys, values = [], []
         for layer, block in enumerate(self.blocks):
-            x = _normed(hidden, block.attention_norm)
-            query, key, value = (
-                (x @ kernel).reshape(self.heads, size) for kernel in (block.query, block.key, block.value)
-            )
+            query, key, value = self._projected(block, _normed(hidden, block.attention_norm))
             query, key = (_rotated(one, cosine, sine) for one in (query, key))
             keys.append(jnp.where(here[:, None], key.reshape(-1), cache.key[layer]))
             values.append(jnp.where(here[:, None], value.reshape(-1), cache.value[layer]))
             held_keys, held_values = (leaf.reshape(tokens, self.heads, size) for leaf in (keys[-1], values[-1]))
             hidden = hidden + _attended(query, held_keys, held_values, seen) @ block.out
-            inner = _normed(hidden, block.feed_forward_norm)
-            hidden = hidden + (jax.nn.silu(inner @ block.gate) * (inner @ block.up)) @ block.down
-        log_probs = jax.nn.log_softmax(_normed(hidden, self.norm) @ self.head)
-        return log_probs, Cache(jnp.stack(keys), jnp.stack(values), cache.place + 1)
+            hidden = hidden + _fed_forward(block, hidden)
+        return self._following(hidden), Cache(jnp.stack(keys), jnp.stack(values), cache.place + 1)
+
+    def _following(self, hidden: Float[Array, "*any width"]) -> Float[Array, "*any vocabulary"]:
+        """Log-probs of every token from the last block's output."""
+        return jax.nn.log_softmax(_normed(hidden, self.norm) @ self.head)
+
+    def _projected(
+        self, block: Block, x: Float[Array, "*any width"]
+    ) -> tuple[Float[Array, "*any head size"], Float[Array, "*any head size"], Float[Array, "*any head size"]]:
+        """Query, key and value of each head, not turned yet."""
+        query, key, value = (
+            (x @ kernel).reshape(*x.shape[:-1], self.heads, -1) for kernel in (block.query, block.key, block.value)
+        )
+        return query, key, value
 
     def _attention(
         self, block: Block, x: Float[Array, "time width"], cosine: Array, sine: Array
     ) -> Float[Array, "time width"]:
         time, width = x.shape
         size = width // self.heads
-        query, key, value = (
-            (x @ kernel).reshape(time, self.heads, size).transpose(1, 0, 2)
-            for kernel in (block.query, block.key, block.value)
-        )
+        query, key, value = (one.transpose(1, 0, 2) for one in self._projected(block, x))
         query, key = (_rotated(one, cosine, sine) for one in (query, key))
         scores = query @ key.transpose(0, 2, 1) / jnp.sqrt(jnp.float32(size))
         causal = jnp.tril(jnp.ones((time, time), bool))
@@ -142,6 +146,12 @@ def new_transformer(sizes: TransformerSizes, *, key: PRNGKeyArray) -> Transforme
     blocks = tuple(block(10 * layer) for layer in range(1, sizes.layers + 1))
     embedding, head = normal(0, sizes.vocabulary, width), normal(1, width, sizes.vocabulary)
     return Transformer(embedding, blocks, jnp.ones(width), head, sizes.heads)
+
+
+def _fed_forward(block: Block, hidden: Float[Array, "*any width"]) -> Float[Array, "*any width"]:
+    """What the feed-forward part of a block adds."""
+    inner = _normed(hidden, block.feed_forward_norm)
+    return (jax.nn.silu(inner @ block.gate) * (inner @ block.up)) @ block.down
 
 
 def _attended(

@@ -31,7 +31,7 @@ class GaussianLearner:
     @property
     def rows(self) -> int:
         """Of the unit."""
-        return self.prepared.margin.shape[1]
+        return self.prepared.facts.rows
 
     @property
     def start(self) -> Float[Array, " parameter"]:
@@ -48,8 +48,7 @@ class GaussianLearner:
 
     def facts(self, index: Int[Array, " row"]) -> RowFacts:
         """What else is known of some rows."""
-        rows, unit = self.prepared, self.unit
-        return RowFacts(rows.tokens[unit, index], rows.margin[unit, index], rows.group[unit, index])
+        return self.prepared.facts.of(self.unit, index)
 
     def policy(self, vector: Float[Array, " parameter"]) -> GaussianPolicy:
         """The policy with these parameters."""

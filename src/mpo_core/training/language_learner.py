@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
-from mpo_core.data.rows import TARGET, PreferenceRows
+from mpo_core.data.rows import PreferenceRows
 from mpo_core.memory import rows_at_once
 from mpo_core.policies.language import LanguagePolicy
 from mpo_core.policies.transformer import Transformer
 from mpo_core.settings import Products, UnusableSetting
-from mpo_core.training.learner import RowFacts, UnitIndex
+from mpo_core.training.learner import RowFacts, UnitIndex, row_facts
 
 LEAST_ROWS = 16
 """Whose log-probs are computed together: texts are short, even CPUs take some at once."""
@@ -27,20 +27,14 @@ class PreparedTexts(eqx.Module):
     """Prompt, then answer."""
     alive: Float[Array, "*unit row side time"]
     """1 for the tokens of the answer, its end included."""
-    length: Float[Array, "*unit row side"]
-    margin: Float[Array, "*unit row"]
-    group: Int[Array, "*unit row"]
-    """How many of a row's trajectories are the target agent's."""
+    facts: RowFacts
 
 
 def prepared_texts(policy: LanguagePolicy, rows: PreferenceRows) -> PreparedTexts:
     """Rows with a leading unit axis as updates of a language policy read them."""
     prompt = jnp.asarray(rows.observation)[..., 0, : policy.prompt].astype(jnp.int32)
     answer = jnp.asarray(rows.action)[..., 0].astype(jnp.int32)
-    alive = jnp.asarray(rows.alive)
-    group = (jnp.asarray(rows.source) == TARGET).sum(-1)
-    length = jnp.maximum(alive.sum(-1), 1.0)
-    return PreparedTexts(jnp.concatenate([prompt, answer], -1), alive, length, jnp.asarray(rows.margin), group)
+    return PreparedTexts(jnp.concatenate([prompt, answer], -1), jnp.asarray(rows.alive), row_facts(rows))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +63,7 @@ class LanguageLearner:
     @property
     def rows(self) -> int:
         """Of the unit."""
-        return self.prepared.margin.shape[1]
+        return self.prepared.facts.rows
 
     @property
     def start(self) -> Float[Array, " parameter"]:
@@ -90,8 +84,7 @@ class LanguageLearner:
 
     def facts(self, index: Int[Array, " row"]) -> RowFacts:
         """What else is known of some rows."""
-        texts, unit = self.prepared, self.unit
-        return RowFacts(texts.length[unit, index], texts.margin[unit, index], texts.group[unit, index])
+        return self.prepared.facts.of(self.unit, index)
 
     def policy(self, vector: Float[Array, " parameter"]) -> LanguagePolicy:
         """The policy with these weights."""

@@ -3,7 +3,11 @@
 from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+from mpo_core.data.rows import TARGET, PreferenceRows
 
 UnitIndex = int | Int[Array, ""]
 """A unit's place among those that are held together."""
@@ -12,10 +16,26 @@ UnitIndex = int | Int[Array, ""]
 class RowFacts(eqx.Module):
     """What is known of some rows beside their log-probs."""
 
-    tokens: Float[Array, "row side"]
+    tokens: Float[Array, "*unit row side"]
     """Length in tokens, at least 1."""
-    margin: Float[Array, " row"]
-    group: Int[Array, " row"]
+    margin: Float[Array, "*unit row"]
+    group: Int[Array, "*unit row"]
+    """How many of a row's trajectories are the target agent's."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are, of each unit."""
+        return self.margin.shape[-1]
+
+    def of(self, unit: UnitIndex, index: Int[Array, " row"]) -> "RowFacts":
+        """Those of some rows of a unit."""
+        return jax.tree.map(lambda leaf: leaf[unit, index], self)
+
+
+def row_facts(rows: PreferenceRows) -> RowFacts:
+    """The facts of rows, with a leading unit axis or without."""
+    group = (jnp.asarray(rows.source) == TARGET).sum(-1)
+    return RowFacts(jnp.maximum(jnp.asarray(rows.tokens), 1.0), jnp.asarray(rows.margin), group)
 
 
 @runtime_checkable

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from mpo_core.data.rows import TARGET, PreferenceRows
+from mpo_core.data.rows import PreferenceRows
 from mpo_core.memory import rows_at_once
 from mpo_core.policies.gaussian import GaussianPolicy, column_log_probs
 from mpo_core.settings import Products
 from mpo_core.training.fused_log_probs import fused_log_probs, is_fused
-from mpo_core.training.learner import UnitIndex
+from mpo_core.training.learner import RowFacts, UnitIndex, row_facts
 
 
 class PreparedRows(eqx.Module):
@@ -23,10 +23,7 @@ class PreparedRows(eqx.Module):
     observation: Float[Array, "*unit observation row step"]
     action: Float[Array, "*unit action row step"]
     alive: Float[Array, "*unit row side time"]
-    tokens: Float[Array, "*unit row side"]
-    margin: Float[Array, "*unit row"]
-    group: Int[Array, "*unit row"]
-    """How many of a row's trajectories are the target agent's."""
+    facts: RowFacts
 
 
 def prepared_rows(policy: GaussianPolicy, rows: PreferenceRows) -> PreparedRows:
@@ -36,10 +33,9 @@ def prepared_rows(policy: GaussianPolicy, rows: PreferenceRows) -> PreparedRows:
 
 def _prepared(policy: GaussianPolicy, rows: PreferenceRows) -> PreparedRows:
     observation = jnp.asarray((rows.observation - policy.observation_mean) / policy.observation_std)
-    action, alive, margin = (jnp.asarray(leaf) for leaf in (rows.action, rows.alive, rows.margin))
+    action, alive = jnp.asarray(rows.action), jnp.asarray(rows.alive)
     columns = [leaf.reshape(len(leaf), -1, leaf.shape[-1]).transpose(2, 0, 1) for leaf in (observation, action)]
-    group = (jnp.asarray(rows.source) == TARGET).sum(1)
-    return PreparedRows(columns[0], columns[1], alive, jnp.maximum(rows.tokens, 1.0), margin, group)
+    return PreparedRows(columns[0], columns[1], alive, row_facts(rows))
 
 
 def unit_log_probs(
@@ -50,7 +46,7 @@ def unit_log_probs(
     def one(row: Array) -> Array:
         return pair_log_probs(bare, rows, unit, row[None], products)[0]
 
-    count, steps = rows.margin.shape[1], rows.observation.shape[3]
+    count, steps = rows.facts.rows, rows.observation.shape[3]
     at_once = rows_at_once(steps, count)
     found = jax.lax.map(one, jnp.arange(count), batch_size=None if at_once == 1 else at_once)
     return jax.lax.stop_gradient(found)

@@ -133,7 +133,7 @@ def test_poor_rows_of_mixed_other_are_the_other_agents(toy_program, three_agents
     others = np.asarray(rows.source == OTHER)
     assert others.all(1).sum() == 2
     assert others.any(1).sum() == 2
-    group = np.asarray(prepared_units(toy_original, jax.tree.map(lambda leaf: leaf[None], rows)).group[0])
+    group = np.asarray(prepared_units(toy_original, jax.tree.map(lambda leaf: leaf[None], rows)).facts.group[0])
     np.testing.assert_array_equal(group, np.where(others.all(1), 0, 1))  # groups count target trajectories
 
 

@@ -13,7 +13,7 @@ from mpo_core.objective.interface import AbstractObjective, Scalar
 from mpo_core.objective.pair_log_probs import PairLogProbs
 from mpo_core.objective.setting import SearchRange, setting
 from mpo_core.objective.stable import negative_log_sigmoid, ramp
-from mpo_core.objective.terms import mean_log_prob_margin
+from mpo_core.objective.terms import mean_log_prob_margin, mean_log_ratio_margin
 
 
 class Sft(AbstractObjective):
@@ -95,8 +95,8 @@ class GatedTempo(AbstractObjective):
     """TeMPO whose imitation keeps to chosen trajectories that the reference finds unlikely, and whose preference is of
     log-ratios: (1 - r(t)) lam sigmoid((centre - rw / nw) / width) (-mw) + r(t) softplus(-beta (A - B)).
 
-    Ours: written down from what searches found, before it was run (docs/llm.md says why each term is there). Between
-    the mean token log-probs of the reference's own and of the wanted trajectories lies `centre`.
+    Ours: written down from what searches found, before it was run (docs/reviews.md says why each term is there).
+    `centre` lies between the mean token log-probs of the reference's own and of the wanted trajectories.
     """
 
     card: ClassVar[LossCard] = LossCard(
@@ -124,6 +124,5 @@ class GatedTempo(AbstractObjective):
         """(1 - r) lam sigmoid((centre - rw / nw) / width) (-mw) + r softplus(-beta (A - B))."""
         share = ramp(progress, self.t0, self.t1)
         gate = jax.nn.sigmoid((self.centre - pair.ref_chosen / pair.chosen_length) / self.width)
-        margin = pair.chosen_ratio / pair.chosen_length - pair.rejected_ratio / pair.rejected_length
-        preference = negative_log_sigmoid(self.beta * margin)
+        preference = negative_log_sigmoid(self.beta * mean_log_ratio_margin(pair))
         return (1 - share) * self.lam * gate * -pair.chosen_mean + share * preference
