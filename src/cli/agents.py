@@ -2,14 +2,11 @@
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cli.validation import LAST_SEED, check_folder, interruptible, validating_input
-
-if TYPE_CHECKING:
-    from adapters.storage.agent_files import Measured
 
 MOST_STEPS = 10**11
 
@@ -81,18 +78,12 @@ def list_agents(
         typer.echo(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))
         return
     from cli.listing import plain_table
+    from mpo_experiments.text_table import return_interval_text
 
     rows = []
     for card in cards:
         for role in card.roles:
             record = getattr(card, role)
-            returns = [_interval(r) for r in (record.sampled, record.mode)]
+            returns = [return_interval_text(r.return_, r.low, r.high) for r in (record.sampled, record.mode)]
             rows.append((card.task, role, f"{record.steps / 1e6:.2f}M" if record.steps else "0", *returns))
     plain_table(("task", "agent", "steps", "sampled actions", "mode actions"), rows, fold=("task",))
-
-
-def _interval(found: "Measured") -> str:
-    from mpo_experiments.text_table import return_text
-
-    low, high = return_text(found.low), return_text(found.high)
-    return f"{return_text(found.return_)} [{low}, {high}]"

@@ -155,7 +155,6 @@ def plan_cells(
     from mpo_experiments.agents.lookup import check_agents
     from mpo_experiments.benchmark.cell import DEFAULT_WIDTH, CellKey
     from mpo_experiments.benchmark.folder import BenchmarkFolder
-    from mpo_experiments.reviews.settings import LanguageRecipe
     from mpo_experiments.settings.run_config import split_data
     from mpo_experiments.tasks.registry import task_spec
 
@@ -165,7 +164,7 @@ def plan_cells(
     for width in widths:
         if not 1e-6 <= width <= 1:
             raise ValueError(f"--bin-width {width}: must be at least 1e-6 and at most 1 (action units)")
-    words = [name for name in names if isinstance(task_spec(name).recipe, LanguageRecipe)]
+    words = [name for name in names if task_spec(name).of_words]
     if words and widths != [DEFAULT_WIDTH]:
         raise ValueError(f"--bin-width: the actions of task {words[0]!r} are tokens already")
     keys = list(dict.fromkeys(CellKey(name, kind, width) for width in widths for name in names for kind in kinds))

@@ -215,7 +215,7 @@ def _rounded(returns: dict[str, float] | None) -> str | None:
 
 def _cell(value: dict[str, float] | str | float | None) -> str:
     if isinstance(value, dict):
-        from mpo_experiments.text_table import return_text
+        from mpo_experiments.text_table import return_interval_text
 
-        return f"{return_text(value['return'])} [{return_text(value['low'])}, {return_text(value['high'])}]"
+        return return_interval_text(value["return"], value["low"], value["high"])
     return "-" if value is None else str(value)

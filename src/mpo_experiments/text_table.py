@@ -52,6 +52,11 @@ def _latex(text: str) -> str:
     return "".join(LATEX_SPECIALS.get(character, character) for character in text)
 
 
+def return_interval_text(value: float, low: float, high: float) -> str:
+    """A return and its interval."""
+    return f"{return_text(value)} [{return_text(low)}, {return_text(high)}]"
+
+
 def return_text(value: float) -> str:
     """A return with the digits that one can read: whole where it is large."""
     return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"

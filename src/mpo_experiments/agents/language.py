@@ -6,20 +6,13 @@ import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from adapters.storage.agent_files import AgentRecord, AgentsCard, Measured, OtherRecord, save_agents, save_other
+from adapters.storage.agent_files import AgentRecord, AgentsCard, OtherRecord, save_agents, save_other
 from adapters.storage.language_files import facts_of
-from mpo_core.data.generate_pairs import stack_agents
-from mpo_core.data.rows import PreferenceRows
+from mpo_core.data.rows import AGENTS
 from mpo_core.policies.language import LanguagePolicy
-from mpo_core.rollout.program import RolloutProgram
-from mpo_core.rollout.task import Task
-from mpo_core.seeds import Purpose, Stream, stream_key
-from mpo_core.training.learners import row_log_probs
-from mpo_experiments.agents.training import MEASUREMENT_SEED, MODES, interval
+from mpo_experiments.agents.measuring import MEASUREMENT_SEED, measure, token_log_probs
 from mpo_experiments.reviews.grammar import LONGEST
 from mpo_experiments.reviews.settings import LanguageRecipe, Lessons
 from mpo_experiments.reviews.writing import taught, untaught
@@ -42,12 +35,9 @@ def language_settings(task: str, *, steps: int | None, seed: int) -> LanguageRec
     recipe = task_spec(task).recipe
     assert isinstance(recipe, LanguageRecipe)
     if steps is not None:
-        given = {name: dataclasses.replace(getattr(recipe, name), updates=steps) for name in ROLE_NAMES}
+        given = {name: dataclasses.replace(getattr(recipe, name), updates=steps) for name in AGENTS}
         recipe = dataclasses.replace(recipe, **given)
     return dataclasses.replace(recipe, seed=seed)
-
-
-ROLE_NAMES = ("original", "target", "other")
 
 
 def train_language_agents(
@@ -61,12 +51,12 @@ def train_language_agents(
     models = _taught(task, recipe, progress)
     progress("measuring the models")
     environment = load_task(task)
-    measured = measure_models(environment, models)
-    own, others = token_log_probs(environment, models)
-    steps = {name: getattr(recipe, name).updates for name in ROLE_NAMES}
-    command = f"mpo agents train --task {task} --seed {recipe.seed}"
+    measured = measure(environment, models, episodes=EPISODES, horizon=LONGEST)
+    own, wanted, others = token_log_probs(environment, models, episodes=EPISODES, horizon=LONGEST, levels=())
+    steps = {name: getattr(recipe, name).updates for name in AGENTS}
+    command = f"mpo agents train --task {task}{_steps_option(task, recipe)} --seed {recipe.seed}"
     settings, date = dataclasses.asdict(recipe), datetime.date.today().isoformat()
-    returns = {role: record["sampled"].return_ for role, record in zip(ROLE_NAMES, measured, strict=True)}
+    returns = {role: record["sampled"].return_ for role, record in zip(AGENTS, measured, strict=True)}
     card = AgentsCard(
         task=task, backend=environment.backend, command=command, rule=RULE, settings=settings,
         snapshots={
@@ -77,18 +67,24 @@ def train_language_agents(
         versions={name: importlib.metadata.version(name) for name in VERSIONED},
         original=AgentRecord(steps=steps["original"], **measured[0]),
         target=AgentRecord(steps=steps["original"] + steps["target"], **measured[1]),
-        token_log_probs=(own, others[0]),
+        token_log_probs=(own, wanted),
     )  # fmt: skip
     folder = out_dir / task
     save_agents(folder, card, models[:2])
     other = OtherRecord(
         steps=steps["other"], **measured[2], command=command, rule=OTHER_RULE, settings=settings["other"],
-        snapshots={steps["other"]: returns["other"]}, token_log_prob=others[1], date=date,
+        snapshots={steps["other"]: returns["other"]}, token_log_prob=others, date=date,
     )  # fmt: skip
     card = card.model_copy(update={"other": other})
     save_other(folder, card, models[2])
     progress(f"{task}: " + ", ".join(f"{role} {found:.2f}" for role, found in returns.items()))
     return card
+
+
+def _steps_option(task: str, recipe: LanguageRecipe) -> str:
+    """How a recipe with other updates than the task's is asked for."""
+    updates = recipe.original.updates
+    return "" if language_settings(task, steps=None, seed=recipe.seed) == recipe else f" --steps {updates}"
 
 
 def _taught(task: str, recipe: LanguageRecipe, progress: Say) -> tuple[LanguagePolicy, LanguagePolicy, LanguagePolicy]:
@@ -105,42 +101,3 @@ def _taught(task: str, recipe: LanguageRecipe, progress: Say) -> tuple[LanguageP
     target = taught(original, recipe.target, seed=seeds[3], progress=say("target", recipe.target))
     other = taught(again, recipe.other, seed=seeds[4], progress=say("other", recipe.other))
     return original, target, other
-
-
-def measure_models(task: Task, models: tuple[LanguagePolicy, ...]) -> list[dict[str, Measured]]:
-    """Each model's return with sampled and with mode actions, all from the same prompts."""
-    program, policies = RolloutProgram(task, chunk=LONGEST), stack_agents(*models)
-    index, keys = _episodes(len(models))
-    found: list[dict[str, Measured]] = [{} for _ in models]
-    for mode, noise in MODES:
-        returns = program.returns(policies, index, keys, horizon=LONGEST, noise=noise).reshape(len(models), -1)
-        for record, own in zip(found, returns, strict=True):
-            record[mode] = interval(own[:, None])
-    return found
-
-
-def token_log_probs(task: Task, models: tuple[LanguagePolicy, ...]) -> tuple[float, tuple[float, ...]]:
-    """Mean token log-prob, under the first model, of its own tokens and of those of each other model."""
-    index, keys = _episodes(len(models))
-    program = RolloutProgram(task, chunk=LONGEST)
-    texts = program.trajectories(stack_agents(*models), index, keys, horizon=LONGEST)
-    sides = jax.tree.map(lambda leaf: leaf.reshape(-1, 2, *leaf.shape[1:]), texts)
-    count = len(index) // 2
-    rows = PreferenceRows(
-        observation=sides.observation, action=sides.action, alive=sides.alive, return_=sides.return_,
-        margin=np.zeros(count, np.float32), flipped=np.zeros(count, bool), source=np.zeros((count, 2), np.int32),
-    )  # fmt: skip
-    sums = np.asarray(row_log_probs(models[0], rows)).reshape(len(models), -1).sum(1)
-    means = sums / np.asarray(rows.tokens).reshape(len(models), -1).sum(1)
-    own, *others = (round(float(mean), 4) for mean in means)
-    return own, tuple(others)
-
-
-def _episodes(models: int) -> tuple[np.ndarray, tuple[jax.Array, jax.Array]]:
-    """The model of each episode, and its keys; models share the prompts."""
-    reset, act = (
-        jax.random.split(stream_key(MEASUREMENT_SEED, Stream.AGENT_CARD, purpose), EPISODES)
-        for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
-    )
-    keys = (jnp.concatenate([reset] * models), jnp.concatenate([act] * models))
-    return np.repeat(np.arange(models), EPISODES), keys

@@ -18,13 +18,8 @@ from adapters.storage.agent_files import (
 )
 from mpo_core.policies.policy import AbstractPolicy
 from mpo_experiments.agents.lookup import load_agents, load_card
-from mpo_experiments.agents.training import (
-    measure,
-    settings_for,
-    snapshot_path,
-    token_log_probs,
-    train_snapshots,
-)
+from mpo_experiments.agents.measuring import measure, token_log_probs
+from mpo_experiments.agents.training import settings_for, snapshot_path, train_snapshots
 from mpo_experiments.tasks.registry import PPOSettings, task_spec
 
 OTHER_SEED = 7

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from adapters.storage.agent_files import AgentsCard
-from mpo_experiments.reviews.settings import LanguageRecipe
 from mpo_experiments.tasks.registry import task_spec
 
 Training = Callable[[Callable[[str], None]], AgentsCard]
@@ -22,7 +21,7 @@ def planned_training(task: str, out: Path, *, other: bool, steps: int | None, se
     Raises:
         ValueError: there is no such task, or no such training of it.
     """
-    if isinstance(task_spec(task).recipe, LanguageRecipe):
+    if task_spec(task).of_words:
         return _of_language(task, out, other, steps, seed)
     if other:
         return _of_other(task, out, steps, seed)

@@ -9,33 +9,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adapters.storage.agent_files import AgentRecord, AgentsCard, Measured, load_agent, save_agent, save_agents
+from adapters.storage.agent_files import AgentRecord, AgentsCard, load_agent, save_agent, save_agents
 from adapters.storage.files import write_whole
-from mpo_core.data.generate_pairs import stack_agents
-from mpo_core.evaluation.statistics import mean_interval
 from mpo_core.policies.gaussian import GaussianPolicy
-from mpo_core.policies.policy import AbstractPolicy, stacked_count
-from mpo_core.rollout.program import RolloutProgram
-from mpo_core.rollout.task import Task
-from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_experiments.agents.lookup import load_agents
+from mpo_experiments.agents.measuring import HORIZON, MEASUREMENT_SEED, measure, token_log_probs
 from mpo_experiments.tasks.registry import PPOSettings, task_spec
 
-HORIZON = 1000
-MEASURED_EPISODES = 256
-MEASURED_ENVS, MEASURED_CHUNK = 64, 50
-MEASUREMENT_SEED = 0
-TOKEN_EPISODES, TOKEN_STEPS = 64, 200
-"""Of each agent, for the log-probs of their tokens."""
-EARLIER = 50
-"""Steps between the shorter horizons that the card knows returns for."""
 ORIGINAL_SHARE = 0.3
 RULE = (
     "target: the snapshot with the highest return; "
@@ -48,8 +31,6 @@ STARTED_RULE = (
 )
 VERSIONED = ("jax", "jaxlib", "brax", "mujoco", "mujoco-mjx")
 RUN_FILE = "run.json"
-
-MODES = (("sampled", 1.0), ("mode", 0.0))
 
 Say = Callable[[str], None]
 
@@ -96,6 +77,7 @@ def train_agents(task: str, settings: PPOSettings, out_dir: Path, progress: Say 
     agents = tuple(load_agent(snapshot_path(folder / "snapshots", at), activation=settings.activation) for at in steps)
     progress(f"measuring the agents after {steps[0]:,} and {steps[1]:,} steps")
     measured = measure(load_task(task), (agents[0], agents[1]))
+    own, wanted = token_log_probs(load_task(task), (agents[0], agents[1]))
     records = [AgentRecord(steps=at, **of) for at, of in zip(steps, measured, strict=True)]
     card = AgentsCard(
         task=task,
@@ -112,7 +94,7 @@ def train_agents(task: str, settings: PPOSettings, out_dir: Path, progress: Say 
         date=datetime.date.today().isoformat(),
         original=records[0],
         target=records[1],
-        token_log_probs=token_log_probs(load_task(task), (agents[0], agents[1])),
+        token_log_probs=(own, wanted),
     )
     save_agents(folder, card, (agents[0], agents[1]))
     progress(_verdict(card))
@@ -172,63 +154,6 @@ def choose(returns: dict[int, float], *, started: bool = False) -> tuple[int, in
     wanted = base + ORIGINAL_SHARE * (returns[target] - base)
     climb = steps[: 1 + next(place for place, at in enumerate(steps) if at == target or returns[at] >= wanted)]
     return min((at for at in climb if at < target), key=lambda at: abs(returns[at] - wanted)), target
-
-
-def measure(
-    task: Task, agents: tuple[GaussianPolicy, ...], *, episodes: int = MEASURED_EPISODES
-) -> list[dict[str, Measured]]:
-    """Each agent's return with sampled and with mode actions, all from the same start states."""
-    program = RolloutProgram(task, envs=MEASURED_ENVS, chunk=MEASURED_CHUNK)
-    policies = stack_agents(*agents)
-    reset, act = (
-        jax.random.split(stream_key(MEASUREMENT_SEED, Stream.AGENT_CARD, purpose), episodes)
-        for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
-    )
-    index = np.repeat(np.arange(len(agents)), episodes)
-    keys = (jnp.concatenate([reset] * len(agents)), jnp.concatenate([act] * len(agents)))
-    by_mode = {mode: _returns_by_step(program, policies, index, keys, noise) for mode, noise in MODES}
-    return [{mode: interval(returns[agent]) for mode, returns in by_mode.items()} for agent in range(len(agents))]
-
-
-def token_log_probs(task: Task, agents: tuple[AbstractPolicy, AbstractPolicy]) -> tuple[float, float]:
-    """Mean token log-prob, under the first agent, of its own actions and of the second's, over alive steps."""
-    program, policies = RolloutProgram(task, envs=MEASURED_ENVS, chunk=MEASURED_CHUNK), stack_agents(*agents)
-    reset, act = (
-        jax.random.split(stream_key(MEASUREMENT_SEED, Stream.AGENT_CARD, TOKEN_STEPS, purpose), TOKEN_EPISODES)
-        for purpose in (Purpose.EVALUATION_START, Purpose.EVALUATION_ACTIONS)
-    )
-    index, episode = (place.reshape(-1) for place in np.indices((2, TOKEN_EPISODES)))
-    blocks = list(program.blocks(policies, index, (reset[episode], act[episode]), horizon=TOKEN_STEPS))
-    assert isinstance(agents[0], GaussianPolicy)
-    whole = jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
-    log_prob = eqx.filter_jit(GaussianPolicy.step_log_prob)(agents[0], whole.observation, whole.action)
-    steps = np.asarray(log_prob) * whole.alive
-    total, tokens = (leaf.reshape(2, -1).sum(1) for leaf in (steps, whole.tokens))
-    own, target = (round(float(mean), 4) for mean in total / tokens)
-    return own, target
-
-
-def _returns_by_step(
-    program: RolloutProgram,
-    policies: AbstractPolicy,
-    index: np.ndarray,
-    keys: tuple[jax.Array, jax.Array],
-    noise: float,
-) -> Float[np.ndarray, "agent episode mark"]:
-    """Return of each episode up to every `EARLIER` steps, the last of them all."""
-    blocks = program.blocks(policies, index, keys, horizon=HORIZON, noise=noise)
-    parts = [(block.reward * block.alive).reshape(-1, HORIZON // EARLIER, EARLIER).sum(-1) for block in blocks]
-    return np.concatenate(parts).cumsum(-1).reshape(stacked_count(policies), -1, HORIZON // EARLIER)
-
-
-def interval(returns: Float[np.ndarray, "episode mark"]) -> Measured:
-    """The mean of episodes' returns and its 95% interval (Student's t), and their means up to earlier steps."""
-    found = mean_interval(returns[:, -1])
-    estimate = {"return": found.estimate, "low": found.low, "high": found.high}
-    earlier = {EARLIER * (mark + 1): round(float(mean), 3) for mark, mean in enumerate(returns.mean(0)[:-1])}
-    return Measured.model_validate(
-        {name: round(value, 3) for name, value in estimate.items()} | {"episodes": found.units, "earlier": earlier}
-    )
 
 
 def _verdict(card: AgentsCard) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mpo_experiments.settings.nested import merged, without
+from mpo_experiments.tasks.registry import TASKS
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -64,7 +65,7 @@ TASK_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "report": {"evaluation": {"horizon": 350}},
     },
     ("quick", "hopper"): {"rows": {"length": 400}, "search": {"horizon": 500}},
-} | {(preset, task): WORDS[preset] for preset in PRESETS for task in ("reviews", "reviews_alike")}
+}
 """What a preset changes for a task."""
 
 
@@ -72,9 +73,16 @@ def preset_settings(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     """What a preset says; under `per_task` what it changes for the tasks that are given, but for what is given."""
     tasks = split_tasks(given.get("task"))
     names = [name.strip() for name in tasks if isinstance(name, str)] if isinstance(tasks, list | tuple) else []
-    changes = {name: without(TASK_PRESETS[preset, name], given) for name in names if (preset, name) in TASK_PRESETS}
+    changes = {name: without(change, given) for name in names if (change := _change(preset, name))}
     kept = {name: change for name, change in changes.items() if change}
     return PRESETS[preset] | ({"per_task": kept} if kept else {})
+
+
+def _change(preset: str, task: str) -> dict[str, Any]:
+    """What a preset changes for a task, or for all tasks of words; a name that is none is refused elsewhere."""
+    if task in TASKS and TASKS[task].of_words:
+        return WORDS[preset]
+    return TASK_PRESETS.get((preset, task), {})
 
 
 def split_tasks(tasks: Any) -> Any:

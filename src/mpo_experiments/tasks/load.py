@@ -3,9 +3,7 @@
 import functools
 from typing import Any
 
-from adapters.brax.environments import brax_task
 from mpo_core.rollout.task import Task
-from mpo_experiments.reviews.settings import LanguageRecipe
 from mpo_experiments.tasks.registry import task_spec
 
 
@@ -18,4 +16,8 @@ def load_task(name: str) -> Task:
     """
     spec = task_spec(name)
     made: Any = spec.make()
-    return made if isinstance(spec.recipe, LanguageRecipe) else brax_task(spec.name, spec.backend, made)
+    if spec.of_words:
+        return made
+    from adapters.brax.environments import brax_task
+
+    return brax_task(spec.name, spec.backend, made)

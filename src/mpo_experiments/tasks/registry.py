@@ -30,6 +30,11 @@ class TaskSpec:
     agents_root: Path | None = None
     """Folder of <name>/original.safetensors, target and card, where they do not come with this package."""
 
+    @property
+    def of_words(self) -> bool:
+        """Whether its actions are tokens and its agents language models."""
+        return isinstance(self.recipe, LanguageRecipe)
+
 
 def brax(name: str, backend: str) -> "Callable[[], Env]":
     """Builds one of brax's own environments."""

@@ -15,9 +15,9 @@ from adapters.storage.agent_files import AgentRecord, AgentsCard, load_agent, sa
 from helpers.toy_task import ToyTask
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_experiments.agents.lookup import AGENTS_DIR_VARIABLE, load_agents, load_card
-from mpo_experiments.agents.training import choose, interval, measure, settings_for, token_log_probs, train_agents
+from mpo_experiments.agents.measuring import interval, measure, token_log_probs
+from mpo_experiments.agents.training import choose, settings_for, train_agents
 from mpo_experiments.reviews.grammar import LONGEST
-from mpo_experiments.reviews.settings import LanguageRecipe
 from mpo_experiments.tasks.registry import PPOSettings, task_names, task_spec
 
 OBSERVATION, ACTION = 5, 3
@@ -303,7 +303,7 @@ def test_bundled_agents_belong_to_their_task(task, monkeypatch):
     monkeypatch.delenv(AGENTS_DIR_VARIABLE, raising=False)
     card, recipe = load_card(task), task_spec(task).recipe
     original, target = load_agents(task)[:2]
-    words = isinstance(recipe, LanguageRecipe)
+    words = task_spec(task).of_words
     longest = LONGEST if words else 1000
     assert (card.task, card.backend, card.horizon) == (task, task_spec(task).backend, longest)
     assert words or original.bin_width == target.bin_width == card.bin_width

@@ -17,8 +17,8 @@ from mpo_core.data.specification import parse_data_spec
 from mpo_core.settings import RowSettings
 from mpo_experiments.agents import other
 from mpo_experiments.agents.lookup import check_agents, load_agents, load_card
+from mpo_experiments.agents.measuring import interval
 from mpo_experiments.agents.other import OTHER_SEED, closest, other_settings, train_other
-from mpo_experiments.agents.training import interval
 from mpo_experiments.datasets.build import dataset_recipe
 from mpo_experiments.testbed import Testbed
 
