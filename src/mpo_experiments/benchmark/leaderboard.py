@@ -13,6 +13,7 @@ from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, Cel
 from mpo_experiments.benchmark.summary import best_on_units, best_tuned, entry_of, no_noise_score, standings
 from mpo_experiments.benchmark.tables import Ranked, settings_text, short_id
 from mpo_experiments.benchmark.verdicts import Gain, Verdict, gain, verdicts
+from mpo_experiments.text_table import return_text
 
 KINDS = ("sampled", "mode")
 THIS_LOSS = "THIS_LOSS"
@@ -82,7 +83,7 @@ def _cell(key: CellKey, cell: BenchmarkCell | None, settings: BenchmarkSettings)
     alone = no_noise_score(cell)
     return told | {
         "command": _command(cell), "units": cell.units, "comparisons": len(cell.objectives) - 1,
-        "original": round(cell.original), "target": round(cell.target),
+        "original": return_text(cell.original), "target": return_text(cell.target),
         "no_noise": None if alone is None else round(alone, DIGITS),
         "best_tuned": None if best is None else short_id(best.id),
         "best_on_units": None if on_units is None else short_id(on_units.id),
