@@ -37,7 +37,7 @@ from mpo_core.losses.members import as_mirror, member_ids, why_not_member
 from mpo_core.objective.domain import POSITIVE
 from mpo_core.objective.interface import AbstractObjective, coefficient
 from mpo_core.objective.setting import setting
-from mpo_experiments.agents import training as agent_training
+from mpo_experiments.agents import measuring
 from mpo_experiments.agents.training import settings_for, train_agents
 from mpo_experiments.tasks import registry as tasks
 from mpo_experiments.tasks.registry import PPOSettings, TaskSpec, register_task, task_names, task_spec
@@ -368,7 +368,7 @@ def test_the_examples_environment_keeps_to_braxs_interface(example):
 
 
 def test_the_examples_agents_train(example, tmp_path, monkeypatch):
-    monkeypatch.setattr(agent_training, "MEASURED_EPISODES", 64)
+    monkeypatch.setattr(measuring, "MEASURED_EPISODES", 64)
     register_task(example["mpo.tasks"][1])
     card = train_agents("reach", settings_for("reach", steps=40_960), tmp_path)
     assert card.target.sampled.low > card.original.sampled.high

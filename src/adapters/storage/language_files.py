@@ -52,8 +52,12 @@ def language_policy(path: Path, tensors: dict[str, np.ndarray], facts: LanguageF
         raise ValueError(f"{path} holds no language model: its tensors are not those of a transformer")
     vocabulary, width = tensors["embedding"].shape
     sizes = TransformerSizes(vocabulary, width, layers, facts.heads, tensors["blocks.0.gate"].shape[1])
-    shapes = jax.eval_shape(lambda: new_transformer(sizes, key=jax.random.key(0)))
-    wanted = language_tensors(LanguagePolicy(shapes, facts.prompt, facts.longest))
+
+    def fresh() -> dict[str, AnyArray]:
+        model = new_transformer(sizes, key=jax.random.key(0))
+        return language_tensors(LanguagePolicy(model, facts.prompt, facts.longest))
+
+    wanted = jax.eval_shape(fresh)
     if any(tensors[name].shape != wanted[name].shape for name in names):
         raise ValueError(f"{path} holds no language model: the shapes of its tensors do not fit together")
     arrays = {name: jnp.asarray(tensor) for name, tensor in tensors.items()}

@@ -34,7 +34,8 @@ def prepared_texts(policy: LanguagePolicy, rows: PreferenceRows) -> PreparedText
     """Rows with a leading unit axis as updates of a language policy read them."""
     prompt = jnp.asarray(rows.observation)[..., 0, : policy.prompt].astype(jnp.int32)
     answer = jnp.asarray(rows.action)[..., 0].astype(jnp.int32)
-    return PreparedTexts(jnp.concatenate([prompt, answer], -1), jnp.asarray(rows.alive), row_facts(rows))
+    facts = jax.vmap(row_facts)(jax.tree.map(jnp.asarray, rows))
+    return PreparedTexts(jnp.concatenate([prompt, answer], -1), jnp.asarray(rows.alive), facts)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,7 +33,7 @@ class RowFacts(eqx.Module):
 
 
 def row_facts(rows: PreferenceRows) -> RowFacts:
-    """The facts of rows, with a leading unit axis or without."""
+    """The facts of a unit's rows."""
     group = (jnp.asarray(rows.source) == TARGET).sum(-1)
     return RowFacts(jnp.maximum(jnp.asarray(rows.tokens), 1.0), jnp.asarray(rows.margin), group)
 

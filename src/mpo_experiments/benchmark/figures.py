@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from adapters.plotting.figures import INK, LEARNED, MARKS, MUTED, save_figure
 from mpo_experiments.benchmark.cell import BenchmarkCell
 from mpo_experiments.benchmark.summary import Standing, standings
-from mpo_experiments.benchmark.tables import Ranked
+from mpo_experiments.benchmark.tables import Ranked, short_id
 
 MIN_SCORE, MAX_SCORE = -1.05, 1.35
 MOST_DRAWN = 30
@@ -38,7 +38,7 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
     for axes in panels[-1]:
         axes.set_xlabel("original 0, target 1", fontsize=8)
     handles = panels[0, 0].get_legend_handles_labels()
-    title = f"normalised score; the best {MOST_DRAWN} of {len(ids)} objectives" if len(ids) > MOST_DRAWN else None
+    title = "normalised score" + (f"; the best {MOST_DRAWN} of {len(ids)} objectives" if len(ids) > MOST_DRAWN else "")
     columns = 2 if len(kinds) > 2 else 1
     figure.legend(
         *handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7, title=title, title_fontsize=7
@@ -64,7 +64,9 @@ def draw_widths(path: Path, groups: dict[float, list[BenchmarkCell]]) -> None:
         )  # fmt: skip
         rank = [1 + list(scores[width]).index(id) for width in scores]
         place.plot(list(scores), rank, linewidth=1.4, markersize=4, label=id, **style)
-        place.annotate(id, (list(scores)[-1], rank[-1]), (6, 0), textcoords="offset points", va="center", fontsize=7)
+        place.annotate(
+            short_id(id), (list(scores)[-1], rank[-1]), (6, 0), textcoords="offset points", va="center", fontsize=7
+        )
     for axes in (value, place):
         axes.set_xscale("log")
         axes.set_xticks(list(scores), [f"{width:g}" for width in scores])
@@ -98,7 +100,7 @@ def _panel(axes: Axes, order: list[str], ranked: list[Standing]) -> None:
         axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center", color=MUTED)
     for mark in (0, 1):
         axes.axvline(mark, color=MUTED, linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
-    axes.set_yticks(range(len(order)), order)
+    axes.set_yticks(range(len(order)), [short_id(id) for id in order])
     _finish(axes)
     axes.set_xlim(MIN_SCORE, MAX_SCORE)
 

@@ -73,12 +73,12 @@ def preset_settings(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     """What a preset says; under `per_task` what it changes for the tasks that are given, but for what is given."""
     tasks = split_tasks(given.get("task"))
     names = [name.strip() for name in tasks if isinstance(name, str)] if isinstance(tasks, list | tuple) else []
-    changes = {name: without(change, given) for name in names if (change := _change(preset, name))}
+    changes = {name: without(change, given) for name in names if (change := task_preset(preset, name))}
     kept = {name: change for name, change in changes.items() if change}
     return PRESETS[preset] | ({"per_task": kept} if kept else {})
 
 
-def _change(preset: str, task: str) -> dict[str, Any]:
+def task_preset(preset: str, task: str) -> dict[str, Any]:
     """What a preset changes for a task, or for all tasks of words; a name that is none is refused elsewhere."""
     if task in TASKS and TASKS[task].of_words:
         return WORDS[preset]

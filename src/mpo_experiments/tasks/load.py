@@ -1,7 +1,7 @@
 """The environment of a task, built once a process."""
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 from mpo_core.rollout.task import Task
 from mpo_experiments.tasks.registry import task_spec
@@ -15,9 +15,8 @@ def load_task(name: str) -> Task:
         ValueError: no such task.
     """
     spec = task_spec(name)
-    made: Any = spec.make()
     if spec.of_words:
-        return made
-    from adapters.brax.environments import brax_task
+        return cast(Task, spec.make())
+    from adapters.brax.environments import brax_task  # before `make`: it keeps brax from printing as it is imported
 
-    return brax_task(spec.name, spec.backend, made)
+    return brax_task(spec.name, spec.backend, cast(Any, spec.make()))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mpo_experiments.settings.nested import parse_override
-from mpo_experiments.settings.presets import PRESETS, TASK_PRESETS
+from mpo_experiments.settings.presets import PRESETS, task_preset
 from mpo_experiments.settings.run_config import RunConfig, build_config, build_run, read_config_file
 from mpo_experiments.tasks.registry import task_names
 
@@ -24,7 +24,7 @@ def test_every_preset_is_valid_and_honoured(task, preset):
     config = build_config({"task": task, "preset": preset})
     dumped = config.model_dump(mode="json")
     for group, settings in PRESETS[preset].items():
-        of_task = TASK_PRESETS.get((preset, task), {}).get(group, {})
+        of_task = task_preset(preset, task).get(group, {})
         for name, value in (settings | of_task).items():
             assert dumped[group][name] == value or isinstance(value, dict)
     assert build_config(dumped) == config
