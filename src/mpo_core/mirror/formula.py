@@ -16,11 +16,13 @@ from mpo_core.mirror.closed_form import SumOfTerms, Term
 from mpo_core.mirror.learned import LearnedMap
 from mpo_core.mirror.maps import (
     AbstractMap,
+    Excess,
     FadeIn,
     FadeOut,
     Log,
     Logit,
     LogSigmoid,
+    MaxZero,
     MinZero,
     NegativeLoss,
     NegativeSquare,
@@ -103,6 +105,17 @@ def _(map_: Tsallis) -> Expression:
 @expression_of_map.register
 def _(map_: LogSigmoid) -> Expression:
     return _scaled(map_.weight, _feature("log_sigmoid", _line(map_.scale, -float(map_.shift))))
+
+
+@expression_of_map.register
+def _(map_: Excess) -> Expression:
+    floor, width = float(map_.floor), float(map_.width)
+    return negative(_scaled(width, _feature("log_sigmoid", _line(-1 / width, floor / width))))
+
+
+@expression_of_map.register
+def _(map_: MaxZero) -> Expression:
+    return negative(_scaled(map_.scale, _feature("min_zero", _line(-1.0, 0.0))))
 
 
 @expression_of_map.register

@@ -12,7 +12,14 @@ from jaxtyping import Array, Float
 
 from mpo_core.objective.interface import Scalar, coefficient
 from mpo_core.objective.margin import AbstractMarginObjective
-from mpo_core.objective.stable import logit_of_log_prob, negative_log_sigmoid, ramp, tsallis_of_log_prob
+from mpo_core.objective.stable import (
+    excess,
+    logit_of_log_prob,
+    negative_log_sigmoid,
+    positive_part,
+    ramp,
+    tsallis_of_log_prob,
+)
 
 
 class AbstractMap(eqx.Module):
@@ -101,6 +108,37 @@ class LogSigmoid(AbstractMap):
     @property
     def monotone(self) -> bool:
         """Increases."""
+        return True
+
+
+class Excess(AbstractMap):
+    """width softplus((x - floor) / width): by how much x lies above a floor, 0 well below it."""
+
+    floor: Float[Array, ""] = eqx.field(converter=coefficient, default=0.0)
+    width: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
+
+    def __call__(self, x: Float[Array, "*any"], progress: Scalar) -> Float[Array, "*any"]:
+        """width softplus((x - floor) / width)."""
+        return excess(x, self.floor, self.width)
+
+    @property
+    def monotone(self) -> bool:
+        """Increases."""
+        return True
+
+
+class MaxZero(AbstractMap):
+    """scale max(0, u)."""
+
+    scale: Float[Array, ""] = eqx.field(converter=coefficient, default=1.0)
+
+    def __call__(self, x: Float[Array, "*any"], progress: Scalar) -> Float[Array, "*any"]:
+        """scale max(0, u)."""
+        return self.scale * positive_part(x)
+
+    @property
+    def monotone(self) -> bool:
+        """Nowhere decreases."""
         return True
 
 

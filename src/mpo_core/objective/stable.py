@@ -48,6 +48,11 @@ def positive_part(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
     return jnp.maximum(x, 0.0)
 
 
+def excess(x: Float[Array, "*any"], floor: Scalar, width: Scalar) -> Float[Array, "*any"]:
+    """width softplus((x - floor) / width): max(x - floor, 0) with a rounded corner."""
+    return width * jax.nn.softplus((x - floor) / width)
+
+
 def ramp(progress: Scalar, start: Scalar, stop: Scalar) -> Float[Array, ""]:
     """From 0 at `start` linearly to 1 at `stop`; a step at `start` where the two are equal."""
     elapsed, width = jnp.asarray(progress) - start, jnp.asarray(stop) - start

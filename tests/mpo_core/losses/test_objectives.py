@@ -121,12 +121,12 @@ def test_catalogue_is_consistent():
             assert 0 < tuned.low < tuned.high or (tuned.low < tuned.high and not tuned.log), entry.id
             make_objective(entry.id, **{tuned.name: tuned.low})
         # What the entry says of references, lengths and rewards is what the objective reads.
-        point = random_point()
+        point = random_point(rows=24)
         base = objective(pair_at(point), 0.5)
         moved = {
             "ref_chosen": point["ref_chosen"] + 1.5,
             "margin": point["margin"] + 1.5,
-            "group": np.array([0, 0, 0, 0, 1, 2]),
+            "group": np.repeat([0, 0, 0, 0, 1, 2], 4),
         }
         reads = {name: not np.allclose(objective(pair_at(point | {name: v}), 0.5), base) for name, v in moved.items()}
         assert reads["ref_chosen"] == entry.needs_reference, entry.id

@@ -6,13 +6,13 @@ import jax
 from jaxtyping import Array, Float
 
 from mpo_core.losses.card import LossCard
-from mpo_core.mirror.maps import FadeIn, FadeOut, Log, LogSigmoid, Zero
+from mpo_core.mirror.maps import Excess, FadeIn, FadeOut, Log, LogSigmoid, MaxZero, Zero
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.objective.domain import NON_NEGATIVE, POSITIVE, REAL
 from mpo_core.objective.interface import AbstractObjective, Scalar
 from mpo_core.objective.pair_log_probs import PairLogProbs
 from mpo_core.objective.setting import SearchRange, setting
-from mpo_core.objective.stable import negative_log_sigmoid, ramp
+from mpo_core.objective.stable import excess, negative_log_sigmoid, positive_part, ramp
 from mpo_core.objective.terms import mean_log_prob_margin, mean_log_ratio_margin
 
 
@@ -126,3 +126,51 @@ class GatedTempo(AbstractObjective):
         gate = jax.nn.sigmoid((self.centre - pair.ref_chosen / pair.chosen_length) / self.width)
         preference = negative_log_sigmoid(self.beta * mean_log_ratio_margin(pair))
         return (1 - share) * self.lam * gate * -pair.chosen_mean + share * preference
+
+
+class FloorPo(AbstractObjective):
+    """From imitation to a preference that counts log-probs above a floor alone, of rows that are ranked right:
+    (1 - r(t)) lam (-mw) - r(t) beta max(0, u), u = E(mw) - E(rw / nw) - E(ml) + E(rl / nl),
+    E(x) = width softplus((x - floor) / width).
+
+    Ours: written down from what a search found on a language task, before it was run on the reporting units
+    (docs/reviews.md says why each term is there). `floor` lies near the mean token log-prob that the reference gives
+    its own trajectories: below it a rejected one is pushed down no further.
+    """
+
+    card: ClassVar[LossCard] = LossCard(
+        id="floor_po",
+        family="imitation",
+        citation="ours, after the objectives discovered here",
+        formula=(
+            "(1 - r(t)) lam (-mw) - r(t) beta max(0, u), "
+            "u = width (softplus((mw - floor) / width) - softplus((rw / nw - floor) / width) "
+            "- softplus((ml - floor) / width) + softplus((rl / nl - floor) / width)), "
+            "r(t) = clip((t - t0) / (t1 - t0), 0, 1)"
+        ),
+        member="MR-bar",
+        needs_reference=True,
+        length_normalised=True,
+    )
+
+    beta: Float[Array, ""] = setting(10.0, POSITIVE, SearchRange(1.0, 100.0, "mean", log=True))
+    lam: Float[Array, ""] = setting(1.0, NON_NEGATIVE)
+    floor: Float[Array, ""] = setting(-1.3, REAL, SearchRange(-2.5, -0.5))
+    width: Float[Array, ""] = setting(0.02, POSITIVE)
+    t0: Float[Array, ""] = setting(0.1, REAL)
+    t1: Float[Array, ""] = setting(0.4, REAL)
+
+    def __call__(self, pair: PairLogProbs, progress: Scalar) -> Float[Array, " row"]:
+        """-(1 - r) lam mw - r beta max(0, u)."""
+        share = ramp(progress, self.t0, self.t1)
+        chosen = self._excess(pair.chosen_mean) - self._excess(pair.ref_chosen / pair.chosen_length)
+        rejected = self._excess(pair.rejected_mean) - self._excess(pair.ref_rejected / pair.rejected_length)
+        return (1 - share) * self.lam * -pair.chosen_mean - share * self.beta * positive_part(chosen - rejected)
+
+    def _excess(self, x: Float[Array, " row"]) -> Float[Array, " row"]:
+        return excess(x, self.floor, self.width)
+
+    def mirror(self) -> MirrorObjective:
+        """The same as a point of the mirror family."""
+        psi, g = FadeIn(MaxZero(self.beta), self.t0, self.t1), FadeOut(Log(self.lam), self.t0, self.t1)
+        return MirrorObjective(Excess(self.floor, self.width), psi, g, "mean", "mean", True)
