@@ -1,4 +1,4 @@
-"""`mpo transfer`: does what holds on MuJoCo hold for language models, where the truth is known as well?"""
+"""`mpo transfer`: objectives on a language model that writes English, with a reward that a program computes."""
 
 import contextlib
 import importlib.util
@@ -10,7 +10,7 @@ import typer
 
 from cli.validation import LAST_SEED, MOST_SETTINGS, MOST_UNITS, check_folder, interruptible, validating_input
 
-EXTRA = ("torch", "trl", "transformers", "tokenizers", "datasets", "accelerate")
+EXTRA = ("torch", "trl", "transformers", "tokenizers", "datasets", "accelerate", "vaderSentiment")
 
 if TYPE_CHECKING:
     from mpo_experiments.lm_transfer.folder import TransferFolder
@@ -18,21 +18,23 @@ if TYPE_CHECKING:
 
 
 def transfer(
+    corpus: Annotated[
+        str, typer.Option(help="Texts to learn from: a file of lines or rows, a saved folder, a hub id.")
+    ],
+    column: Annotated[str, typer.Option(help="Where they stand, in a file that has columns.")] = "text",
     data: Annotated[
-        list[str] | None, typer.Option(help="Kinds of data; repeat, or join by commas. Default: three of the suite's.")
+        list[str] | None, typer.Option(help="Kinds of data; repeat, or join by commas. Default: two of the suite's.")
     ] = None,
     objectives: Annotated[
         list[str] | None,
         typer.Option(help="id, id:name=value,..., an objective file or a run folder; repeat, or join by commas."),
     ] = None,
     budget: Annotated[
-        int, typer.Option(min=1, max=MOST_SETTINGS, help="Candidates an objective, its published settings first.")
-    ] = 5,
-    tuning_units: Annotated[
-        int, typer.Option(min=1, max=MOST_UNITS, help="Tuning units each candidate is scored on.")
-    ] = 2,
-    units: Annotated[int, typer.Option(min=2, max=MOST_UNITS, help="Reporting units of the table.")] = 8,
-    preset: Annotated[str, typer.Option(help="Sizes of models and data: quick, or smoke to try it out.")] = "quick",
+        int, typer.Option(min=1, max=MOST_SETTINGS, help="Settings an objective, its published ones first.")
+    ] = 4,
+    tuning_units: Annotated[int, typer.Option(min=1, max=MOST_UNITS, help="Tuning units a setting is scored on.")] = 1,
+    units: Annotated[int, typer.Option(min=2, max=MOST_UNITS, help="Reporting units of the table.")] = 3,
+    preset: Annotated[str, typer.Option(help="Sizes: quick, large (for a GPU), or smoke to try it out.")] = "quick",
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the models and of both streams.")] = 0,
     suite: Annotated[
         Path | None, typer.Option(help="summary.json of mpo benchmark, to compare the order of objectives with.")
@@ -44,9 +46,9 @@ def transfer(
         bool, typer.Option("--only-tables", help="Run nothing: tables of the kinds of data that are finished.")
     ] = False,
 ) -> None:
-    """Tune and rank objectives on a small language model with a known reward; continues where it was left."""
+    """Tune and rank objectives on a language model that learned English from a corpus; continues where it was left."""
     with validating_input():
-        kinds, settings = _plan(data, objectives, budget, tuning_units, units, preset, seed)
+        kinds, settings = _plan(corpus, column, data, objectives, budget, tuning_units, units, preset, seed)
         check_folder("--out", out)
         _check_suite(suite)
         _check_extra()
@@ -76,22 +78,22 @@ def _run(
     from mpo_experiments.lm_transfer.report import write_transfer
     from mpo_experiments.lm_transfer.run import Experiment
     from mpo_experiments.lm_transfer.trial import Bench
-    from mpo_experiments.lm_transfer.world import WHERE, load_world
+    from mpo_experiments.lm_transfer.world import load_card, load_world
 
     quiet()
     screen, again = console(), f"Run the same command again: finished models in {folder.path} are kept."
     with interruptible(again), Display(screen) as display, threads(1):
         with validating_input():
-            if only_tables and not (folder.path / WHERE / "card.json").is_file():
-                raise ValueError(f"--only-tables: {folder.path} holds no models: nothing was run there")
-            world = load_world(folder.path, settings, display)
-            experiment = Experiment(folder, settings, world.card, kinds)
-            cells = experiment.finished() if only_tables else []
-            if only_tables and not cells:
+            world = None if only_tables else load_world(folder.path, settings, display)
+            card = load_card(folder.path, settings) if world is None else world.card
+            experiment = Experiment(folder, settings, card, kinds)
+            cells = experiment.finished() if world is None else []
+            if world is None and not cells:
                 raise ValueError(f"--only-tables: in {folder.path} none of these kinds of data is finished")
-        cells = cells or experiment.run(Bench(world, settings).run, display)
+        if world is not None:
+            cells = experiment.run(Bench(world, settings).run, display)
     with interruptible(again), validating_input():
-        paths = write_transfer(folder.path, cells, settings, world.card, suite)
+        paths = write_transfer(folder.path, cells, settings, card, suite)
     plain = [one.cell for one in cells]
     tables = [overall_table(plain)] if len(plain) > 1 else []
     tables += [short_table(one, standings([one])) for one in plain]
@@ -99,8 +101,8 @@ def _run(
 
 
 def _plan(
-    data: list[str] | None, objectives: list[str] | None, budget: int, tuning_units: int, units: int, preset: str,
-    seed: int,
+    corpus: str, column: str, data: list[str] | None, objectives: list[str] | None, budget: int, tuning_units: int,
+    units: int, preset: str, seed: int,
 ) -> "tuple[tuple[str, ...], TransferSettings]":  # fmt: skip
     from mpo_core.data.specification import parse_data_spec
     from mpo_core.names import unknown_name
@@ -121,7 +123,7 @@ def _plan(
     check_models(specs)
     kinds = tuple(dict.fromkeys(map(str, specs)))
     found = DEFAULT_OBJECTIVES if objectives is None else parse_objectives(",".join(objectives))
-    return kinds, TransferSettings(found, budget, tuning_units, units, preset, seed)
+    return kinds, TransferSettings(corpus, column, found, budget, tuning_units, units, preset, seed)
 
 
 def _check_suite(suite: Path | None) -> None:

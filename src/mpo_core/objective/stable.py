@@ -50,7 +50,7 @@ def positive_part(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
 
 def excess(x: Float[Array, "*any"], floor: Scalar, width: Scalar) -> Float[Array, "*any"]:
     """width softplus((x - floor) / width): max(x - floor, 0) with a rounded corner."""
-    return width * jax.nn.softplus((x - floor) / width)
+    return jnp.asarray(width * jax.nn.softplus((x - floor) / width))
 
 
 def ramp(progress: Scalar, start: Scalar, stop: Scalar) -> Float[Array, ""]:

@@ -1,1 +1,1 @@
-"""Objectives on a small language model with a known reward."""
+"""Objectives on a language model of torch that writes English, with a reward that a program computes."""

@@ -1,4 +1,4 @@
-"""A transfer experiment on disk: its two models, and a file for every trial that is finished."""
+"""A transfer experiment on disk: its models, and a file for every trial that is finished."""
 
 import dataclasses
 import json
@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 
 from adapters.storage.files import slug
-from adapters.storage.sealed import read_model, write_sealed
-from mpo_experiments.lm_transfer.settings import Outcome, TransferSettings, Trial, WorldCard
-from mpo_experiments.objectives.export import export
+from adapters.storage.sealed import read_model, seal_of, write_sealed
+from mpo_experiments.lm_transfer.settings import SCHEMA, Outcome, TransferSettings, Trial, WorldCard
 from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.provenance import hash_of
 
@@ -27,7 +26,8 @@ class TransferFolder:
     def outcome(self, trial: Trial, settings: TransferSettings, world: WorldCard) -> Outcome | None:
         """What came of a trial; None if it was not run, or its file is damaged: it is run again."""
         try:
-            return read_model(self._file(trial, settings, world), "transfer trial", Outcome, advice="run it again")
+            path = self._file(trial, settings, world)
+            return read_model(path, "transfer trial", Outcome, advice="run it again", version=SCHEMA)
         except ValueError:
             return None
 
@@ -41,14 +41,15 @@ class TransferFolder:
             self._identities[trial.objective] = identity(trial.objective)
         stream = trial.stream.name.lower()
         parts = [world.weights, sizes, trial.data, self._identities[trial.objective], repr(trial.learning_rate), stream]
+        parts.append(str(trial.sft_epochs))
         found = hash_of([*parts, str(trial.unit), str(settings.seed)])[:12]
-        name = re.sub(r"[^a-z0-9_.]+", "-", trial.objective.text.partition(":")[0].lower()).strip("-.")[-40:]
+        short = Path(trial.objective.text.partition(":")[0].lower()).name
+        name = re.sub(r"[^a-z0-9_.]+", "-", short).strip("-.")[-40:]
         return self.path / "trials" / slug(trial.data) / f"{name}-{stream}-{trial.unit}-{found}.json"
 
 
 def identity(objective: NamedObjective) -> str:
-    """What an objective is, in a text that no other has: its numbers spelled out; of a file, all that it computes."""
+    """What an objective is, in a text that no other has: its numbers spelled out; of a file, its card's hash."""
     if objective.loss is not None:
         return str(objective.loss.spelled_out())
-    found = json.loads(export(objective, "json"))
-    return hash_of([json.dumps([found["statements"], found["constants"]], sort_keys=True)])
+    return seal_of(objective.card())

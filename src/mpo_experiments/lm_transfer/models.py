@@ -1,117 +1,139 @@
-"""A small causal language model over words: built from a configuration, trained on texts, sampled, saved."""
+"""A causal language model: built from a configuration, taught by texts, asked for texts and for log-probs."""
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
+from jaxtyping import Float
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from mpo_experiments.lm_transfer.settings import TransferSizes
 from mpo_experiments.progress import Reporter
-from mpo_experiments.reviews.grammar import LONGEST, VOCABULARY
 
 PAD, END = "<pad>", "</s>"
 PAD_ID, END_ID = 0, 1
 IGNORED = -100
 """Label of a token that the loss leaves out."""
+BATCH = 32
+"""Texts of an update."""
+LEARNING_RATE = 1e-3
+ASKED = 512
+"""Texts written side by side."""
+TokenText = tuple[list[int], list[int]]
+"""Tokens of a prompt and of how it goes on."""
 
 
-@dataclasses.dataclass(frozen=True)
-class ModelSettings:
-    """Size of the model, and how it is trained on texts."""
-
-    hidden: int = 64
-    layers: int = 2
-    heads: int = 4
-    batch: int = 32
-    learning_rate: float = 3e-3
-
-
-def word_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a word; no word that a review or prompt may hold is unknown."""
-    words = {word: number for number, word in enumerate((PAD, END, *VOCABULARY))}
-    found = Tokenizer(WordLevel(words, unk_token=PAD))
-    found.pre_tokenizer = WhitespaceSplit()  # pyright: ignore[reportAttributeAccessIssue]
+def new_tokenizer(texts: Sequence[str], size: int) -> PreTrainedTokenizerFast:
+    """Byte pairs of some texts: no text has an unknown token."""
+    found = Tokenizer(models.BPE())
+    found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore[reportAttributeAccessIssue]
+    found.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=[PAD, END], show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )  # fmt: skip
+    found.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=found, pad_token=PAD, eos_token=END, padding_side="left")
 
 
-def new_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCausalLM:
-    """A Llama of this size with fresh weights."""
+def new_model(sizes: TransferSizes, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCausalLM:
+    """A Llama of this size with fresh weights, on the GPU if there is one."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=settings.hidden, intermediate_size=2 * settings.hidden,
-        num_hidden_layers=settings.layers, num_attention_heads=settings.heads, max_position_embeddings=64,
-        pad_token_id=PAD_ID, eos_token_id=END_ID, bos_token_id=None,
+        vocab_size=len(tokenizer), hidden_size=sizes.hidden, intermediate_size=2 * sizes.hidden,
+        num_hidden_layers=sizes.layers, num_attention_heads=sizes.heads, max_position_embeddings=512,
+        tie_word_embeddings=True, pad_token_id=PAD_ID, eos_token_id=END_ID, bos_token_id=None,
     )  # fmt: skip
-    return LlamaForCausalLM(config)
+    return _placed(LlamaForCausalLM(config))
 
 
-def train_on_texts(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, examples: Sequence[tuple[str, str]], steps: int,
-    settings: ModelSettings, reporter: Reporter, *, seed: int,
-) -> None:  # fmt: skip
-    """Next-word training on reviews, given their prompts; the learning rate falls to zero along a cosine.
+def completions_of(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[tuple[str, str]], longest: int
+) -> list[TokenText]:
+    """Tokens of prompts and of how they go on, the end among them if it is within `longest`."""
+    prompts = tokenizer([prompt for prompt, _ in texts])["input_ids"]
+    rests = tokenizer([rest for _, rest in texts])["input_ids"]
+    return [(prompt, [*rest, END_ID][:longest]) for prompt, rest in zip(prompts, rests, strict=True)]  # pyright: ignore[reportArgumentType]
+
+
+def teach(model: LlamaForCausalLM, texts: Sequence[TokenText], steps: int, reporter: Reporter, *, seed: int) -> None:
+    """Prediction of the next token of texts, given their prompts; the learning rate falls to zero along a cosine.
 
     Args:
-        examples: prompt and review.
+        texts: tokens of prompts and of how they go on.
     """
-    tokens, labels = _batch(tokenizer, examples)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    generator = torch.Generator().manual_seed(seed)
+    generator = np.random.default_rng(seed)
     model.train()
     for _ in range(steps):
-        rows = torch.randint(len(examples), (settings.batch,), generator=generator)
-        loss = model(input_ids=tokens[rows], labels=labels[rows]).loss
+        tokens, mask, labels = _batch(model, [texts[place] for place in generator.integers(len(texts), size=BATCH)])
+        loss = model(input_ids=tokens, attention_mask=mask, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         reporter.advance(1)
 
 
-def _batch(
-    tokenizer: PreTrainedTokenizerFast, examples: Sequence[tuple[str, str]]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens and labels, padded on the right: labels of prompts and padding are ignored."""
-    prompts = [tokenizer(prompt)["input_ids"] for prompt, _ in examples]
-    whole = [tokenizer(f"{prompt} {text}{END}")["input_ids"] for prompt, text in examples]
-    longest = max(map(len, whole))
-    tokens = torch.full((len(whole), longest), PAD_ID)
-    labels = torch.full((len(whole), longest), IGNORED)
-    for row, (prompt, ids) in enumerate(zip(prompts, whole, strict=True)):
-        tokens[row, : len(ids)] = torch.tensor(ids)
-        labels[row, len(prompt) : len(ids)] = torch.tensor(ids[len(prompt) :])
-    return tokens, labels
+def _batch(model: LlamaForCausalLM, texts: Sequence[TokenText]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tokens, which of them are there, and labels, padded on the right: labels of prompts and padding are ignored."""
+    longest = max(len(prompt) + len(rest) for prompt, rest in texts)
+    tokens = torch.full((len(texts), longest), PAD_ID)
+    labels = torch.full((len(texts), longest), IGNORED)
+    for row, (prompt, rest) in enumerate(texts):
+        whole = len(prompt) + len(rest)
+        tokens[row, :whole] = torch.tensor([*prompt, *rest])
+        labels[row, len(prompt) : whole] = torch.tensor(rest)
+    mask = torch.arange(longest) < torch.tensor([[len(prompt) + len(rest)] for prompt, rest in texts])
+    return tokens.to(model.device), mask.long().to(model.device), labels.to(model.device)
 
 
 @torch.inference_mode()
-def sample(model: Any, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], *, seed: int | None) -> list[str]:
-    """A review for each prompt, all of which have the same number of words.
+def mean_log_probs(model: LlamaForCausalLM, texts: Sequence[TokenText]) -> Float[np.ndarray, " text"]:
+    """The mean log-prob of a text's tokens after its prompt, in nats; texts of no token have 0."""
+    model.eval()
+    found = []
+    for start in range(0, len(texts), BATCH * 4):
+        tokens, mask, labels = _batch(model, texts[start : start + BATCH * 4])
+        log_probs = model(input_ids=tokens, attention_mask=mask).logits[:, :-1].log_softmax(-1)
+        kept = labels[:, 1:] != IGNORED
+        of_tokens = log_probs.gather(-1, tokens[:, 1:, None])[..., 0] * kept
+        found.append((of_tokens.sum(1) / kept.sum(1).clamp(min=1)).cpu().numpy())
+    return np.concatenate(found)
+
+
+@torch.inference_mode()
+def write(
+    model: Any, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], longest: int, *, seed: int | None
+) -> list[list[int]]:
+    """The tokens of a text for each prompt, up to its end if it has one within `longest`.
 
     Args:
         model: a causal language model of transformers.
-        seed: of the draws at temperature 1; None takes the likeliest word each time.
+        seed: of the draws at temperature 1; None takes the likeliest token each time.
     """
     if seed is not None:
         torch.manual_seed(seed)
-    tokens = tokenizer(list(prompts), return_tensors="pt")
     how = {"do_sample": False} if seed is None else {"do_sample": True, "top_k": 0, "top_p": 1.0, "temperature": 1.0}
     model.eval()
-    found = model.generate(
-        input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"], max_new_tokens=LONGEST, **how
-    )
-    completions = found[:, tokens["input_ids"].shape[1] :]
-    return [str(tokenizer.decode(_until_end(row))) for row in completions.tolist()]
+    found = []
+    for start in range(0, len(prompts), ASKED):
+        asked = tokenizer(list(prompts[start : start + ASKED]), return_tensors="pt", padding=True).to(model.device)
+        tokens = model.generate(
+            input_ids=asked["input_ids"], attention_mask=asked["attention_mask"], max_new_tokens=longest, **how
+        )
+        found += [_until_end(row) for row in tokens[:, asked["input_ids"].shape[1] :].tolist()]
+    return found
 
 
 def _until_end(tokens: list[int]) -> list[int]:
-    return tokens[: tokens.index(END_ID)] if END_ID in tokens else tokens
+    return tokens[: tokens.index(END_ID) + 1] if END_ID in tokens else tokens
 
 
 def is_finite(model: torch.nn.Module) -> bool:
@@ -132,7 +154,12 @@ def threads(count: int) -> Iterator[None]:
 
 def load_model(folder: Path) -> LlamaForCausalLM:
     """A model that `save_pretrained` wrote."""
-    return LlamaForCausalLM.from_pretrained(folder)
+    return _placed(LlamaForCausalLM.from_pretrained(folder))
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """A tokenizer that `save_pretrained` wrote."""
+    return PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left")
 
 
 def copy_of(model: LlamaForCausalLM) -> LlamaForCausalLM:
@@ -143,4 +170,8 @@ def copy_of(model: LlamaForCausalLM) -> LlamaForCausalLM:
     """
     copied = LlamaForCausalLM(model.config)
     copied.load_state_dict(model.state_dict())
-    return copied
+    return copied.to(model.device)  # pyright: ignore[reportArgumentType]
+
+
+def _placed(model: LlamaForCausalLM) -> LlamaForCausalLM:
+    return model.to("cuda") if torch.cuda.is_available() else model  # pyright: ignore[reportArgumentType]

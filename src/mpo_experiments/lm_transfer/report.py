@@ -11,19 +11,21 @@ from mpo_experiments.benchmark.difference_tables import differences_table
 from mpo_experiments.benchmark.figures import draw_ranking
 from mpo_experiments.benchmark.report import write_results
 from mpo_experiments.benchmark.summary import BASELINE, Standing, standings
-from mpo_experiments.benchmark.tables import overview_table, scores_table
+from mpo_experiments.benchmark.tables import overview_table, ranges_table, scores_table
 from mpo_experiments.lm_transfer.run import TransferCell
-from mpo_experiments.lm_transfer.settings import LEARNING_RATES, TransferSettings, WorldCard
+from mpo_experiments.lm_transfer.settings import LEARNING_RATE, TransferSettings, WorldCard
 from mpo_experiments.lm_transfer.tables import agreement_table, difference, transfer_table
 from mpo_experiments.text_table import TextTable
 
 PROTOCOL = (
-    "A small language model (*original*) writes short reviews; another (*target*) learned further from reviews of "
-    "high reward. The reward is a program (`mpo_experiments/reviews/grammar.py`). Score: mean reward of the reviews "
-    "that a trained model draws at temperature 1, original 0, target 1; `mode`: of the likeliest word each time. "
-    "Every objective had the same learning rates and, where it has published ranges, the same number of random "
-    "settings on the tuning stream of seeds; its best candidate was then run on the reporting stream. All objectives "
-    "share units; a unit has its own pairs, label noise, training seed and evaluation seed. See docs/protocol.md."
+    "A language model (*original*) learned to go on from the first words of the texts of a corpus; another (*target*) "
+    "learned further from the best of many texts of the original's. The reward is a program "
+    "(`mpo_experiments/lm_transfer/worth.py`): sentiment by the lexicon of vaderSentiment, less repetition, less a "
+    "price of what a held-out language model (*reader*) finds unlikely. Score: mean reward of texts for prompts that "
+    "no training saw, original 0, target 1. Every objective had the same number of settings, learning rate "
+    "included, on the tuning stream of seeds; a range whose outer tenth held the winner was extended, four times at "
+    "most; the best was then run on the reporting stream. All objectives share units; a unit has its own pairs, "
+    "label noise, training seed and evaluation seed; the models are the same in all. See docs/protocol.md."
 )
 
 
@@ -43,6 +45,7 @@ def write_transfer(
     tables = [overview_table([cell.key for cell in plain], plain, ranked)] if len(plain) > 1 else []
     tables += [transfer_table(one, ranked[one.cell.key], world) for one in cells]
     tables += [found for cell in plain if (found := differences_table(cell)) is not None]
+    tables += [ranges_table(cell) for cell in plain]
     if suite is not None:
         tables.append(agreement_table(plain, read_json(suite, "benchmark summary"), str(suite)))
     figure = folder / "ranking.png"
@@ -53,14 +56,17 @@ def write_transfer(
 
 def _markdown(cells: list[BenchmarkCell], tables: list[TextTable], settings: TransferSettings, world: WorldCard) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in world.versions.items())
-    sizes, rates = settings.sizes, ", ".join(f"{rate:g}" for rate in LEARNING_RATES)
+    sizes, (own, wanted), parts = settings.sizes, world.token_log_probs, world.parts
     lines = [
         "# Transfer to language models",
         PROTOCOL,
-        f"{sizes.layers} layers of {sizes.hidden}, {sizes.rows} pairs a unit, {sizes.epochs} epochs, minibatch "
-        f"{sizes.minibatch}; learning rates {rates}, constant; {settings.budget} candidates an objective that has "
-        f"published ranges, {min(settings.budget, len(LEARNING_RATES))} for any other, on {settings.tuning_units} "
-        f"tuning units; {settings.units} reporting units of {sizes.samples} reviews; seed {settings.seed}. {versions}.",
+        f"{world.parameters:,} weights ({sizes.layers} layers of {sizes.hidden}, {sizes.vocabulary} tokens); corpus of "
+        f"{sum(parts.values()):,} texts ({', '.join(f'{count:,} {name}' for name, count in parts.items())}); texts of "
+        f"at most {sizes.longest} tokens; {sizes.rows} pairs a unit, {sizes.epochs} epochs, minibatch "
+        f"{sizes.minibatch}, constant learning rate, searched from {LEARNING_RATE:g}; {settings.budget} settings an "
+        f"objective on {settings.tuning_units} tuning units; {settings.units} reporting units of {sizes.samples} "
+        f"texts; seed {settings.seed}. {versions}.",
+        f"Mean log-prob of a token under the original, in nats: its own texts {own:.3f}, the target's {wanted:.3f}.",
         f"Again: `{settings.command(tuple(cell.data for cell in cells))}`",
         "![ranking](ranking.png)",
         *(table.markdown() for table in tables),
@@ -71,7 +77,7 @@ def _markdown(cells: list[BenchmarkCell], tables: list[TextTable], settings: Tra
 def _summary(cells: Sequence[TransferCell], settings: TransferSettings, world: WorldCard) -> dict[str, Any]:
     plain = [one.cell for one in cells]
     return {
-        "settings": dataclasses.asdict(settings),
+        "settings": vars(settings) | {"objectives": [one.text for one in settings.objectives]},
         "models": world.model_dump(mode="json"),
         "overall": [one.as_json() for one in standings(plain)],
         "cells": [
@@ -89,5 +95,6 @@ def _full(one: Standing, cell: TransferCell) -> dict[str, Any]:
     minus = difference(cell.cell, one.id)
     return one.as_json() | {
         f"minus_{BASELINE}": None if minus is None else dataclasses.asdict(minus), "settings": entry.settings,
-        "sft_epochs": entry.sft_epochs, "tried": entry.tried, "ended": cell.ended[one.id], "words": cell.words[one.id],
+        "learning_rate": entry.learning_rate, "sft_epochs": entry.sft_epochs, "tried": entry.tried,
+        "texts": [None if one.texts is None else one.texts.model_dump() for one in cell.reported[one.id]],
     }  # fmt: skip

@@ -9,9 +9,9 @@ from scipy import stats
 from mpo_core.evaluation.statistics import Interval, paired_difference
 from mpo_experiments.benchmark.cell import BenchmarkCell
 from mpo_experiments.benchmark.summary import BASELINE, Standing, entry_of, standings
-from mpo_experiments.benchmark.tables import interval_text, short_id
+from mpo_experiments.benchmark.tables import interval_text, settings_text, short_id
 from mpo_experiments.lm_transfer.run import TransferCell
-from mpo_experiments.lm_transfer.settings import WorldCard
+from mpo_experiments.lm_transfer.settings import Outcome, Texts, WorldCard
 from mpo_experiments.text_table import TextTable
 
 FEWEST_SHARED = 4
@@ -19,36 +19,52 @@ FEWEST_SHARED = 4
 
 
 def transfer_table(found: TransferCell, ranked: list[Standing], world: WorldCard) -> TextTable:
-    """One kind of data in full: every objective with its settings, best first."""
+    """One kind of data in full: every objective with its settings, best first, and what its texts are like."""
     cell, rows = found.cell, []
     for one in ranked:
         entry, minus = entry_of(cell, one.id), difference(cell, one.id)
-        settings = ", ".join(f"{name}={value:g}" for name, value in entry.settings.items())
-        schedule = f"; {entry.sft_epochs} SFT epochs first" if entry.sft_epochs else ""
+        scores = ", ".join(f"{score:.2f}" for score in entry.sampled)
         rows.append(
             (
-                short_id(one.id), interval_text(one.sampled), f"{one.mode.estimate:.2f}",
-                "-" if one.improvement is None else interval_text(one.improvement),
-                "-" if minus is None else interval_text(minus),
-                f"{found.ended[one.id]:.0%}", f"{found.words[one.id]:.0f}", str(one.failed), settings + schedule,
+                short_id(one.id), f"{np.mean(entry.sampled):.2f}", scores, f"{np.mean(entry.mode):.2f}",
+                "-" if minus is None else interval_text(minus), *_texts(found.reported[one.id]), str(one.failed),
+                settings_text(entry),
             )
         )  # fmt: skip
-    low, high = world.original, world.target
+    rows += [(role, "-", "-", "-", "-", *_shown([texts]), "-", "-") for role, texts in _models(world)]
     return TextTable(
         title=f"{cell.data}: {cell.units} units",
         columns=(
-            "objective", "sampled", "mode", f"P(> {BASELINE})", f"minus {BASELINE}", "ended", "words", "failed",
-            "settings",
+            "objective", "sampled", "its units", "mode", f"minus {BASELINE}", "sentiment", "repetition", "unlikely",
+            "ended", "tokens", "failed", "settings",
         ),
         rows=tuple(rows),
         caption=(
-            f"Reward: original {low['sampled']:.2f} (mode {low['mode']:.2f}), target {high['sampled']:.2f} (mode "
-            f"{high['mode']:.2f}). Inter-quartile mean with 95 % stratified bootstrap interval; 'minus {BASELINE}': "
-            "mean of paired differences with 95 % t interval; 'ended': share of reviews that the model ended itself "
-            f"(original {low['ended']:.0%}, target {high['ended']:.0%}); 'words': their mean length (original "
-            f"{low['words']:.0f}, target {high['words']:.0f})."
+            "Means over units: of the normalised score of texts drawn at temperature 1, of the likeliest token each "
+            f"time. 'minus {BASELINE}': mean of paired differences with 95 % t interval. The reward is sentiment less "
+            "repetition less a quarter of 'unlikely', the nats a token by which the reader finds texts less likely "
+            f"than texts of the corpus. Reward: original {world.original.sampled:.3f} (mode "
+            f"{world.original.mode:.3f}), target {world.target.sampled:.3f} (mode {world.target.mode:.3f})."
         ),
     )  # fmt: skip
+
+
+def _texts(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    return _shown([one.texts for one in outcomes if one.texts is not None])
+
+
+def _shown(texts: Sequence[Texts]) -> tuple[str, ...]:
+    """Means of sentiment, repetition, unlikeliness, share of ended texts and length."""
+    if not texts:
+        return ("-",) * 5
+    sentiment, repetition, unlikely, ended, tokens = np.mean(
+        [(one.sentiment, one.repetition, one.unlikely, one.ended, one.tokens) for one in texts], axis=0
+    )
+    return f"{sentiment:.2f}", f"{repetition:.1%}", f"{unlikely:.2f}", f"{ended:.0%}", f"{tokens:.0f}"
+
+
+def _models(world: WorldCard) -> list[tuple[str, Texts]]:
+    return [("original (score 0)", world.original), ("target (score 1)", world.target)]
 
 
 def difference(cell: BenchmarkCell, id: str) -> Interval | None:

@@ -4,11 +4,13 @@ import tempfile
 import time
 from typing import Any
 
+import torch
 from datasets import Dataset
 from transformers import LlamaForCausalLM
 from transformers.trainer_callback import PrinterCallback
 from trl.trainer.dpo_config import DPOConfig
 
+from adapters.torch.preference_text import token_dataset
 from adapters.torch.trl_trainer import LossTrainer
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.seeds import Purpose
@@ -31,7 +33,7 @@ class Bench:
     def __init__(self, world: World, settings: TransferSettings):
         self._world, self._settings = world, settings
         self._unit: tuple[Any, ...] = ()
-        self._rows = Dataset.from_list([])
+        self._rows = Dataset.from_dict({})
         self._after_sft: dict[tuple[int, float], LlamaForCausalLM] = {}
 
     def run(self, trial: Trial) -> Outcome:
@@ -40,21 +42,19 @@ class Bench:
         The reference of an objective that needs one is the model that it starts from: the original, or that after SFT.
         The progress that an objective sees counts its own updates.
         """
-        began, settings = time.monotonic(), self._settings
+        began, settings, world = time.monotonic(), self._settings, self._world
         self._move_to(trial)
-        epochs = settings.sizes.epochs
-        sft_epochs = trial.objective.sft_epochs(epochs)
-        start = self._sft(trial, sft_epochs) if sft_epochs else self._world.original
+        sizes, sft_epochs = settings.sizes, trial.sft_epochs
+        start = self._sft(trial, sft_epochs) if sft_epochs else world.original
         model = copy_of(start)
-        self._train(model, trial, trial.objective, epochs - sft_epochs, reference=copy_of(start))
+        self._train(model, trial, trial.objective, sizes.epochs - sft_epochs, reference=copy_of(start))
         seed = torch_seed(settings.seed, trial.stream, trial.unit, Purpose.EVALUATION_ACTIONS)
-        judged, card = judge_model(model, self._world.tokenizer, settings.sizes.samples, seed=seed), self._world.card
+        found, card = judge_model(model, world.reward, world.fresh, sizes.longest, sizes.samples, seed=seed), world.card
         return Outcome(
             data=trial.data, objective=str(trial.objective), learning_rate=trial.learning_rate,
-            stream=trial.stream.name.lower(), unit=trial.unit, sft_epochs=sft_epochs,
-            sampled=card.normalised(judged.sampled, "sampled") if judged else FAILED_SCORE,
-            mode=card.normalised(judged.mode, "mode") if judged else FAILED_SCORE,
-            ended=judged.ended if judged else 0.0, words=judged.words if judged else 0.0,
+            stream=trial.stream.name.lower(), unit=trial.unit, sft_epochs=sft_epochs, texts=found,
+            sampled=card.normalised(found.sampled, "sampled") if found else FAILED_SCORE,
+            mode=card.normalised(found.mode, "mode") if found else FAILED_SCORE,
             seconds=round(time.monotonic() - began, 2), versions=versions(LANGUAGE),
         )  # fmt: skip
 
@@ -67,7 +67,7 @@ class Bench:
                 self._world, parse_data_spec(trial.data), settings.sizes.rows,
                 seed=settings.seed, stream=trial.stream, unit=trial.unit,
             )  # fmt: skip
-            self._rows, self._after_sft, self._unit = Dataset.from_list(rows), {}, unit
+            self._rows, self._after_sft, self._unit = token_dataset(rows), {}, unit
 
     def _sft(self, trial: Trial, epochs: int) -> LlamaForCausalLM:
         place = (epochs, trial.learning_rate)
@@ -87,7 +87,8 @@ class Bench:
             arguments = DPOConfig(
                 output_dir=folder, num_train_epochs=epochs, per_device_train_batch_size=sizes.minibatch,
                 learning_rate=trial.learning_rate, lr_scheduler_type="constant", max_grad_norm=sizes.max_grad_norm,
-                seed=seed, max_length=None, use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none",
+                seed=seed, max_length=None, use_cpu=not torch.cuda.is_available(), bf16=False,
+                gradient_checkpointing=False, report_to="none",
                 save_strategy="no", logging_strategy="no", disable_tqdm=True, dataloader_pin_memory=False,
             )  # fmt: skip
             trainer = LossTrainer(  # every pair as it was drawn, ties too; a model that diverges is judged

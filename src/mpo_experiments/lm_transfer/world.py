@@ -1,7 +1,8 @@
-"""The two language models of a transfer experiment, original and target, and what they are worth."""
+"""The three language models of a transfer experiment: original, target and reader, and what their texts are worth."""
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -11,21 +12,28 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from adapters.storage.sealed import read_model, write_sealed
 from mpo_core.failures import WorkFailed
 from mpo_core.seeds import Purpose, Stream, stream_key
+from mpo_experiments.lm_transfer.corpus import Corpus, read_corpus
 from mpo_experiments.lm_transfer.models import (
-    ModelSettings,
+    END_ID,
+    TokenText,
+    completions_of,
+    copy_of,
     is_finite,
     load_model,
+    load_tokenizer,
+    mean_log_probs,
     new_model,
-    sample,
-    train_on_texts,
-    word_tokenizer,
-)  # fmt: skip
-from mpo_experiments.lm_transfer.settings import TransferSettings, TransferSizes, WorldCard
+    new_tokenizer,
+    teach,
+    write,
+)
+from mpo_experiments.lm_transfer.settings import SCHEMA, Texts, TransferSettings, WorldCard
+from mpo_experiments.lm_transfer.worth import Reward
 from mpo_experiments.progress import Reporter
-from mpo_experiments.reviews.grammar import LONGEST, PROMPTS, Writer, best_of, reward
 from mpo_experiments.versions import LANGUAGE, versions
 
 WHERE = "world"
+ROLES = ("original", "target", "reader")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,19 +43,13 @@ class World:
     tokenizer: PreTrainedTokenizerFast
     original: LlamaForCausalLM
     target: LlamaForCausalLM
+    reward: Reward
+    prompts: list[str]
+    """Of training pairs."""
+    fresh: list[str]
+    """Prompts that trained models are judged by."""
+    longest: int
     card: WorldCard
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """What a model's reviews are worth."""
-
-    sampled: float
-    """Mean reward of reviews drawn at temperature 1."""
-    mode: float
-    """Mean reward of the likeliest word each time, one review a prompt."""
-    ended: float
-    words: float
 
 
 def torch_seed(seed: int, stream: Stream, *levels: int) -> int:
@@ -59,88 +61,145 @@ def load_world(folder: Path, settings: TransferSettings, reporter: Reporter) -> 
     """The models in a folder; made there if it has none.
 
     Raises:
-        ValueError: those in the folder are damaged, or of other sizes or another seed.
+        ValueError: those in the folder are damaged, or of other sizes, another corpus or another seed; or there is no
+            such corpus.
         WorkFailed: the target that was made is no better than the original.
     """
-    path = folder / WHERE / "card.json"
-    if not path.is_file():
-        _make(folder / WHERE, settings, reporter)
-    card = read_model(path, "language models", WorldCard, advice="remove their folder to have them made again")
+    sizes, path = settings.sizes, folder / WHERE
+    corpus = read_corpus(settings.corpus, settings.column, prompt_words=sizes.prompt_words, seed=settings.seed)
+    if not (path / "card.json").is_file():
+        _Maker(path, settings, corpus, reporter).make()
+    card = load_card(folder, settings)
+    if card.corpus != corpus.sha256:
+        raise ValueError(f"language models {path}: are of another corpus; choose another --out")
+    if card.weights != _hash(path):
+        raise ValueError(f"language models {path}: do not match their card; remove them to have them made again")
+    tokenizer = load_tokenizer(path / "original")
+    original, target, reader = (load_model(path / role) for role in ROLES)
+    reward = Reward(tokenizer, reader, card.human)
+    return World(
+        tokenizer, original, target, reward, corpus.prompts("prompts"), corpus.prompts("fresh"), sizes.longest, card
+    )
+
+
+def load_card(folder: Path, settings: TransferSettings) -> WorldCard:
+    """What is known of the models in a folder; neither they nor their corpus need be there.
+
+    Raises:
+        ValueError: there is no card, or it is damaged, or of other sizes or another seed.
+    """
+    path = folder / WHERE
+    card = read_model(
+        path / "card.json", "language models", WorldCard, advice="remove their folder to have them made", version=SCHEMA
+    )
     if (card.sizes, card.seed) != (dataclasses.asdict(settings.sizes), settings.seed):
-        raise ValueError(f"language models {path.parent}: are of another preset or seed; choose another --out")
-    if card.weights != _hash(path.parent):
-        raise ValueError(f"language models {path.parent}: do not match their card; remove them to have them made again")
-    original, target = (load_model(path.parent / role) for role in ("original", "target"))
-    return World(word_tokenizer(), original, target, card)
+        raise ValueError(f"language models {path}: are of another preset or seed; choose another --out")
+    return card
 
 
 def judge_model(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, samples: int, *, seed: int
-) -> Judged | None:
-    """Mean reward of a model's reviews, prompts in equal parts; None if its weights are no numbers."""
+    model: LlamaForCausalLM, reward: Reward, prompts: list[str], longest: int, samples: int, *, seed: int
+) -> Texts | None:
+    """What a model's texts are worth, prompts in equal parts; None if its weights are no numbers."""
     if not is_finite(model):
         return None
-    prompts = [PROMPTS[place % len(PROMPTS)] for place in range(samples)]
-    drawn = sample(model, tokenizer, prompts, seed=seed)
-    likeliest = sample(model, tokenizer, PROMPTS, seed=None)
-    words = np.array([len(text.split()) for text in drawn])
-    return Judged(
-        sampled=_mean_reward(prompts, drawn), mode=_mean_reward(PROMPTS, likeliest),
-        ended=float((words < LONGEST).mean()), words=float(words.mean()),
+    tokenizer, asked = reward.tokenizer, [prompts[place % len(prompts)] for place in range(samples)]
+    drawn = write(model, tokenizer, asked, longest, seed=seed)
+    greedy = prompts[:samples]
+    likeliest = write(model, tokenizer, greedy, longest, seed=None)
+    worth = reward.worth(asked, drawn)
+    return Texts(
+        sampled=float(worth.reward.mean()), mode=float(reward.worth(greedy, likeliest).reward.mean()),
+        sentiment=float(worth.sentiment.mean()), repetition=float(worth.repetition.mean()),
+        unlikely=float(worth.unlikely.mean()), ended=float(np.mean([text[-1:] == [END_ID] for text in drawn])),
+        tokens=float(np.mean([len(text) for text in drawn])),
     )  # fmt: skip
 
 
-def _mean_reward(prompts: list[str] | tuple[str, ...], texts: list[str]) -> float:
-    return float(np.mean([reward(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]))
+class _Maker:
+    """Makes the models of a folder; each is a file as soon as it is taught."""
 
+    def __init__(self, folder: Path, settings: TransferSettings, corpus: Corpus, reporter: Reporter):
+        self._folder, self._settings, self._corpus, self._reporter = folder, settings, corpus, reporter
+        self._tokenizer = new_tokenizer(["".join(pair) for pair in corpus.parts["lessons"]], settings.sizes.vocabulary)
 
-def _make(folder: Path, settings: TransferSettings, reporter: Reporter) -> None:
-    sizes, tokenizer = settings.sizes, word_tokenizer()
-    shape = ModelSettings(hidden=sizes.hidden, layers=sizes.layers)
-    reporter.stage("language models", sizes.steps + sizes.steps // 2, "update")
-    model = new_model(shape, tokenizer, seed=_seed(settings, Purpose.START_STATES))
-    generator = np.random.default_rng(_seed(settings, Purpose.ACTIONS))
-    worth = {}
-    for role, texts, steps in (
-        ("original", _mediocre(sizes, generator), sizes.steps), ("target", _best(sizes, generator), sizes.steps // 2)
-    ):  # fmt: skip
-        train_on_texts(model, tokenizer, texts, steps, shape, reporter, seed=_seed(settings, Purpose.TRAINING))
-        model.save_pretrained(folder / role)
-        judged = judge_model(model, tokenizer, sizes.constant_samples, seed=_seed(settings, Purpose.EVALUATION_ACTIONS))
-        if judged is None:
-            raise WorkFailed(f"the {role} language model's weights are no numbers: choose another --seed")
-        worth[role] = dataclasses.asdict(judged)
-    try:
-        card = WorldCard(
-            sizes=dataclasses.asdict(sizes),
-            seed=settings.seed,
-            weights=_hash(folder),
-            versions=versions(LANGUAGE),
-            **worth,
-        )
-    except ValueError:
-        raise WorkFailed(
-            "the target language model came out no better than the original: choose another --seed"
-        ) from None
-    write_sealed(folder / "card.json", card.model_dump(mode="json"))
+    def make(self) -> None:
+        """Original, reader, target, and the card."""
+        sizes, parts = self._settings.sizes, self._corpus.parts
+        lessons = {
+            name: completions_of(self._tokenizer, parts[name], sizes.longest) for name in ("lessons", "reader", "fresh")
+        }
+        original = self._taught("original", None, lessons["lessons"], sizes.steps)
+        reader = self._taught("reader", None, lessons["reader"], sizes.steps // 2)
+        human = float(np.mean(mean_log_probs(reader, lessons["fresh"])))
+        reward = Reward(self._tokenizer, reader, human)
+        best = self._best_texts(original, reward)
+        target = self._taught("target", original, best, sizes.target_steps)
+        self._write_card(original, target, reward)
 
+    def _taught(
+        self, role: str, start: LlamaForCausalLM | None, texts: Sequence[TokenText], steps: int
+    ) -> LlamaForCausalLM:
+        if (self._folder / role / "model.safetensors").is_file():
+            return load_model(self._folder / role)
+        seed = self._seed(Purpose.TRAINING, ROLES.index(role))
+        model = new_model(self._settings.sizes, self._tokenizer, seed=seed) if start is None else copy_of(start)
+        self._reporter.stage(f"the {role} model", steps, "update")
+        teach(model, texts, steps, self._reporter, seed=seed)
+        self._tokenizer.save_pretrained(self._folder / role)
+        model.save_pretrained(self._folder / role)
+        return model
 
-def _seed(settings: TransferSettings, purpose: Purpose) -> int:
-    return torch_seed(settings.seed, Stream.AGENT_CARD, purpose)
+    def _best_texts(self, original: LlamaForCausalLM, reward: Reward) -> list[TokenText]:
+        """For each of so many prompts the original's text of highest reward."""
+        sizes, tokenizer = self._settings.sizes, self._tokenizer
+        prompts = [prompt for prompt, _ in self._corpus.parts["lessons"]]
+        generator = np.random.default_rng(self._seed(Purpose.START_STATES))
+        asked = generator.choice(prompts, sizes.lessons).tolist()
+        self._reporter.stage("texts for the target model", sizes.tries, "try")
+        best, highest = [[]] * len(asked), np.full(len(asked), -np.inf)
+        for number in range(sizes.tries):
+            texts = write(original, tokenizer, asked, sizes.longest, seed=self._seed(Purpose.ACTIONS, number))
+            found = reward.worth(asked, texts).reward
+            best = [text if better else old for text, old, better in zip(texts, best, found > highest, strict=True)]
+            highest = np.maximum(found, highest)
+            self._reporter.advance(1)
+        return list(zip(tokenizer(asked)["input_ids"], best, strict=True))  # pyright: ignore[reportReturnType,reportArgumentType]
 
+    def _write_card(self, original: LlamaForCausalLM, target: LlamaForCausalLM, reward: Reward) -> None:
+        settings, fresh, worth = self._settings, self._corpus.prompts("fresh"), {}
+        longest, samples = settings.sizes.longest, settings.sizes.constant_samples
+        self._reporter.stage("what their texts are worth", 2, "model")
+        own = {}
+        for role, model in (("original", original), ("target", target)):
+            seed = self._seed(Purpose.EVALUATION_ACTIONS)
+            worth[role] = judge_model(model, reward, fresh, longest, samples, seed=seed)
+            if worth[role] is None:
+                raise WorkFailed(f"the {role} language model's weights are no numbers: choose another --seed")
+            texts = write(model, self._tokenizer, fresh, longest, seed=seed)
+            pairs = list(zip(self._tokenizer(fresh)["input_ids"], texts, strict=True))
+            own[role] = float(np.mean(mean_log_probs(original, pairs)))  # pyright: ignore[reportArgumentType]
+            self._reporter.advance(1)
+        try:
+            card = WorldCard(
+                sizes=dataclasses.asdict(settings.sizes), seed=settings.seed, corpus=self._corpus.sha256,
+                parts={name: len(texts) for name, texts in self._corpus.parts.items()},
+                parameters=original.num_parameters(), human=reward.human,
+                token_log_probs=(own["original"], own["target"]),
+                weights=_hash(self._folder), versions=versions(LANGUAGE), **worth,
+            )  # fmt: skip
+        except ValueError:
+            raise WorkFailed(
+                "the target language model came out no better than the original: choose another --seed"
+            ) from None
+        write_sealed(self._folder / "card.json", card.model_dump(mode="json"))
 
-def _mediocre(sizes: TransferSizes, generator: np.random.Generator) -> list[tuple[str, str]]:
-    prompts = generator.choice(PROMPTS, sizes.texts).tolist()
-    return [(prompt, Writer().write(prompt, generator)) for prompt in prompts]
-
-
-def _best(sizes: TransferSizes, generator: np.random.Generator) -> list[tuple[str, str]]:
-    prompts = generator.choice(PROMPTS, sizes.texts // 2).tolist()
-    return [(prompt, best_of(Writer(), prompt, sizes.tries, generator)) for prompt in prompts]
+    def _seed(self, purpose: Purpose, *levels: int) -> int:
+        return torch_seed(self._settings.seed, Stream.AGENT_CARD, purpose, *levels)
 
 
 def _hash(folder: Path) -> str:
-    files = (folder / role / "model.safetensors" for role in ("original", "target"))
+    files = (folder / role / "model.safetensors" for role in ROLES)
     try:
         return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     except OSError:

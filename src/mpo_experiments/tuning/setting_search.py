@@ -11,9 +11,19 @@ from jaxtyping import Float
 
 from mpo_experiments.tuning.plan import Plan, survivors
 from mpo_experiments.tuning.ranges import SettingRange
+from mpo_experiments.tuning.searched import SearchedRange
 
 LEARNING_RATE, SFT_EPOCHS = "inner.learning_rate", "inner.sft_epochs"
 """Settings of the inner loop that `--tune` adds to those of an objective, by their names in a configuration."""
+RATE_FACTOR = 10.0
+RATE_DOMAIN = (1e-7, 1.0)
+
+
+def rate_range(rate: float) -> SettingRange:
+    """Where a learning rate is searched first, around that of the configuration; alike for every objective."""
+    return SettingRange(
+        LEARNING_RATE, rate / RATE_FACTOR, rate * RATE_FACTOR, log=True, domain=RATE_DOMAIN, coarse=True
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +81,15 @@ class ObjectiveSearch:
     def at_edge(self, range_: SettingRange) -> bool:
         """Whether the winner lies in the outer tenth of a range that could go on."""
         return any(range_.edges(self.best[0].value(range_.name, self._defaults[range_.name])))
+
+    def searched(self) -> dict[str, SearchedRange]:
+        """The ranges as they are, for a file."""
+        return {
+            one.name: SearchedRange(
+                low=one.low, high=one.high, log=one.log, extended=one.extended, at_edge=self.at_edge(one)
+            )
+            for one in self.ranges
+        }
 
     def extend(self) -> bool:
         """Extends the ranges at whose edges the winner lies; whether there were any."""

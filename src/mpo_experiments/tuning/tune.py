@@ -22,14 +22,13 @@ from mpo_experiments.tuning.setting_search import (
     SFT_EPOCHS,
     ObjectiveSearch,
     Setting,
+    rate_range,
     search_settings,
 )
-from mpo_experiments.tuning.tuned import SearchedRange, TunedCell, TunedObjective
+from mpo_experiments.tuning.tuned import TunedCell, TunedObjective
 
 TOKEN_EPISODES = 32
 """Of each agent, to see how many tokens a trajectory has: not to depend on the devices that are there."""
-RATE_FACTOR = 10.0
-RATE_DOMAIN = (1e-7, 1.0)
 SFT_SHARES = (0.0, 0.25, 0.5, 0.75, 5 / 6)
 """Shares of the epochs that are SFT: no such phase, quarters, and the paper's 10 of 12."""
 FADE = {"t0": (0.0, 0.5), "t1": (0.5, 1.0)}
@@ -82,12 +81,7 @@ def _tuned(search: ObjectiveSearch) -> TunedObjective:
     return TunedObjective(
         settings=setting.values, sft_epochs=setting.sft_epochs, learning_rate=setting.learning_rate,
         score=interval.estimate, low=interval.low, high=interval.high, tried=search.tried, loops=search.loops,
-        searched={
-            one.name: SearchedRange(
-                low=one.low, high=one.high, log=one.log, extended=one.extended, at_edge=search.at_edge(one)
-            )
-            for one in search.ranges
-        },
+        searched=search.searched(),
     )  # fmt: skip
 
 
@@ -117,8 +111,7 @@ def _inner_ranges(entry: CatalogueEntry, inner: InnerLoopSettings, tune: tuple[s
         return []
     found = []
     if "learning-rate" in tune:
-        low, high = inner.learning_rate / RATE_FACTOR, inner.learning_rate * RATE_FACTOR
-        found.append(SettingRange(LEARNING_RATE, low, high, log=True, domain=RATE_DOMAIN, coarse=True))
+        found.append(rate_range(inner.learning_rate))
     if "schedule" in tune:
         own = set(getattr(entry.factory, "__dataclass_fields__", ())) - {range_.name for range_ in entry.tuning}
         times = {name: where for name, where in FADE.items() if name in own}

@@ -1,0 +1,1 @@
+"""Adapter of vaderSentiment: what its lexicon says of a text."""
