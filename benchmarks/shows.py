@@ -23,11 +23,13 @@ from adapters.evosax.strategy import Strategy
 from adapters.logging.scalars import Scalars
 from benchmarks.inner_loop_rates import inner_loop_rates
 from benchmarks.rollouts import pinned_rollouts, plain_rollout, sharded_rollout
-from benchmarks.sizes import TASK, TINY, Bench, quick_bench
+from benchmarks.sizes import LANGUAGE_TASK, TASK, TINY, Bench, quick_bench
 from benchmarks.starts import command_seconds, start_seconds
 from benchmarks.timing import alternating, seconds_of
+from benchmarks.usual_language import usual_language_generation, usual_language_training
 from benchmarks.usual_way import usual_generation, usual_training
 from mpo_core.evaluation.meta_objective import Jobs, Units, make_units
+from mpo_core.policies.language import LanguagePolicy
 from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import EvaluationSettings
 from mpo_core.training.inner_loop import train
@@ -95,23 +97,27 @@ def evaluation() -> Iterator[Shown]:
 
 
 def generation() -> Iterator[Shown]:
-    """3: a quick generation against the usual way of writing it."""
-    found = generation_seconds()
-    yield Shown(
-        3, "usual way / ours, a quick generation", found["usual"] / found["ours"], 2.0,
-        detail=f"{found['ours']:.1f} s and {found['usual']:.1f} s; after an epoch, parameters of the policies that "
-        f"they train differ by {found['difference']:.1e}",
-    )  # fmt: skip
+    """3: a quick generation against the usual way of writing it, on a control task and on a language model."""
+    for task in (TASK, LANGUAGE_TASK):
+        found = generation_seconds(task)
+        yield Shown(
+            3, f"usual way / ours, a quick generation, {task}", found["usual"] / found["ours"], 2.0,
+            detail=f"{found['ours']:.1f} s and {found['usual']:.1f} s; after an epoch, parameters of the policies that "
+            f"they train differ by {found['difference']:.1e}",
+        )  # fmt: skip
 
 
-def generation_seconds(rounds: int = 3) -> dict[str, float]:
+def generation_seconds(task: str = TASK, rounds: int = 3) -> dict[str, float]:
     """Seconds of a quick generation in both ways, in turn, and how far the policies that they train lie apart."""
-    bench = quick_bench()
-    config, search = bench.config, bench.search
+    bench = quick_bench(task)
+    config, search, original = bench.config, bench.search, bench.testbed.original
     state, number, placed = search.start(), search.place(jnp.int32(0)), search.place((bench.bank,))
     jobs, units, keys = _usual_inputs(bench)
     judged = EvaluationSettings(config.search.episodes, config.search.horizon)
-    usual = usual_generation(bench.task, bench.original, config.inner, judged, bench.learned[1])
+    if isinstance(original, LanguagePolicy):
+        usual = usual_language_generation(bench.testbed.task, original, config.inner, judged, bench.learned[1])
+    else:
+        usual = usual_generation(bench.task, bench.original, config.inner, judged, bench.learned[1])
     seconds = alternating(
         {"ours": lambda: search.step(state, number, placed), "usual": lambda: usual(jobs, units, *keys)}, rounds
     )
@@ -120,13 +126,16 @@ def generation_seconds(rounds: int = 3) -> dict[str, float]:
 
 def training_difference(bench: Bench, jobs: Jobs, units: Units) -> float:
     """How far the parameters of the policies lie apart that both ways train in an epoch; later, rounding grows."""
-    one, original = jax.tree.map(lambda leaf: leaf[0], jobs), bench.original
+    one, original = jax.tree.map(lambda leaf: leaf[0], jobs), bench.testbed.original
     unit = jax.tree.map(lambda leaf: leaf[one.unit], units)
     objective, short = eqx.combine(one.objective, bench.learned[1]), dataclasses.replace(bench.config.inner, epochs=1)
     own, _ = jax.jit(
         lambda unit: train(objective, original, unit.rows, short, key=unit.training_key, reference=unit.reference)
     )(unit)
-    theirs = jax.jit(lambda unit: usual_training(objective, original, unit, short))(unit)
+    if isinstance(original, LanguagePolicy):
+        theirs = jax.jit(lambda unit: usual_language_training(objective, original, unit, short))(unit)
+    else:
+        theirs = jax.jit(lambda unit: usual_training(objective, bench.original, unit, short))(unit)
     pairs = zip(jax.tree.leaves(own), jax.tree.leaves(theirs), strict=True)
     return max(float(jnp.abs(a - b).max()) for a, b in pairs)
 

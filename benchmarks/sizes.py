@@ -20,7 +20,7 @@ from mpo_experiments.search.program import SearchProgram
 from mpo_experiments.settings.run_config import CellConfig, RunConfig, build_single_run
 from mpo_experiments.testbed import Testbed
 
-TASK = "halfcheetah"
+TASK, LANGUAGE_TASK = "halfcheetah", "reviews"
 TINY = os.environ.get("MPO_BENCH") == "tiny"
 """Whether only the code of the benchmarks is tried: their figures then mean nothing."""
 
@@ -43,14 +43,14 @@ class Bench:
 
     @cached_property
     def task(self) -> BraxTask:
-        """Its environment; all benchmarks are of control tasks."""
+        """Its environment, of a control task."""
         found = self.testbed.task
         assert isinstance(found, BraxTask)
         return found
 
     @cached_property
     def original(self) -> GaussianPolicy:
-        """The agent that training starts from."""
+        """The agent of a control task that training starts from."""
         found = self.testbed.original
         assert isinstance(found, GaussianPolicy)
         return found
@@ -86,11 +86,11 @@ class Bench:
         return self.config.inner.epochs * (self.config.rows.count // self.config.inner.minibatch)
 
 
-def quick_bench(**overrides: dict) -> Bench:
+def quick_bench(task: str = TASK, /, **overrides: dict) -> Bench:
     """The quick preset, with changes."""
     tiny = {"rows": {"count": 4, "length": 20}, "inner": {"epochs": 1}, "strategy": {"population": 4}} if TINY else {}
     small = {"search": {"bank_pairs": 8, "episodes": 1, "horizon": 50, "datasets": 2}} if TINY else {}
-    return Bench(build_single_run({"task": TASK, "preset": "quick"}, overrides, tiny, small))
+    return Bench(build_single_run({"task": task, "preset": "quick"}, overrides, tiny, small))
 
 
 def random_rows(rows: int, length: int, observation: int, action: int) -> PreferenceRows:

@@ -36,19 +36,36 @@ def usual_generation(
 
 def usual_training(objective, policy: GaussianPolicy, unit: Units, settings: InnerLoopSettings) -> GaussianPolicy:
     """The inner loop of one job."""
+    rows = unit.rows
+
+    def policy_of(trained: tuple) -> GaussianPolicy:
+        return dataclasses.replace(policy, layers=trained[0], raw_scale=trained[1])
+
+    def log_probs(trained: tuple, index: Array) -> Array:
+        log_prob = policy_of(trained).step_log_prob(rows.observation[index], rows.action[index])
+        return (log_prob * rows.alive[index]).sum(-1)
+
+    return policy_of(usual_updates(objective, (policy.layers, policy.raw_scale), log_probs, unit, settings))
+
+
+def usual_updates(
+    objective, start: PyTree, log_probs: Callable[[Any, Array], Array], unit: Units, settings: InnerLoopSettings
+) -> Any:
+    """What is trained, after all updates of an inner loop.
+
+    Args:
+        log_probs: of both sides of some rows, by their places, under what is trained.
+    """
     clip, adam = optax.clip_by_global_norm(settings.max_grad_norm), optax.adam(settings.learning_rate)
     optimiser = optax.chain(clip, adam)
     rows, count = unit.rows, unit.rows.margin.shape[0]
     batches = count // settings.minibatch
 
-    def loss_of(trained: tuple, index: Array, progress: Array) -> Array:
-        layers, raw_scale = trained
-        current = dataclasses.replace(policy, layers=layers, raw_scale=raw_scale)
-        log_prob = current.step_log_prob(rows.observation[index], rows.action[index])
-        log_prob = (log_prob * rows.alive[index]).sum(-1)
+    def loss_of(trained: PyTree, index: Array, progress: Array) -> Array:
+        found = log_probs(trained, index)
         length = jnp.maximum(rows.tokens[index], 1.0)
         pair = PairLogProbs(
-            chosen=log_prob[:, 0], rejected=log_prob[:, 1], ref_chosen=unit.reference[index, 0],
+            chosen=found[:, 0], rejected=found[:, 1], ref_chosen=unit.reference[index, 0],
             ref_rejected=unit.reference[index, 1], chosen_length=length[:, 0], rejected_length=length[:, 1],
             margin=rows.margin[index], group=None,
         )  # fmt: skip
@@ -66,10 +83,9 @@ def usual_training(objective, policy: GaussianPolicy, unit: Units, settings: Inn
         progress = (number * batches + jnp.arange(batches)) / (settings.epochs * batches)
         return jax.lax.scan(update, carry, (order, progress))
 
-    start: Any = (policy.layers, policy.raw_scale)
     keys = jax.random.split(unit.training_key, settings.epochs)
     (end, _), _ = jax.lax.scan(epoch, (start, optimiser.init(start)), (keys, jnp.arange(settings.epochs)))
-    return dataclasses.replace(policy, layers=end[0], raw_scale=end[1])
+    return end
 
 
 def _mean_return(task: BraxTask, policy: GaussianPolicy, reset_key: Array, action_key: Array, horizon: int) -> Array:

@@ -10,7 +10,7 @@ import pytest
 from helpers.toy_run import environment
 
 ROOT = Path(__file__).parents[2]
-KEPT_FOR = {1: 4, 2: 2, 3: 1, 4: 5, 5: 2}
+KEPT_FOR = {1: 4, 2: 2, 3: 2, 4: 5, 5: 2}
 """Figures of each promise; 6 is a test by itself, 7 is tried by test_gpu_checks.py."""
 
 
