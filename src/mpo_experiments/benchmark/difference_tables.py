@@ -17,9 +17,13 @@ WORDS = (
 )
 
 
-def differences_table(cell: BenchmarkCell) -> TextTable | None:
-    """What saved objectives gain over the hand-written ones; None where there are none of either."""
-    found = differences(cell)
+def differences_table(cell: BenchmarkCell, of: str | None = None) -> TextTable | None:
+    """What saved objectives gain over the hand-written ones; None where there are none of either.
+
+    Args:
+        of: a hand-written objective, to have what that one gains over the others.
+    """
+    found = differences(cell, of)
     if not found:
         return None
     sampled, mode = _verdicts(found)
@@ -32,10 +36,10 @@ def differences_table(cell: BenchmarkCell) -> TextTable | None:
         for one, by_sampled, by_mode in zip(found, sampled, mode, strict=True)
     )  # fmt: skip
     return TextTable(
-        title=f"{cell.key}: saved minus hand-written",
+        title=f"{cell.key}: {'saved minus hand-written' if of is None else f'{of} minus the others'}",
         columns=(
-            "saved objective", "against", "sampled actions", "p (Holm)", "so it is", "detectable", "sampled, IQM",
-            "mode", "p (Holm)", "so it is",
+            "saved objective" if of is None else "objective", "against", "sampled actions", "p (Holm)", "so it is",
+            "detectable", "sampled, IQM", "mode", "p (Holm)", "so it is",
         ),
         rows=rows,
         caption=(

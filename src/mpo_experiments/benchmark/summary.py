@@ -133,14 +133,19 @@ def required_best(cell: BenchmarkCell) -> Entry:
     return best
 
 
-def differences(cell: BenchmarkCell) -> list[Difference]:
+def differences(cell: BenchmarkCell, of: str | None = None) -> list[Difference]:
     """Every saved objective minus every hand-written one, that which tuning found best the first.
+
+    Args:
+        of: a hand-written objective, to have that one alone minus all others of its kind.
 
     Of more than `MOST_AGAINST` hand-written ones it is compared with two alone: the best when tuned, and the best on
     these units.
     """
     best = best_tuned(cell)
     others = sorted((one for one in cell.objectives if one.sha256 is None), key=lambda one: one is not best)
+    if of is not None:
+        return [difference(entry_of(cell, of), other) for other in others if other.id != of]
     if len(others) > MOST_AGAINST:
         others = [one for one in others if one in (best, best_on_units(cell, "sampled"))]
     return [difference(saved, other) for saved in cell.objectives if saved.sha256 is not None for other in others]
