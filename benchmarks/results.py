@@ -10,13 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.closed_form import write_gains
 from mpo_experiments.benchmark.again import write_again
 
 RESULTS = Path("docs/results")
 BENCHMARKS = (
     "benchmark", "cells-noisy-100", "confirmed", "confirmed-ant", "confirmed-ant-noisy", "confirmed-hopper",
     "confirmed-three-legged-ant", "control", "control-ant", "discovery", "discovery-from-orpo",
-    "discovery-from-orpo-200", "leaderboard", "reviews/benchmark",
+    "discovery-from-orpo-200", "leaderboard", "reviews/benchmark", "reviews/closed-form",
 )  # fmt: skip
 """Folders of `mpo benchmark` that have their cells."""
 QUEUE = (
@@ -26,6 +27,17 @@ QUEUE = (
 TRANSFER = (*QUEUE, "--data", "mixed:0.75,noisy:0.2", "--forms", "static", "--transfer")
 DISCOVERY = (*QUEUE, "--data", "mixed:0.75,noisy:0.2,base")
 """After that of what carries over, which writes the table of the static form alone."""
+REVIEWS = (
+    "discover", "--task", "reviews", "--data", "mixed:0.75,noisy:0.2", "--forms", "static",
+    "--tuned-from", "docs/results/reviews/benchmark", "--seed", "231", "--search-seed", "811", "--units", "20",
+    "--out", "docs/results/reviews/searches", "--only-tables",
+)  # fmt: skip
+ENGLISH = (
+    "transfer", "--corpus", "rated_sentences.tsv", "--data", "mixed:0.75,noisy:0.2",
+    "--objectives", "sft,kto,floor_po:floor=-5.39,moved/reviews-mixed75-temporal",
+    "--budget", "4", "--tuning-units", "1", "--units", "3", "--seed", "240", "--out", ".", "--only-tables",
+)  # fmt: skip
+"""In docs/results/transfer."""
 
 
 def main() -> None:
@@ -33,8 +45,14 @@ def main() -> None:
     for name in BENCHMARKS:
         for path in write_again(RESULTS / name):
             sys.stdout.write(f"Written to {path}\n")
-    for arguments in (TRANSFER, DISCOVERY):
-        subprocess.run([sys.executable, "-c", "import cli; cli.main()", *arguments], check=True, env=os.environ)
+    sys.stdout.write(f"Written to {write_gains()}\n")
+    for arguments in (TRANSFER, DISCOVERY, REVIEWS):
+        _run(arguments)
+    _run(ENGLISH, RESULTS / "transfer")
+
+
+def _run(arguments: tuple[str, ...], folder: Path = Path()) -> None:
+    subprocess.run([sys.executable, "-c", "import cli; cli.main()", *arguments], check=True, env=os.environ, cwd=folder)
 
 
 if __name__ == "__main__":

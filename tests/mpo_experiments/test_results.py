@@ -6,8 +6,9 @@ import re
 import shutil
 
 import pytest
+from benchmarks.closed_form import write_gains
 from benchmarks.front_picture import numbers, pooled
-from benchmarks.results import BENCHMARKS, DISCOVERY
+from benchmarks.results import BENCHMARKS, DISCOVERY, ENGLISH, REVIEWS
 from typer.testing import CliRunner
 
 from cli.app import app
@@ -48,6 +49,26 @@ def test_the_tables_of_a_benchmark_come_from_its_cells(folder, tmp_path, monkeyp
     written += [PAGE] if (RESULTS / folder / PAGE).is_file() else []
     for name in written:
         assert (tmp_path / name).read_text() == (RESULTS / folder / name).read_text(), name
+
+
+@pytest.mark.parametrize(
+    ("folder", "arguments", "where"), [("transfer", ENGLISH, "transfer"), ("reviews", REVIEWS, "reviews/searches")]
+)
+def test_the_tables_on_language_models_come_from_their_files(folder, arguments, where, tmp_path, monkeypatch):
+    pytest.importorskip("trl")  # an optional extra: .ci/run installs it
+    copy = shutil.copytree(RESULTS / folder, tmp_path / "docs" / "results" / folder)
+    for name in ("results.md", "scores.csv", "summary.json"):
+        (tmp_path / "docs" / "results" / where / name).unlink()
+    monkeypatch.chdir(copy if folder == "transfer" else tmp_path)
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0, found.output
+    for name in ("results.md", "scores.csv", "summary.json"):
+        assert (tmp_path / "docs" / "results" / where / name).read_text() == (RESULTS / where / name).read_text()
+
+
+def test_the_gains_of_the_closed_form_come_from_its_cells(tmp_path):
+    folder = RESULTS / "reviews" / "closed-form"
+    assert write_gains(folder, out=tmp_path).read_text() == (folder / "floor_po.md").read_text()
 
 
 def test_the_documentation_has_the_table_of_discoveries():
