@@ -1,15 +1,11 @@
 """The settings that an objective is tuned over in a transfer experiment: its published ranges and the learning rate."""
 
-import math
-
 import numpy as np
 
-from mpo_core.losses.catalogue import make_objective
-from mpo_core.losses.named_loss import NamedLoss
 from mpo_core.seeds import Stream
 from mpo_experiments.lm_transfer.settings import LEARNING_RATE as DEFAULT_RATE
 from mpo_experiments.objectives.named import NamedObjective
-from mpo_experiments.tuning.ranges import SettingRange, ranges_with_default
+from mpo_experiments.tuning.ranges import SettingRange, published_values, ranges_with_default
 from mpo_experiments.tuning.setting_search import LEARNING_RATE, SFT_EPOCHS, ObjectiveSearch, Setting, rate_range
 
 
@@ -24,10 +20,8 @@ def objective_search(objective: NamedObjective, *, tokens: float, epochs: int, s
     ranges = [*own_ranges(objective, tokens), rate_range(DEFAULT_RATE)]
     default = Setting({}, objective.sft_epochs(epochs))
     defaults = {LEARNING_RATE: DEFAULT_RATE, SFT_EPOCHS: float(default.sft_epochs)}
-    if objective.loss is not None and not objective.loss.settings:
-        made = make_objective(objective.loss.entry.id)
-        values = {one.name: getattr(made, one.name, None) for one in ranges if one.name not in defaults}
-        defaults |= {name: math.nan if value is None else float(value) for name, value in values.items()}
+    if objective.loss is not None:
+        defaults = published_values(objective.loss.id, ranges) | defaults
     generator = np.random.default_rng([seed, int(Stream.TUNING), *objective.text.encode()])
     return ObjectiveSearch(objective.text, default, defaults, ranges, generator)
 
@@ -40,11 +34,10 @@ def own_ranges(objective: NamedObjective, tokens: float) -> list[SettingRange]:
 
 def with_settings(objective: NamedObjective, setting: Setting) -> NamedObjective:
     """The objective with the values that are tried."""
-    if not setting.values:
+    if objective.loss is None or not setting.values:
         return objective
-    values = tuple((name, value) for name, value in setting.values.items())
-    text = f"{objective}:{','.join(f'{name}={value:g}' for name, value in values)}"
-    return NamedObjective(text, NamedLoss(objective.text, values))
+    loss = objective.loss.with_settings(**setting.values)
+    return NamedObjective(str(loss), loss)
 
 
 def rate_of(setting: Setting) -> float:

@@ -67,6 +67,12 @@ def load_world(folder: Path, settings: TransferSettings, reporter: Reporter) -> 
     """
     sizes, path = settings.sizes, folder / WHERE
     corpus = read_corpus(settings.corpus, settings.column, prompt_words=sizes.prompt_words, seed=settings.seed)
+    prompts, fresh = corpus.prompts("prompts"), corpus.prompts("fresh")
+    if not (prompts and fresh):
+        raise ValueError(
+            f"corpus {settings.corpus}: its texts begin alike, so that none is left whose first {sizes.prompt_words} "
+            "words are a prompt of their own"
+        )
     if not (path / "card.json").is_file():
         _Maker(path, settings, corpus, reporter).make()
     card = load_card(folder, settings)
@@ -77,9 +83,7 @@ def load_world(folder: Path, settings: TransferSettings, reporter: Reporter) -> 
     tokenizer = load_tokenizer(path / "original")
     original, target, reader = (load_model(path / role) for role in ROLES)
     reward = Reward(tokenizer, reader, card.human)
-    return World(
-        tokenizer, original, target, reward, corpus.prompts("prompts"), corpus.prompts("fresh"), sizes.longest, card
-    )
+    return World(tokenizer, original, target, reward, prompts, fresh, sizes.longest, card)
 
 
 def load_card(folder: Path, settings: TransferSettings) -> WorldCard:

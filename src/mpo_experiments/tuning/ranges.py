@@ -91,6 +91,13 @@ def ranges_with_default(entry: CatalogueEntry, tokens: float) -> list[SettingRan
     return [_with(range_, getattr(objective, range_.name)) for range_ in published_ranges(entry, tokens)]
 
 
+def published_values(id: str, ranges: list[SettingRange]) -> dict[str, float]:
+    """What an objective has by default of the settings that are searched; NaN of one that is open, or not its own."""
+    objective = make_objective(id)
+    values = {one.name: getattr(objective, one.name, None) for one in ranges}
+    return {name: math.nan if value is None else float(value) for name, value in values.items()}
+
+
 def _with(range_: SettingRange, default: Any) -> SettingRange:
     if default is None or (range_.log and float(default) <= 0):
         return range_

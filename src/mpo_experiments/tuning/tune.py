@@ -1,21 +1,20 @@
 """One search of settings for every hand-written objective: equal budgets, on the tuning stream."""
 
 import dataclasses
-import math
 
 import jax
 import numpy as np
 
 from mpo_core.evaluation.comparison import ComparisonSettings
 from mpo_core.evaluation.statistics import mean_interval
-from mpo_core.losses.catalogue import CatalogueEntry, catalogue_entry, make_objective
+from mpo_core.losses.catalogue import CatalogueEntry, catalogue_entry
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import InnerLoopSettings, updates_of
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import computed_by, devices, versions
 from mpo_experiments.testbed import Testbed
 from mpo_experiments.tuning.plan import Method, plan_of
-from mpo_experiments.tuning.ranges import SettingRange, published_ranges, ranges_with_default
+from mpo_experiments.tuning.ranges import SettingRange, published_ranges, published_values, ranges_with_default
 from mpo_experiments.tuning.scores import SettingScores
 from mpo_experiments.tuning.setting_search import (
     LEARNING_RATE,
@@ -91,10 +90,10 @@ def objective_search(id: str, settings: TuningSettings, tokens: float) -> Object
     own = published_ranges(entry, tokens) if settings.method == "fixed" else ranges_with_default(entry, tokens)
     ranges = own + _inner_ranges(entry, comparison.inner, settings.tune)
     default = Setting({}, entry.sft_epochs_of(comparison.inner.epochs))
-    objective = make_objective(id)
-    open_or_number = {one.name: getattr(objective, one.name, None) for one in ranges}
-    defaults = {name: math.nan if value is None else float(value) for name, value in open_or_number.items()}
-    defaults |= {LEARNING_RATE: comparison.inner.learning_rate, SFT_EPOCHS: float(default.sft_epochs)}
+    defaults = published_values(id, ranges) | {
+        LEARNING_RATE: comparison.inner.learning_rate,
+        SFT_EPOCHS: float(default.sft_epochs),
+    }
     generator = np.random.default_rng([comparison.seed, int(comparison.stream), *entry.id.encode()])
     return ObjectiveSearch(id, default, defaults, ranges, generator)
 

@@ -307,6 +307,13 @@ def test_tables_of_what_is_finished_take_neither_models_nor_corpus(folder, monke
     assert "base" not in (folder / "scores.csv").read_text()
 
 
+def test_a_corpus_whose_texts_begin_alike_has_no_prompts(tmp_path):
+    path = tmp_path / "alike.txt"
+    path.write_text("\n".join(f"it is so very word{number}" for number in range(200)))
+    found = invoke(*ARGUMENTS, "--corpus", path, "--objectives", "sft,dpo", "--out", tmp_path / "out")
+    assert (found.exit_code, "its texts begin alike" in found.stderr) == (2, True)
+
+
 def test_models_of_another_corpus_are_refused(folder, corpus, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text(corpus.read_text() + "\nthis is one more text of words .")
