@@ -11,7 +11,9 @@ import datasets
 import numpy as np
 from datasets import Dataset, DatasetDict
 
-KINDS = (".json", ".jsonl", ".parquet", ".csv")
+KINDS = (".json", ".jsonl", ".parquet", ".csv", ".tsv", ".txt")
+TEXT = "text"
+"""The one column of a file of lines."""
 LARGEST_CELL = 2**31 - 1
 
 
@@ -36,18 +38,19 @@ class TextRows:
         return iter(self.rows)
 
 
-def load_text(source: str, split: str) -> TextRows:
-    """Rows of a file (json, jsonl, parquet, csv), of a folder that `datasets` saved, or of a hub id.
+def load_text(source: str, split: str, what: str = "dataset") -> TextRows:
+    """Rows of a file (json, jsonl, parquet, csv, tsv, txt), of a folder that `datasets` saved, or of a hub id.
 
-    Cells of a csv file are text, and None where they are empty.
+    Cells of a csv or tsv file are text, and None where they are empty. A txt file has a text a line, in column `text`.
 
     Args:
         split: of a hub data set, or of a folder that has several.
+        what: how a message names it.
 
     Raises:
         ValueError: one sentence: it is missing, unreadable, empty, or has no such split.
     """
-    path, where = Path(source), f"dataset {source}"
+    path, where = Path(source), f"{what} {source}"
     kind = path.suffix.lower()
     if kind in KINDS and not path.is_dir():
         rows = _local(where, lambda: _read_file(path, kind))
@@ -82,15 +85,29 @@ def _read_file(path: Path, kind: str) -> Any:
     if kind == ".parquet":
         return datasets.load_dataset("parquet", data_files=str(path), split="train")
     try:
-        return _read_csv(path) if kind == ".csv" else _read_json(path)
+        return READERS[kind](path)
     except UnicodeDecodeError:
         raise ValueError("it is not text in UTF-8") from None
 
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:
+    return _read_columns(path, strict=True)
+
+
+def _read_tsv(path: Path) -> list[dict[str, Any]]:
+    """Quotation marks are text like any other."""
+    return _read_columns(path, delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8-sig") as file:
+        return [{TEXT: line.rstrip("\n")} for line in file]
+
+
+def _read_columns(path: Path, **form: Any) -> list[dict[str, Any]]:
     csv.field_size_limit(LARGEST_CELL)
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, strict=True)
+        reader = csv.DictReader(file, **form)
         rows: list[dict[str, Any]] = []
         try:
             for row in reader:
@@ -98,7 +115,9 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
                     raise ValueError(f"line {reader.line_num} has more cells than the first line has names")
                 rows.append({name: value or None for name, value in row.items()})
         except csv.Error as error:
-            raise ValueError(f"line {reader.reader.line_num} is no line of a csv file ({error})") from None
+            raise ValueError(
+                f"line {reader.reader.line_num} is no line of a {path.suffix[1:].lower()} file ({error})"
+            ) from None
     return rows
 
 
@@ -128,6 +147,11 @@ def _parsed(text: str, what: str) -> Any:
         raise ValueError(f"{what} is not JSON ({error.msg.lower()}, column {error.colno})") from None
     except (ValueError, RecursionError):
         raise ValueError(f"{what} is not JSON that can be read (a number too long, or nested too deeply)") from None
+
+
+READERS: dict[str, Callable[[Path], list[Any]]] = {
+    ".csv": _read_csv, ".tsv": _read_tsv, ".txt": _read_lines, ".json": _read_json, ".jsonl": _read_json,
+}  # fmt: skip
 
 
 def _read_folder(path: Path, split: str) -> Any:

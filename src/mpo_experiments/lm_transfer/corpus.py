@@ -1,17 +1,13 @@
 """The texts of an experiment: a file of lines or a data set, cleaned and cut in parts that nothing shares."""
 
-import csv
 import dataclasses
 import hashlib
-from pathlib import Path
 
 import numpy as np
 
-from adapters.storage.files import read_text
-from adapters.torch.preference_text import KINDS, load_text
+from adapters.torch.preference_text import load_text
 from mpo_experiments.align.preference_rows import shown_rows
 
-LINES, TABS = ".txt", ".tsv"
 FEWEST_TEXTS = 100
 SHARES = {"lessons": 0.6, "reader": 0.2, "prompts": 0.1, "fresh": 0.1}
 """Of the texts: what the original learns from, and the reader; whose first words are prompts of training pairs, and
@@ -62,23 +58,15 @@ def read_corpus(source: str, column: str, *, prompt_words: int, seed: int) -> Co
 
 
 def _texts(source: str, column: str) -> list[str]:
-    path = Path(source)
-    if path.suffix == LINES and not path.is_dir():
-        return read_text(path, "corpus").splitlines()
-    if path.suffix == TABS and not path.is_dir():
-        rows = list(csv.DictReader(read_text(path, "corpus").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
-        where, columns = f"corpus {source}", tuple(rows[0]) if rows else ()
-    elif path.is_file() and path.suffix not in KINDS:
-        raise ValueError(f"corpus {source}: is no file of the kinds {', '.join((LINES, TABS, *KINDS))}")
-    else:
-        found = load_text(source, "train")
-        rows, where, columns = list(found), found.where, found.columns
-    if column not in columns:
-        raise ValueError(f"{where}: has no column {column!r} (it has {', '.join(map(str, columns)) or 'none'})")
+    rows = load_text(source, "train", "corpus")
+    if column not in rows.columns:
+        raise ValueError(
+            f"{rows.where}: has no column {column!r} (it has {', '.join(map(str, rows.columns)) or 'none'})"
+        )
     cells = [row.get(column) for row in rows]
     wrong = [number for number, cell in enumerate(cells, 1) if cell is not None and not isinstance(cell, str)]
     if wrong:
-        raise ValueError(f"{where}: column {column!r} holds what is no text (rows {shown_rows(wrong)})")
+        raise ValueError(f"{rows.where}: column {column!r} holds what is no text (rows {shown_rows(wrong)})")
     return [cell for cell in cells if cell]
 
 

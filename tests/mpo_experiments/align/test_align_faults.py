@@ -100,7 +100,8 @@ FILES = {
     "bytes.jsonl": (b'{"chosen": "\xff"}\n', "not text in UTF-8"),
     "torn.parquet": (b"PAR1 and no more", "torn.parquet: cannot be read"),
     "object.json": (b'{"chosen": "a",\n "rejected": 3', "object.json: cannot be read: the file is not JSON"),
-    "text.txt": (b"hello", "no such folder or file of the kinds"),
+    "text.txt": (b"hello", "has no column 'chosen' or 'rejected' (it has text)"),
+    "text.pdf": (b"hello", "no such folder or file of the kinds"),
 }
 
 

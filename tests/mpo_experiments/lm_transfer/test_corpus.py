@@ -62,20 +62,21 @@ def test_another_seed_cuts_otherwise(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("none.txt", None, "No such file or directory"),
+        ("none.txt", None, "corpus {path}: cannot be read: there is no such file"),
         ("few.txt", "one two three four five\n" * 300, "has 1 texts of more than 3 words; at least 100 are needed"),
         ("other.tsv", "words\nit is so very well", "has no column 'text' (it has words)"),
+        ("more.tsv", "text\nit is\tso", "line 2 has more cells than the first line has names"),
         ("numbers.jsonl", '{"text": 3}\n{"text": "a"}', "column 'text' holds what is no text (rows 1)"),
-        ("kind.pdf", "text", "is no file of the kinds .txt, .tsv"),
+        ("kind.pdf", "text", "no such folder or file of the kinds .json, .jsonl, .parquet, .csv, .tsv, .txt"),
     ],
 )
 def test_mistakes_get_one_sentence(tmp_path, name, content, says):
     path = tmp_path / name
     if content is not None:
         path.write_text(content)
-    with pytest.raises(ValueError, match=r"corpus|dataset") as caught:
+    with pytest.raises(ValueError, match="corpus") as caught:
         read(path)
-    assert says in str(caught.value)
+    assert says.format(path=path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
