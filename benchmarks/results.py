@@ -34,7 +34,7 @@ REVIEWS = (
 )  # fmt: skip
 ENGLISH = (
     "transfer", "--corpus", "rated_sentences.tsv", "--data", "mixed:0.75,noisy:0.2",
-    "--objectives", "sft,kto,floor_po:floor=-5.39,moved/reviews-mixed75-temporal",
+    "--objectives", "sft,kto,ipo,floor_po:floor=-5.39,moved/reviews-mixed75-temporal",
     "--budget", "4", "--tuning-units", "1", "--units", "3", "--seed", "240", "--out", ".", "--only-tables",
 )  # fmt: skip
 """In docs/results/transfer."""
