@@ -1,7 +1,7 @@
 """What a hand-written loss gains over all others of a benchmark's cells, each comparison counted.
 
-Run: python -m benchmarks.closed_form [FOLDER LOSS]   (by default docs/results/reviews/closed-form floor_po; writes
-LOSS.md there)
+Run: python -m benchmarks.closed_form [FOLDER LOSS]   (writes LOSS.md there; by default for `floor_po` in both folders
+of docs/results/reviews that have it)
 """
 
 import sys
@@ -12,10 +12,11 @@ from mpo_experiments.benchmark.again import keys_of
 from mpo_experiments.benchmark.difference_tables import differences_table
 from mpo_experiments.benchmark.folder import BenchmarkFolder
 
-FOLDER, LOSS = Path("docs/results/reviews/closed-form"), "floor_po"
+FOLDERS = tuple(Path("docs/results/reviews", name) for name in ("closed-form", "control"))
+LOSS = "floor_po"
 
 
-def write_gains(folder: Path = FOLDER, loss: str = LOSS, out: Path | None = None) -> Path:
+def write_gains(folder: Path, loss: str = LOSS, out: Path | None = None) -> Path:
     """Writes the tables of a folder's cells, in its summary's order."""
     cells = [cell for key in keys_of(folder) if (cell := BenchmarkFolder(folder).any_cell(key)) is not None]
     tables = [table for cell in cells if (table := differences_table(cell, loss)) is not None]
@@ -26,5 +27,5 @@ def write_gains(folder: Path = FOLDER, loss: str = LOSS, out: Path | None = None
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    sys.stdout.write(f"Written to {write_gains(Path(given[0]), given[1]) if given else write_gains()}\n")
+    for folder, loss in [(Path(sys.argv[1]), sys.argv[2])] if sys.argv[1:] else [(one, LOSS) for one in FOLDERS]:
+        sys.stdout.write(f"Written to {write_gains(folder, loss)}\n")

@@ -10,14 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.closed_form import write_gains
+from benchmarks.closed_form import FOLDERS, write_gains
 from mpo_experiments.benchmark.again import write_again
 
 RESULTS = Path("docs/results")
 BENCHMARKS = (
     "benchmark", "cells-noisy-100", "confirmed", "confirmed-ant", "confirmed-ant-noisy", "confirmed-hopper",
     "confirmed-three-legged-ant", "control", "control-ant", "discovery", "discovery-from-orpo",
-    "discovery-from-orpo-200", "leaderboard", "reviews/benchmark", "reviews/closed-form",
+    "discovery-from-orpo-200", "leaderboard", "reviews/benchmark", "reviews/closed-form", "reviews/control",
 )  # fmt: skip
 """Folders of `mpo benchmark` that have their cells."""
 QUEUE = (
@@ -45,7 +45,8 @@ def main() -> None:
     for name in BENCHMARKS:
         for path in write_again(RESULTS / name):
             sys.stdout.write(f"Written to {path}\n")
-    sys.stdout.write(f"Written to {write_gains()}\n")
+    for folder in FOLDERS:
+        sys.stdout.write(f"Written to {write_gains(folder)}\n")
     for arguments in (TRANSFER, DISCOVERY, REVIEWS):
         _run(arguments)
     _run(ENGLISH, RESULTS / "transfer")

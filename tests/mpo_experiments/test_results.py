@@ -6,7 +6,7 @@ import re
 import shutil
 
 import pytest
-from benchmarks.closed_form import write_gains
+from benchmarks.closed_form import FOLDERS, write_gains
 from benchmarks.front_picture import numbers, pooled
 from benchmarks.results import BENCHMARKS, DISCOVERY, ENGLISH, REVIEWS
 from typer.testing import CliRunner
@@ -66,8 +66,9 @@ def test_the_tables_on_language_models_come_from_their_files(folder, arguments, 
         assert (tmp_path / "docs" / "results" / where / name).read_text() == (RESULTS / where / name).read_text()
 
 
-def test_the_gains_of_the_closed_form_come_from_its_cells(tmp_path):
-    folder = RESULTS / "reviews" / "closed-form"
+@pytest.mark.parametrize("folder", FOLDERS, ids=str)
+def test_the_gains_of_the_closed_form_come_from_its_cells(folder, tmp_path):
+    folder = RESULTS.parent.parent / folder
     assert write_gains(folder, out=tmp_path).read_text() == (folder / "floor_po.md").read_text()
 
 
