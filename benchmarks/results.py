@@ -28,7 +28,7 @@ TRANSFER = (*QUEUE, "--data", "mixed:0.75,noisy:0.2", "--forms", "static", "--tr
 DISCOVERY = (*QUEUE, "--data", "mixed:0.75,noisy:0.2,base")
 """After that of what carries over, which writes the table of the static form alone."""
 REVIEWS = (
-    "discover", "--task", "reviews", "--data", "mixed:0.75,noisy:0.2", "--forms", "static",
+    "discover", "--task", "reviews", "--data", "mixed:0.75,noisy:0.2,mixed_other:0.75,base", "--forms", "static",
     "--tuned-from", "docs/results/reviews/benchmark", "--seed", "231", "--search-seed", "811", "--units", "20",
     "--out", "docs/results/reviews/searches", "--only-tables",
 )  # fmt: skip

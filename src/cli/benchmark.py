@@ -1,6 +1,7 @@
 """`mpo benchmark`: objectives tuned alike and ranked on kinds of data."""
 
 import contextlib
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,9 @@ def benchmark(
     preset: Annotated[str, typer.Option(help="Rows, length and inner loop as in this preset.")] = "quick",
     seed: Annotated[int, typer.Option(min=0, help="Seed of both streams of units.")] = 0,
     bin_width: Annotated[list[float] | None, typer.Option(help="Token widths in action units; repeat. [0.1]")] = None,
+    rows: Annotated[
+        list[str] | None, typer.Option(help="Pairs a unit; repeat, or join by commas. Default: the preset's.")
+    ] = None,
     tuned_from: Annotated[
         Path | None, typer.Option(help="A finished benchmark's folder: its objectives keep the settings found there.")
     ] = None,
@@ -64,9 +68,8 @@ def benchmark(
     """Tune objectives under one budget and rank them on fresh units; continues where it was left."""
     with validating_input():
         how = check_tuning(tuning, tune)
-        settings, keys = _plan(
-            task, data, objectives, budget, tuning_units, units, preset, seed, bin_width, tuned_from, how, only_tables
-        )
+        settings = _settings(objectives, budget, tuning_units, units, preset, seed, tuned_from, how)
+        keys = plan_cells(task, data, settings, bin_widths=bin_width, rows=rows, to_run=not only_tables)
         check_folder("--out", out)
         if measure and not dry_run:
             raise ValueError("--measure: goes with --dry-run")
@@ -126,26 +129,25 @@ def _show(screen: "Console", cells: "list[BenchmarkCell]", paths: list[Path]) ->
     print_results(screen, tables, f"One cell again: {cells[-1].command}", paths)
 
 
-def _plan(
-    tasks: list[str], data: list[str] | None, objectives: str | None, budget: int, tuning_units: int, units: int,
-    preset: str, seed: int, bin_widths: list[float] | None, tuned_from: Path | None,
-    how: "tuple[Method, tuple[str, ...]]", only_tables: bool,
-) -> "tuple[BenchmarkSettings, list[CellKey]]":  # fmt: skip
+def _settings(
+    objectives: str | None, budget: int, tuning_units: int, units: int, preset: str, seed: int,
+    tuned_from: Path | None, how: "tuple[Method, tuple[str, ...]]",
+) -> "BenchmarkSettings":  # fmt: skip
     from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
 
     ids = DEFAULT_IDS if objectives is None else objective_ids_named(objectives)
     source = None if tuned_from is None else str(tuned_from)
-    settings = BenchmarkSettings(ids, budget, tuning_units, units, preset, seed, source, *how)
-    return settings, plan_cells(tasks, data, bin_widths, settings, to_run=not only_tables)
+    return BenchmarkSettings(ids, budget, tuning_units, units, preset, seed, source, *how)
 
 
 def plan_cells(
-    tasks: list[str], data: list[str] | None, bin_widths: list[float] | None, settings: "BenchmarkSettings", *,
-    to_run: bool = True,
+    tasks: list[str], data: list[str] | None, settings: "BenchmarkSettings", *,
+    bin_widths: list[float] | None = None, rows: list[str] | None = None, to_run: bool = True,
 ) -> "list[CellKey]":  # fmt: skip
     """The cells that are asked for, each checked; tasks and kinds of data may be joined by commas.
 
     Args:
+        rows: numbers of pairs, which may be joined by commas; None: the preset's.
         to_run: whether they are to be run, and so need agents for their data.
 
     Raises:
@@ -167,7 +169,9 @@ def plan_cells(
     words = [name for name in names if task_spec(name).of_words]
     if words and widths != [DEFAULT_WIDTH]:
         raise ValueError(f"--bin-width: the actions of task {words[0]!r} are tokens already")
-    keys = list(dict.fromkeys(CellKey(name, kind, width) for width in widths for name in names for kind in kinds))
+    counts = [None] if rows is None else [_count(part) for text in rows for part in text.split(",")]
+    asked = itertools.product(widths, counts, names, kinds)
+    keys = list(dict.fromkeys(CellKey(name, kind, width, count) for width, count, name, kind in asked))
     for key in keys:
         settings.config(key)
         if to_run:
@@ -175,3 +179,10 @@ def plan_cells(
         if settings.tuned_from is not None:
             BenchmarkFolder(Path(settings.tuned_from)).borrowed(key, settings)
     return keys
+
+
+def _count(text: str) -> int:
+    """A number of pairs."""
+    if not text.strip().isdecimal():
+        raise ValueError(f"--rows {text!r}: must be whole numbers of pairs, joined by commas")
+    return int(text)

@@ -94,7 +94,7 @@ def _plan(
     beside = BenchmarkSettings(
         objective_ids_named(ids[1]), units=units, preset=preset, seed=seeds[0], tuned_from=source, method=method
     )
-    keys = plan_cells([where[0]], [where[1]], None, beside)
+    keys = plan_cells([where[0]], [where[1]], beside)
     if len(keys) > 1:
         raise ValueError("mpo compare takes one task and one kind of data")
     parsed = tuple(map(parse_variant, variants))

@@ -123,7 +123,7 @@ def _plan(
     zoo = BenchmarkSettings(DEFAULT_IDS, units=units, preset=preset, seed=seeds[0], tuned_from=source)
     zoo = dataclasses.replace(zoo, method=how[0], tune=how[1])
     settings = DiscoverySettings(names, zoo, seeds[1], tuple(given or []), seeds[2])
-    keys = plan_cells(tasks, data, None, zoo)
+    keys = plan_cells(tasks, data, zoo)
     for key in keys:
         settings.config(key, "temporal", "tempo")
     return settings, keys

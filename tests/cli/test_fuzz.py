@@ -350,7 +350,8 @@ OPTIONS = {
     },
     ("benchmark",): {
         "--task": TASKS, "--data": DATA, "--objectives": OBJECTIVES, "--budget": COUNTS, "--tuning-units": COUNTS,
-        "--units": COUNTS, "--preset": PRESET, "--seed": COUNTS, "--bin-width": COUNTS, "--out": PLACES,
+        "--units": COUNTS, "--preset": PRESET, "--seed": COUNTS, "--bin-width": COUNTS, "--rows": COUNTS,
+        "--out": PLACES,
     },
     ("agents", "train"): {"--task": TASKS, "--steps": COUNTS, "--seed": COUNTS, "--out": PLACES},
     ("data", "build"): {

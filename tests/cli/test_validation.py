@@ -127,6 +127,8 @@ def test_refusals_come_before_the_physics(tmp_path, unfinished):
         (("benchmark", *TASK, "--objectives", "dpo,"), "unknown objective ''"),
         (("benchmark", *TASK, "--bin-width", "nan"), "--bin-width nan: must be at least 1e-6 and at most 1"),
         (("benchmark", *TASK, "--bin-width", "1e-30"), "--bin-width 1e-30: must be"),
+        (("benchmark", *TASK, "--rows", "32,many"), "--rows 'many': must be whole numbers of pairs, joined by commas"),
+        (("benchmark", *TASK, "--rows", "1"), "rows: count must be >= 2"),
         (("benchmark", *TASK, "--only-tables", "--out", "none"), "--only-tables: none holds none of these cells"),
         (("agents", "train", *TASK, "--seed", str(2**31)), "'--seed': Input should be less than or equal to"),
         (("agents", "train", *TASK, "--steps", "1" + "0" * 30), "'--steps': Input should be less than or equal to"),

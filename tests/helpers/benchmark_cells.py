@@ -9,7 +9,7 @@ LEVELS = {"sft": 0.2, "orpo": 0.6, "dpo": -0.4, "mmpo": 0.9}
 SETTINGS = BenchmarkSettings(tuple(LEVELS), budget=2, tuning_units=2, units=UNITS)
 
 
-def make_cell(task="hopper", data="base", bin_width=0.1, seed=0, levels=LEVELS):
+def make_cell(task="hopper", data="base", bin_width=0.1, seed=0, levels=LEVELS, rows=None):
     rng = np.random.default_rng(seed)
 
     def entry(id, level):
@@ -20,9 +20,9 @@ def make_cell(task="hopper", data="base", bin_width=0.1, seed=0, levels=LEVELS):
             clamped=0.125,
         )  # fmt: skip
 
-    key = CellKey(task, data, bin_width)
+    key = CellKey(task, data, bin_width, rows)
     return BenchmarkCell(
-        task=task, data=data, bin_width=bin_width, command=SETTINGS.command(key),
+        task=task, data=data, bin_width=bin_width, rows=rows, command=SETTINGS.command(key),
         config={"evaluation": {"horizon": 1000}},
         provenance={"versions": {"jax": "0"}, "devices": {"count": 2, "kind": "cpu", "platform": "cpu"}},
         seconds={"tuning": 60.0, "reporting": 30.0}, original=100.0, target=900.0,

@@ -1,5 +1,6 @@
 """The tables of a benchmark's folder from the cells that are in it, whatever command made it."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, Cel
 from mpo_experiments.benchmark.folder import BenchmarkFolder
 from mpo_experiments.benchmark.leaderboard_page import PAGE
 from mpo_experiments.benchmark.report import write_benchmark
+
+KEY = tuple(field.name for field in dataclasses.fields(CellKey))
 
 
 def write_again(folder: Path, out: Path | None = None) -> list[Path]:
@@ -46,7 +49,7 @@ def _plan(folder: Path) -> tuple[BenchmarkSettings, list[CellKey], list[CellKey]
         told: dict[str, Any] = {"method": "fixed", "tune": ()} | summary["settings"]
         told |= {name: tuple(told[name]) for name in ("objectives", "tune")}
         settings = BenchmarkSettings(**told)
-        keys = [CellKey(cell["task"], cell["data"], cell["bin_width"]) for cell in summary["cells"]]
+        keys = [CellKey(**{name: cell.get(name) for name in KEY}) for cell in summary["cells"]]
         return settings, keys, [CellKey(**key) for key in summary["not_run"]]
     except (KeyError, TypeError) as error:
         raise ValueError(f"benchmark summary {folder / 'summary.json'}: is not that of mpo benchmark") from error

@@ -25,10 +25,16 @@ class CellKey:
     data: str
     """In canonical form."""
     bin_width: float = DEFAULT_WIDTH
+    rows: int | None = None
+    """Pairs a unit; None: as many as in the preset."""
 
     def __str__(self) -> str:
         width = "" if self.bin_width == DEFAULT_WIDTH else f", bin width {self.bin_width:g}"
-        return f"{self.task}, {self.data}{width}"
+        return f"{self.task}, {self.data}{width}" + ("" if self.rows is None else f", {self.rows} pairs")
+
+    def as_json(self) -> dict[str, Any]:
+        """Without what is as in the preset."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +84,8 @@ class BenchmarkSettings:
 
     def config(self, key: CellKey) -> CellConfig:
         """Rows, inner loop and evaluation of a cell."""
-        return build_config({"task": key.task, "data": key.data, "preset": self.preset, "seed": self.seed})
+        given = {"task": key.task, "data": key.data, "preset": self.preset, "seed": self.seed}
+        return build_config(given if key.rows is None else given | {"rows": {"count": key.rows}})
 
 
 _SETTINGS = pydantic.TypeAdapter(BenchmarkSettings)
@@ -92,7 +99,7 @@ def recorded_settings(command: str) -> BenchmarkSettings | None:
     found = read_command(command, "benchmark")
     if found is None:
         return None
-    given = {name: value for name, value in found.items() if name not in ("task", "data", "bin_width")}
+    given = {name: value for name, value in found.items() if name not in ("task", "data", "bin_width", "rows")}
     given["method"] = given.pop("tuning", "fixed")  # what there was before it was an option
     for name in given.keys() & {"objectives", "tune"}:
         given[name] = given[name].split(",")
@@ -149,6 +156,8 @@ class BenchmarkCell(pydantic.BaseModel):
     task: str
     data: str
     bin_width: float
+    rows: pydantic.PositiveInt | None = None
+    """Pairs a unit, where it was asked for; None: as in the preset."""
     command: str
     """What runs it again, for people: nothing compares it."""
     settings: BenchmarkSettings | None = None
@@ -191,7 +200,7 @@ class BenchmarkCell(pydantic.BaseModel):
     @property
     def key(self) -> CellKey:
         """Where it was run."""
-        return CellKey(self.task, self.data, self.bin_width)
+        return CellKey(self.task, self.data, self.bin_width, self.rows)
 
     @property
     def units(self) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from adapters.plotting.figures import INK, LEARNED, MARKS, MUTED, save_figure
+from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
 from mpo_experiments.benchmark.cell import BenchmarkCell
 from mpo_experiments.benchmark.summary import Standing, standings
 from mpo_experiments.benchmark.tables import Ranked, short_id
@@ -21,7 +21,7 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
     Of more than `MOST_DRAWN` objectives the best are drawn.
 
     Args:
-        cells: of one token width.
+        cells: of one token width and number of pairs.
     """
     tasks, kinds = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("task", "data"))
     ids = [one.id for one in standings(cells)]
@@ -46,44 +46,6 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
     save_figure(figure, path)
 
 
-def draw_widths(path: Path, groups: dict[float, list[BenchmarkCell]]) -> None:
-    """How scores, and with them the order of objectives, move with the width of a token."""
-    scores = {width: {one.id: one for one in standings(cells)} for width, cells in groups.items()}
-    ids = list(next(iter(scores.values())))
-    figure = Figure(figsize=(8.4, 4.6), dpi=150, layout="constrained")
-    value, place = figure.subplots(1, 2)
-    for at, id in enumerate(ids):
-        style = {"color": MARKS[at % len(MARKS)], "linestyle": ("-", "--", ":")[at // len(MARKS) % 3], "marker": "o"}
-        points = [scores[width][id].sampled for width in scores]
-        widths = [width * (1 + 0.012 * (at - len(ids) / 2)) for width in scores]
-        value.errorbar(
-            widths,
-            [one.estimate for one in points],
-            yerr=[[one.estimate - one.low for one in points], [one.high - one.estimate for one in points]],
-            linewidth=1.2, markersize=3, elinewidth=0.6, **style,
-        )  # fmt: skip
-        rank = [1 + list(scores[width]).index(id) for width in scores]
-        place.plot(list(scores), rank, linewidth=1.4, markersize=4, label=id, **style)
-        place.annotate(
-            short_id(id), (list(scores)[-1], rank[-1]), (6, 0), textcoords="offset points", va="center", fontsize=7
-        )
-    for axes in (value, place):
-        axes.set_xscale("log")
-        axes.set_xticks(list(scores), [f"{width:g}" for width in scores])
-        axes.minorticks_off()
-        axes.set_xlabel("bin width, action units", fontsize=8)
-        _finish(axes)
-    value.set_ylabel("normalised score (IQM, 95 % interval)", fontsize=8)
-    place.set_ylabel("rank", fontsize=8)
-    place.set_yticks(range(1, len(ids) + 1))
-    place.invert_yaxis()
-    place.margins(x=0.25)
-    cells = next(iter(groups.values()))
-    told = "; ".join(f"{cell.task}, {cell.data}, n = {cell.units} units" for cell in cells)
-    figure.suptitle(told, fontsize=9, color=INK)
-    save_figure(figure, path)
-
-
 def _panel(axes: Axes, order: list[str], ranked: list[Standing]) -> None:
     by_id = {one.id: one for one in ranked}
     for at, id in enumerate(order):
@@ -101,11 +63,12 @@ def _panel(axes: Axes, order: list[str], ranked: list[Standing]) -> None:
     for mark in (0, 1):
         axes.axvline(mark, color=MUTED, linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
     axes.set_yticks(range(len(order)), [short_id(id) for id in order])
-    _finish(axes)
+    finish_axes(axes)
     axes.set_xlim(MIN_SCORE, MAX_SCORE)
 
 
-def _finish(axes: Axes) -> None:
+def finish_axes(axes: Axes) -> None:
+    """How all figures of a benchmark look."""
     axes.tick_params(labelsize=7)
     axes.grid(axis="y", linewidth=0.3, alpha=0.5)
     for side in ("top", "right"):

@@ -16,7 +16,7 @@ ELSE = "choose another --out or remove it"
 
 
 class BenchmarkFolder:
-    """`cells/<task>-<data>[-w<bin width>].json` and `.tuned.json` in a folder that one process at a time writes to."""
+    """`cells/<task>-<data>-w<bin width>[-r<rows>].json` and `.tuned.json`; one process at a time writes to a folder."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -94,7 +94,8 @@ class BenchmarkFolder:
         write_sealed(self._file(cell.key), cell.model_dump(mode="json"))
 
     def _file(self, key: CellKey, kind: str = "") -> Path:
-        return self.path / "cells" / f"{key.task}-{slug(key.data)}-w{key.bin_width:g}{kind}.json"
+        rows = "" if key.rows is None else f"-r{key.rows}"
+        return self.path / "cells" / f"{key.task}-{slug(key.data)}-w{key.bin_width:g}{rows}{kind}.json"
 
 
 def _change(before: BenchmarkSettings | None, now: BenchmarkSettings) -> str:

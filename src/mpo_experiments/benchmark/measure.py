@@ -102,7 +102,8 @@ def report_cell(
     ]  # fmt: skip
     low, high = testbed.constants(config.report.evaluation.horizon)
     return BenchmarkCell(
-        task=key.task, data=key.data, bin_width=key.bin_width, command=settings.command(key), settings=settings,
+        task=key.task, data=key.data, bin_width=key.bin_width, rows=key.rows,
+        command=settings.command(key), settings=settings,
         config=cell_config(config), seconds={"reporting": round(time.monotonic() - began, 1)},
         provenance={
             "agents": agents_hash(key.task, key.data), "backend": testbed.task.backend, "versions": versions(),

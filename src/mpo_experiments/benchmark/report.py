@@ -7,10 +7,12 @@ from typing import Any
 from adapters.storage.files import write_json, write_whole
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
 from mpo_experiments.benchmark.difference_tables import differences_summary, differences_table
-from mpo_experiments.benchmark.figures import draw_ranking, draw_widths
+from mpo_experiments.benchmark.figures import draw_ranking
 from mpo_experiments.benchmark.leaderboard import leaderboard
 from mpo_experiments.benchmark.leaderboard_page import write_page
-from mpo_experiments.benchmark.summary import by_width, missing, no_noise_score, standings
+from mpo_experiments.benchmark.summary import missing, no_noise_score, standings
+from mpo_experiments.benchmark.sweep_figure import draw_sweep
+from mpo_experiments.benchmark.sweeps import by_size, sweeps
 from mpo_experiments.benchmark.tables import (
     Ranked,
     cell_table,
@@ -67,7 +69,11 @@ def write_results(
 
 def _tables(keys: list[CellKey], cells: list[BenchmarkCell], ranked: Ranked) -> list[TextTable]:
     tables = [overview_table(keys, cells, ranked)] if len(keys) > 1 else []
-    crossed = (judge_table(cells, task, ranked) for task in dict.fromkeys(cell.task for cell in cells))
+    crossed = (
+        judge_table(group, task, ranked)
+        for group in by_size(cells).values()
+        for task in dict.fromkeys(cell.task for cell in group)
+    )
     tables += [table for table in crossed if table is not None]
     for cell in cells:
         gains = differences_table(cell)
@@ -76,15 +82,14 @@ def _tables(keys: list[CellKey], cells: list[BenchmarkCell], ranked: Ranked) -> 
 
 
 def _figures(folder: Path, cells: list[BenchmarkCell], ranked: Ranked) -> list[Path]:
-    groups = by_width(cells)
+    groups = by_size(cells)
     paths = []
-    for width in groups:
-        name = "ranking.png" if len(groups) == 1 else f"ranking-w{width:g}.png"
-        draw_ranking(folder / name, [cell for cell in cells if cell.bin_width == width], ranked)
-        paths.append(folder / name)
-    if len(groups) > 1 and all(groups.values()):
-        draw_widths(folder / "bin-width.png", groups)
-        paths.append(folder / "bin-width.png")
+    for size, group in groups.items():
+        paths.append(folder / ("ranking.png" if len(groups) == 1 else f"ranking-{size}.png"))
+        draw_ranking(paths[-1], group, ranked)
+    for sweep in sweeps(cells):
+        paths.append(folder / f"{sweep.name}.png")
+        draw_sweep(paths[-1], sweep)
     return paths
 
 
@@ -135,8 +140,8 @@ def _summary(
 ) -> dict[str, Any]:
     found = [
         {
-            "task": cell.task, "data": cell.data, "bin_width": cell.bin_width, "command": cell.command,
-            "units": cell.units, "standings": [one.as_json() for one in ranked[cell.key]],
+            **cell.key.as_json(), "command": cell.command, "units": cell.units,
+            "standings": [one.as_json() for one in ranked[cell.key]],
             "differences": differences_summary(cell), "original_no_action_noise": no_noise_score(cell),
         }
         for cell in cells
@@ -145,5 +150,5 @@ def _summary(
         "settings": dataclasses.asdict(settings),
         "overall": [one.as_json() for one in standings(cells)],
         "cells": found,
-        "not_run": [dataclasses.asdict(key) for key in missing(keys, cells)],
+        "not_run": [key.as_json() for key in missing(keys, cells)],
     }

@@ -161,17 +161,6 @@ def entry_of(cell: BenchmarkCell, id: str) -> Entry:
     return next(entry for entry in cell.objectives if entry.id == id)
 
 
-def by_width(cells: list[BenchmarkCell]) -> dict[float, list[BenchmarkCell]]:
-    """Cells grouped by token width, widths ascending, those cells alone that every width has."""
-    widths = sorted({cell.bin_width for cell in cells})
-    have = [{(cell.task, cell.data) for cell in cells if cell.bin_width == width} for width in widths]
-    common = set.intersection(*have) if have else set()
-    return {
-        width: [cell for cell in cells if cell.bin_width == width and (cell.task, cell.data) in common]
-        for width in widths
-    }
-
-
 def missing(keys: list[CellKey], cells: list[BenchmarkCell]) -> list[CellKey]:
     """Cells that were asked for and are not there."""
     there = {cell.key for cell in cells}

@@ -188,9 +188,7 @@ def found_entry(cell: BenchmarkCell, form: str) -> Entry:
 
 
 def _summaries(found: Discoveries) -> list[dict[str, Any]]:
-    cells: dict[CellKey, dict[str, Any]] = {
-        key: dataclasses.asdict(key) | {"run": key in found.cells} for key in found.keys
-    }
+    cells: dict[CellKey, dict[str, Any]] = {key: key.as_json() | {"run": key in found.cells} for key in found.keys}
     for key, cell in found.cells.items():
         if key in cells:
             cells[key] |= {

@@ -1,7 +1,6 @@
 """The tables of a benchmark, from cells whose numbers are known."""
 
 import csv
-import dataclasses
 import io
 import json
 
@@ -12,10 +11,13 @@ from scipy import stats
 
 from helpers.benchmark_cells import LEVELS, SETTINGS, UNITS, make_cell
 from mpo_core.evaluation.statistics import holm, interquartile_mean, mean_interval
+from mpo_experiments.benchmark.again import keys_of
 from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey
 from mpo_experiments.benchmark.difference_tables import differences_table, short_differences_table
+from mpo_experiments.benchmark.folder import BenchmarkFolder
 from mpo_experiments.benchmark.report import write_benchmark
-from mpo_experiments.benchmark.summary import by_width, differences, standings
+from mpo_experiments.benchmark.summary import differences, standings
+from mpo_experiments.benchmark.sweeps import by_size, sweeps
 from mpo_experiments.benchmark.tables import (
     NO_NOISE,
     cell_table,
@@ -191,9 +193,35 @@ def test_the_judge_table_crosses_temperature_with_noise():
 
 def test_widths_are_compared_on_the_cells_they_share():
     cells = [make_cell(), make_cell(data="noisy:0.2"), make_cell(bin_width=0.05)]
-    groups = by_width(cells)
-    assert list(groups) == [0.05, 0.1]
-    assert [[cell.data for cell in group] for group in groups.values()] == [["base"], ["base"]]
+    (widths,) = sweeps(cells)
+    assert (widths.name, list(widths.cells)) == ("bin-width", [0.05, 0.1])
+    assert [[cell.data for cell in group] for group in widths.cells.values()] == [["base"], ["base"]]
+    assert {size: len(group) for size, group in by_size(cells).items()} == {"w0.05": 1, "w0.1": 2}
+
+
+def test_numbers_of_pairs_and_of_faults_are_sweeps():
+    counts = [make_cell(data="mixed:0.5", rows=rows) for rows in (512, 32, 128)]
+    (pairs,) = sweeps(counts)
+    assert (pairs.name, pairs.log, list(pairs.cells)) == ("pairs", True, [32, 128, 512])
+    assert list(by_size(counts)) == ["w0.1-r32", "w0.1-r128", "w0.1-r512"]
+    names = ("base", "mixed:0.75", "mixed:0.5", "noisy:0.2", "mixed:0.5+noisy:0.2")
+    kinds = [make_cell(task, data) for task in ("ant", "hopper") for data in names]
+    (mixed,) = sweeps(kinds)  # two numbers of noise are none
+    assert (mixed.name, mixed.log, list(mixed.cells)) == ("mixed", False, [0, 0.5, 0.75])
+    assert [cell.task for cell in mixed.cells[0.5]] == ["ant", "hopper"]
+    assert sweeps([make_cell(), make_cell(data="noisy:0.1"), make_cell("ant", "noisy:0.2")]) == []  # no task has all
+
+
+@pytest.mark.parametrize("sizes", [{"rows": 32}, {}])
+def test_a_cell_keeps_its_number_of_pairs(sizes, tmp_path):
+    cell = make_cell(**sizes)
+    folder = BenchmarkFolder(tmp_path)
+    folder.save(cell)
+    assert folder.any_cell(cell.key) == cell
+    assert ("rows 32" in cell.command, "-r32" in next((tmp_path / "cells").iterdir()).name) == (2 * (bool(sizes),))
+    assert SETTINGS.config(cell.key).rows.count == sizes.get("rows", 128)
+    write_benchmark(tmp_path, [cell.key], [cell], SETTINGS)
+    assert keys_of(tmp_path) == [cell.key]
 
 
 def test_latex_escapes_and_csv_reads_back():
@@ -224,7 +252,7 @@ def test_everything_is_written_and_agrees(tmp_path):
     first = [float(row["sampled"]) for row in scores[:UNITS]]
     assert first == cells[0].objectives[0].sampled
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["not_run"] == [dataclasses.asdict(CellKey("ant", "base"))]
+    assert summary["not_run"] == [CellKey("ant", "base").as_json()]
     assert [one["objective"] for one in summary["cells"][0]["standings"]] == ["orpo", "sft", "dpo", "mmpo"]
     for path in paths:
         if path.suffix == ".png":
