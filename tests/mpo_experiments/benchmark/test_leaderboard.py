@@ -1,15 +1,13 @@
 """The page of a benchmark: its numbers, and what a browser makes of them."""
 
-import html
 import json
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 
 from helpers.benchmark_cells import LEVELS, SETTINGS, UNITS, make_cell
+from helpers.browser import seen_on
 from mpo_core.evaluation.statistics import holm, mean_interval, paired_p_value
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey
 from mpo_experiments.benchmark.leaderboard import leaderboard
@@ -155,20 +153,9 @@ document.body.append(element("pre", { id: "seen", text: JSON.stringify(seen) }))
 @pytest.fixture(scope="module")
 def seen(board, tmp_path_factory):
     """What a headless browser without network has seen of the page."""
-    if shutil.which("chromium") is None:
-        pytest.skip("needs chromium")
-    folder = tmp_path_factory.mktemp("page")
-    path = folder / "driven.html"
+    path = tmp_path_factory.mktemp("page") / "driven.html"
     path.write_text(page(board).replace("</body>", DRIVE + "</body>"))
-    options = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--window-size=500,800")
-    offline = "--host-resolver-rules=MAP * ~NOTFOUND"
-    told = subprocess.run(
-        ["chromium", *options, offline, f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri()],
-        check=True, capture_output=True, text=True, timeout=300,
-    ).stdout  # fmt: skip
-    found = re.search(r'<pre id="seen">(.*?)</pre>', told, re.DOTALL)
-    assert found is not None, told[-2000:]
-    return json.loads(html.unescape(found[1]))
+    return seen_on(path, "--window-size=500,800")
 
 
 def test_a_browser_sorts(seen):
