@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,16 +122,18 @@ def _row(found: Discoveries, one: Comparison, several: bool) -> tuple[str, ...]:
         str(one.key), one.form, " / ".join(dict.fromkeys(one.against[kind].id for kind in KINDS)),
         interval_text(sampled.interval), one.judged["sampled"].p_text, one.judged["sampled"].word,
         f"{sampled.detectable:.2f}", interval_text(mode.interval), one.judged["mode"].p_text, one.judged["mode"].word,
-        "-" if alone is None else f"{alone:.2f}", *([_share_text(sampled)] if several else []),
+        "-" if alone is None else f"{alone:.2f}", *([share_text(sampled.by_search)] if several else []),
     )  # fmt: skip
 
 
-def _share(one: Gain) -> Interval:
-    return exact_share(sum(mean > 0 for mean in one.by_search), len(one.by_search))
+def share_ahead(by_search: Sequence[float]) -> Interval:
+    """The share of searches with a mean difference above 0."""
+    return exact_share(sum(mean > 0 for mean in by_search), len(by_search))
 
 
-def _share_text(one: Gain) -> str:
-    share = _share(one)
+def share_text(by_search: Sequence[float]) -> str:
+    """The same as tables have it."""
+    share = share_ahead(by_search)
     return f"{round(share.estimate * share.units)} of {share.units} [{share.low:.2f}, {share.high:.2f}]"
 
 
@@ -197,7 +199,7 @@ def _summaries(found: Discoveries) -> list[dict[str, Any]]:
             }  # fmt: skip
     for name, lines in (("minus_best_tuned", against_tuned(found)), ("minus_best_on_units", against_best(found))):
         for one in lines:
-            share = _share(one.gains["sampled"])
+            share = share_ahead(one.gains["sampled"].by_search)
             cells[one.key].setdefault(one.form, {"searches": share.units})[name] = {
                 kind: {"against": one.against[kind].id} | summary_of(one.gains[kind], one.judged[kind])
                 for kind in KINDS
