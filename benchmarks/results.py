@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.closed_form import FOLDERS, write_gains
+from benchmarks.searches_beside import write_beside
 from mpo_experiments.benchmark.again import write_again
 
 RESULTS = Path("docs/results")
@@ -32,6 +33,15 @@ REVIEWS = (
     "--tuned-from", "docs/results/reviews/benchmark", "--seed", "231", "--search-seed", "811", "--units", "20",
     "--out", "docs/results/reviews/searches", "--only-tables",
 )  # fmt: skip
+SEEDS = (
+    "discover", "--task", "halfcheetah", "--data", "mixed:0.75", "--forms", "static", "--seed", "34",
+    "--search-seed", "820", "--search-seeds", "8", "--units", "20", "--out", "docs/results/seeds/snes", "--only-tables",
+)  # fmt: skip
+BY_CHANCE = (
+    *SEEDS[:-3], "--tuned-from", "docs/results/seeds/snes/zoo", "--set", "strategy.name=random",
+    "--out", "docs/results/seeds/random", "--only-tables",
+)  # fmt: skip
+"""Eight searches of one cell, by evolution and by chance."""
 ENGLISH = (
     "transfer", "--corpus", "rated_sentences.tsv", "--data", "mixed:0.75,noisy:0.2",
     "--objectives", "sft,kto,ipo,floor_po:floor=-5.39,moved/reviews-mixed75-temporal",
@@ -47,8 +57,9 @@ def main() -> None:
             sys.stdout.write(f"Written to {path}\n")
     for folder in FOLDERS:
         sys.stdout.write(f"Written to {write_gains(folder)}\n")
-    for arguments in (TRANSFER, DISCOVERY, REVIEWS):
+    for arguments in (TRANSFER, DISCOVERY, REVIEWS, SEEDS, BY_CHANCE):
         _run(arguments)
+    sys.stdout.write(f"Written to {write_beside()}\n")
     _run(ENGLISH, RESULTS / "transfer")
 
 

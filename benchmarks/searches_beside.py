@@ -15,11 +15,12 @@ from mpo_core.evaluation.statistics import crossed_bootstrap, mean_interval
 from mpo_experiments.benchmark.cell import BenchmarkCell, Entry
 from mpo_experiments.benchmark.summary import required_best
 from mpo_experiments.benchmark.tables import interval_text
+from mpo_experiments.benchmark.verdicts import Verdict
 from mpo_experiments.discovery.report import share_text
 from mpo_experiments.text_table import TextTable
 
 ROOT = Path("docs/results/seeds")
-FOLDERS = tuple(ROOT / name for name in ("snes", "random", "frame"))
+FOLDERS = tuple(ROOT / name for name in ("snes", "random"))
 KINDS = ("sampled", "mode")
 CAPTION = (
     "One cell, the same reporting units for all. Mean of searches: 95 % t interval over searches. Minus the best tuned "
@@ -47,7 +48,7 @@ def _row(name: str, cell: BenchmarkCell, first: BenchmarkCell, kind: str) -> tup
     told = ("-", "-")
     if cell is not first:
         over_first = crossed_bootstrap(scores - _scores(_searches(first)[: len(found)], kind))
-        told = (interval_text(over_first.interval), f"{over_first.p_value:.3f}")
+        told = (interval_text(over_first.interval), Verdict(over_first.p_value, "").p_text)
     return (
         kind, name, " ".join(f"{mean:.2f}" for mean in means), interval_text(mean_interval(means)),
         f"{best.id} {other.mean():.2f}", interval_text(over_best.interval),

@@ -106,7 +106,8 @@ class Display:
         if self._live and self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
-        self._out.print(f"{title}: {_count(self._done)} {_plural(unit)} in {_duration(took)}{compiled}")
+        if self._done:  # else it was there already
+            self._out.print(f"{title}: {_count(self._done)} {_plural(unit)} in {_duration(took)}{compiled}")
         self._stage = ("", 0, "")
 
     def _amount(self) -> str:

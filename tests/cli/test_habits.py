@@ -110,6 +110,15 @@ def test_a_long_compilation_is_said(clock, capsys):
     assert "Training: 4 policies in 1 min 02 s, compiling for up to 1 min 02 s of it" in capsys.readouterr().out
 
 
+def test_what_was_there_already_is_no_line(clock, capsys):
+    with Display(Console(width=100)) as display:
+        display.stage("Fresh data", 400, "step")
+        display.advance(0)
+        display.stage("Training", 4, "policy")
+        display.advance(4)
+    assert capsys.readouterr().out == "Training: 4 policies in 0 s\n"
+
+
 def test_a_dry_run_is_an_estimate_in_seconds():
     began = time.monotonic()
     settings, keys = BenchmarkSettings(), [CellKey("halfcheetah", "base"), CellKey("ant", "base")]

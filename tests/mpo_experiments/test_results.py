@@ -8,7 +8,8 @@ import shutil
 import pytest
 from benchmarks.closed_form import FOLDERS, write_gains
 from benchmarks.front_picture import numbers, pooled
-from benchmarks.results import BENCHMARKS, DISCOVERY, ENGLISH, REVIEWS
+from benchmarks.results import BENCHMARKS, BY_CHANCE, DISCOVERY, ENGLISH, REVIEWS, SEEDS
+from benchmarks.searches_beside import FOLDERS as SEARCHES, write_beside
 from typer.testing import CliRunner
 
 from cli.app import app
@@ -52,9 +53,15 @@ def test_the_tables_of_a_benchmark_come_from_its_cells(folder, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("folder", "arguments", "where"), [("transfer", ENGLISH, "transfer"), ("reviews", REVIEWS, "reviews/searches")]
+    ("folder", "arguments", "where"),
+    [
+        ("transfer", ENGLISH, "transfer"),
+        ("reviews", REVIEWS, "reviews/searches"),
+        ("seeds", SEEDS, "seeds/snes"),
+        ("seeds", BY_CHANCE, "seeds/random"),
+    ],
 )
-def test_the_tables_on_language_models_come_from_their_files(folder, arguments, where, tmp_path, monkeypatch):
+def test_the_tables_of_a_command_come_from_its_files(folder, arguments, where, tmp_path, monkeypatch):
     pytest.importorskip("trl")  # an optional extra: .ci/run installs it
     copy = shutil.copytree(RESULTS / folder, tmp_path / "docs" / "results" / folder)
     for name in ("results.md", "scores.csv", "summary.json"):
@@ -64,6 +71,11 @@ def test_the_tables_on_language_models_come_from_their_files(folder, arguments, 
     assert found.exit_code == 0, found.output
     for name in ("results.md", "scores.csv", "summary.json"):
         assert (tmp_path / "docs" / "results" / where / name).read_text() == (RESULTS / where / name).read_text()
+
+
+def test_the_kinds_of_search_beside_each_other_come_from_their_cells(tmp_path):
+    folders = tuple(RESULTS.parent.parent / folder for folder in SEARCHES)
+    assert write_beside(folders, tmp_path).read_text() == (RESULTS / "seeds" / "results.md").read_text()
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=str)
