@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.closed_form import FOLDERS, write_gains
-from benchmarks.searches_beside import write_beside
+from benchmarks.searches_beside import GROUPS, write_beside
 from mpo_experiments.benchmark.again import write_again
 
 RESULTS = Path("docs/results")
@@ -59,7 +59,8 @@ def main() -> None:
         sys.stdout.write(f"Written to {write_gains(folder)}\n")
     for arguments in (TRANSFER, DISCOVERY, REVIEWS, SEEDS, BY_CHANCE):
         _run(arguments)
-    sys.stdout.write(f"Written to {write_beside()}\n")
+    for group in GROUPS:
+        sys.stdout.write(f"Written to {write_beside(group)}\n")
     _run(ENGLISH, RESULTS / "transfer")
 
 

@@ -1,7 +1,7 @@
-"""Kinds of search beside each other: folders of `mpo discover` with the same cell, search seeds and reporting units.
+"""Kinds of search beside each other: folders of `mpo discover` with the same cells, search seeds and reporting units.
 
-Run: python -m benchmarks.searches_beside [FOLDER ...]   (by default those of docs/results/seeds, the first of which the
-others are compared with; writes results.md beside them)
+Run: python -m benchmarks.searches_beside [FOLDER ...]   (by default those of docs/results/seeds; writes results.md
+beside them, with the others compared with the first)
 """
 
 import sys
@@ -12,7 +12,7 @@ import numpy as np
 from adapters.storage.files import write_whole
 from adapters.storage.sealed import read_model
 from mpo_core.evaluation.statistics import crossed_bootstrap, mean_interval
-from mpo_experiments.benchmark.cell import BenchmarkCell, Entry
+from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey, Entry
 from mpo_experiments.benchmark.summary import required_best
 from mpo_experiments.benchmark.tables import interval_text
 from mpo_experiments.benchmark.verdicts import Verdict
@@ -20,10 +20,11 @@ from mpo_experiments.discovery.report import share_text
 from mpo_experiments.text_table import TextTable
 
 ROOT = Path("docs/results/seeds")
-FOLDERS = tuple(ROOT / name for name in ("snes", "random"))
+GROUPS = (tuple(ROOT / name for name in ("snes", "random")),)
+"""Folders that are compared with each other."""
 KINDS = ("sampled", "mode")
 CAPTION = (
-    "One cell, the same reporting units for all. Mean of searches: 95 % t interval over searches. Minus the best tuned "
+    "The same reporting units for all. Mean of searches: 95 % t interval over searches. Minus the best tuned "
     "loss, and minus the first kind of search (searches of one seed paired): means with 95 % interval, searches and "
     "units resampled, p by bootstrap and not adjusted. Searches ahead: share with a mean above that of the best tuned "
     "loss, exact interval."
@@ -65,31 +66,62 @@ def _scores(entries: list[Entry], kind: str) -> np.ndarray:
     return np.array([getattr(entry, kind) for entry in entries], float)
 
 
-def read_cell(folder: Path) -> BenchmarkCell:
-    """The one cell of a folder.
+def ahead_table(tables: list[dict[str, BenchmarkCell]]) -> TextTable:
+    """How many searches are above the best tuned loss of their cell, over all cells."""
+    names = list(dict.fromkeys(name for cells in tables for name in cells))
+    rows = [
+        (kind, name, *_ahead([cells[name] for cells in tables if name in cells], kind))
+        for kind in KINDS
+        for name in names
+    ]
+    return TextTable("All cells", ("actions", "search", "cells", "searches ahead"), tuple(rows))
+
+
+def _ahead(cells: list[BenchmarkCell], kind: str) -> tuple[str, str]:
+    over_best = [
+        float(mean)
+        for cell in cells
+        for mean in _scores(_searches(cell), kind).mean(1) - np.mean(getattr(required_best(cell), kind))
+    ]
+    return str(len(cells)), share_text(over_best)
+
+
+def read_cells(folder: Path) -> dict[CellKey, BenchmarkCell]:
+    """The cells of a folder by their names.
 
     Raises:
-        ValueError: there is none, or several.
+        ValueError: there is none.
     """
-    paths = [path for path in (folder / "cells").glob("*.json") if not path.name.endswith(".tuned.json")]
-    if len(paths) != 1:
-        raise ValueError(f"{folder}: has {len(paths)} cells; one is compared")
-    return read_model(paths[0], "benchmark cell", BenchmarkCell, advice="run mpo discover again")
+    paths = sorted(path for path in (folder / "cells").glob("*.json") if not path.name.endswith(".tuned.json"))
+    if not paths:
+        raise ValueError(f"{folder}: has no cells")
+    read = [read_model(path, "benchmark cell", BenchmarkCell, advice="run mpo discover again") for path in paths]
+    return {cell.key: cell for cell in read}
 
 
-def write_beside(folders: tuple[Path, ...] = FOLDERS, out: Path | None = None) -> Path:
-    """Writes the table of these folders beside the first of them.
+def write_beside(folders: tuple[Path, ...], out: Path | None = None) -> Path:
+    """Writes a table for every cell of the first of these folders, with the others beside it where they have the cell.
 
     Raises:
-        ValueError: they do not have the same cell and units.
+        ValueError: a cell has other units in another folder.
     """
-    cells = {folder.name: read_cell(folder) for folder in folders}
-    if len({(cell.key, cell.units, cell.settings and cell.settings.seed) for cell in cells.values()}) > 1:
-        raise ValueError("the folders are not of the same cell and reporting units")
+    read = {folder.name: read_cells(folder) for folder in folders}
+    cells = [{name: others[key] for name, others in read.items() if key in others} for key in next(iter(read.values()))]
+    for beside in cells:
+        if len({(cell.units, cell.settings and cell.settings.seed) for cell in beside.values()}) > 1:
+            raise ValueError("the folders are not of the same reporting units")
+    tables = [beside_table(beside) for beside in cells] + [ahead_table(cells)] * (len(cells) > 1)
     path = (out or folders[0].parent) / "results.md"
-    write_whole(path, f"# Searches beside each other\n\n{beside_table(cells).markdown().strip()}\n".encode())
+    text = "\n\n".join(table.markdown().strip() for table in tables)
+    write_whole(path, f"# Searches beside each other\n\n{text}\n".encode())
     return path
 
 
+def main(folders: tuple[Path, ...]) -> None:
+    """Of these folders, or of all that are committed."""
+    for group in [folders] if folders else GROUPS:
+        sys.stdout.write(f"Written to {write_beside(group)}\n")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(f"Written to {write_beside(tuple(map(Path, sys.argv[1:])) or FOLDERS)}\n")
+    main(tuple(map(Path, sys.argv[1:])))

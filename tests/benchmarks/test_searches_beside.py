@@ -1,7 +1,7 @@
 """Kinds of search beside each other, from cells whose numbers are known."""
 
 import pytest
-from benchmarks.searches_beside import beside_table, write_beside
+from benchmarks.searches_beside import ahead_table, beside_table, write_beside
 
 from helpers.benchmark_cells import UNITS, make_cell
 from mpo_experiments.benchmark.folder import BenchmarkFolder
@@ -42,7 +42,28 @@ def test_folders_of_other_units_are_refused(tmp_path):
     for entry in fewer.objectives:
         entry.sampled, entry.mode = entry.sampled[: UNITS - 1], entry.mode[: UNITS - 1]
     BenchmarkFolder(tmp_path / "two").save(fewer)
-    with pytest.raises(ValueError, match="not of the same cell and reporting units"):
+    with pytest.raises(ValueError, match="not of the same reporting units"):
         write_beside((tmp_path / "one", tmp_path / "two"))
-    with pytest.raises(ValueError, match="has 0 cells"):
+    with pytest.raises(ValueError, match="has no cells"):
         write_beside((tmp_path / "one", tmp_path))
+
+
+def test_searches_ahead_are_counted_over_cells():
+    first = {"evolution": searched(0.9, 0.8), "random": searched(0.5, 0.9, seed=1)}
+    table = ahead_table([first, {"evolution": searched(0.1, 0.7, 0.8)}])
+    rows = {row[:2]: row[2:] for row in table.rows}
+    assert rows["mode", "evolution"][0] == "2"
+    assert rows["sampled", "evolution"][1].startswith("4 of 5 [")
+    assert rows["sampled", "random"] == ("1", rows["mode", "random"][1])
+    assert rows["sampled", "random"][1].startswith("1 of 2 [")
+
+
+def test_every_cell_has_its_table(tmp_path):
+    """A cell that another folder lacks stands alone."""
+    for name, data in (("one", "base"), ("one", "noisy:0.2"), ("two", "noisy:0.2")):
+        cell = searched(0.9)
+        cell.data = data
+        BenchmarkFolder(tmp_path / name).save(cell)
+    text = write_beside((tmp_path / "one", tmp_path / "two")).read_text()
+    assert text.count("searches") >= 2
+    assert [line.count("| two") for line in text.split("## ")] == [0, 0, 2, 2]

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.closed_form import FOLDERS, write_gains
 from benchmarks.front_picture import numbers, pooled
 from benchmarks.results import BENCHMARKS, BY_CHANCE, DISCOVERY, ENGLISH, REVIEWS, SEEDS
-from benchmarks.searches_beside import FOLDERS as SEARCHES, write_beside
+from benchmarks.searches_beside import GROUPS, write_beside
 from typer.testing import CliRunner
 
 from cli.app import app
@@ -73,9 +73,10 @@ def test_the_tables_of_a_command_come_from_its_files(folder, arguments, where, t
         assert (tmp_path / "docs" / "results" / where / name).read_text() == (RESULTS / where / name).read_text()
 
 
-def test_the_kinds_of_search_beside_each_other_come_from_their_cells(tmp_path):
-    folders = tuple(RESULTS.parent.parent / folder for folder in SEARCHES)
-    assert write_beside(folders, tmp_path).read_text() == (RESULTS / "seeds" / "results.md").read_text()
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: str(group[0].parent))
+def test_the_kinds_of_search_beside_each_other_come_from_their_cells(group, tmp_path):
+    folders = tuple(RESULTS.parent.parent / folder for folder in group)
+    assert write_beside(folders, tmp_path).read_text() == (folders[0].parent / "results.md").read_text()
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=str)
