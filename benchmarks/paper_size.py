@@ -1,0 +1,141 @@
+"""Cells at the paper's size (1280 rows of 2 x 1000 steps): runs those that are named, then writes a table of all.
+
+Run: python -m benchmarks.paper_size [CELL ...]   (as halfcheetah-mixed75; none: the table alone). It can be
+interrupted and goes on. A cell takes an hour on two cores.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from adapters.storage.files import write_whole
+from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkCell, CellKey, Entry
+from mpo_experiments.benchmark.folder import BenchmarkFolder
+from mpo_experiments.benchmark.summary import best_on_units, missing, required_best
+from mpo_experiments.benchmark.tables import NOT_RUN, interval_text, short_id
+from mpo_experiments.benchmark.verdicts import Gain, gain, verdicts
+from mpo_experiments.text_table import TextTable
+
+ROOT = Path("docs/results/paper-size")
+SEED, UNITS, BUDGET, TUNING_UNITS = 36, 20, 8, 2
+FOUND = {
+    "halfcheetah": ("mixed75-static", "mixed75-temporal"), "ant": ("mixed75-static", "noisy20-temporal"),
+    "three_legged_ant": ("mixed75-static",), "hopper": ("noisy20-static",),
+}  # fmt: skip
+"""Bundled objectives of a task, found at the quick size."""
+AT_THIS_SIZE = {"halfcheetah": "docs/results/gpu/paper-size-search"}
+"""Found by a search at the paper's size."""
+HEADLINE = (
+    ("halfcheetah", "mixed:0.75"), ("ant", "mixed:0.75"), ("three_legged_ant", "mixed:0.75"), ("ant", "noisy:0.2"),
+)  # fmt: skip
+CELLS = (
+    *HEADLINE,
+    *((task, data) for task in FOUND for data in ("mixed:0.75", "noisy:0.2", "base") if (task, data) not in HEADLINE),
+)
+KINDS = ("sampled", "mode")
+CAPTION = (
+    f"Means over {UNITS} units, paired by unit: 95 % t interval (not adjusted), p of the paired t test after Holm's "
+    "correction for the {count} comparisons of the table, sampled and mode actions apart. Best tuned: highest score on "
+    "the tuning units, before the reporting units were looked at; best on these units: highest mean on the very units "
+    "of the table, for each kind of actions by itself."
+)
+
+
+def name_of(task: str, data: str) -> str:
+    """A cell as its folder is called: halfcheetah-mixed75."""
+    kind, _, level = data.partition(":")
+    return f"{task}-{kind}{level.replace('0.', '').ljust(2, '0') if level else ''}"
+
+
+FOLDERS = {name_of(*cell): cell for cell in CELLS}
+
+
+def command(task: str, data: str) -> list[str]:
+    """What runs a cell."""
+    found = [f"discovered/{task}-{name}" for name in FOUND[task]]
+    found += [AT_THIS_SIZE[task]] if task in AT_THIS_SIZE else []
+    return [
+        "benchmark", "--task", task, "--data", data, "--preset", "paper", "--objectives",
+        ",".join([*DEFAULT_IDS, *found]), "--budget", str(BUDGET), "--tuning-units", str(TUNING_UNITS),
+        "--units", str(UNITS), "--seed", str(SEED), "--out", str(ROOT / name_of(task, data)),
+    ]  # fmt: skip
+
+
+def key_of(task: str, data: str) -> CellKey:
+    """A cell as a benchmark has it."""
+    return CellKey(task, data, bin_width=0.1, rows=None)
+
+
+def cells_there(root: Path = ROOT) -> list[BenchmarkCell]:
+    """The cells that were run."""
+    found = [BenchmarkFolder(root / name).any_cell(key_of(*cell)) for name, cell in FOLDERS.items()]
+    return [cell for cell in found if cell is not None]
+
+
+def gains_table(title: str, cells: list[BenchmarkCell], against: Callable[[BenchmarkCell, str], Entry]) -> TextTable:
+    """A line an objective that was found, in every cell.
+
+    Args:
+        against: the hand-written objective of a cell for a kind of actions.
+    """
+    lines = [(cell, one) for cell in cells for one in cell.objectives if one.sha256 is not None]
+    others = [{kind: against(cell, kind) for kind in KINDS} for cell, _ in lines]
+    gains = {
+        kind: [gain([one], other[kind], kind) for (_, one), other in zip(lines, others, strict=True)] for kind in KINDS
+    }
+    told = {kind: _told(gains[kind]) for kind in KINDS}
+    rows = [
+        (
+            str(cell.key), short_id(one.id), f"{_mean(one, 'sampled')} / {_mean(one, 'mode')}",
+            " / ".join(dict.fromkeys(other[kind].id for kind in KINDS)), *told["sampled"][at], *told["mode"][at],
+            cell.provenance["devices"]["kind"],
+        )
+        for at, ((cell, one), other) in enumerate(zip(lines, others, strict=True))
+    ]  # fmt: skip
+    columns = (
+        "cell", "found", "score, sampled / mode", "against", "sampled actions", "p (Holm)", "so it is", "mode",
+        "p (Holm)", "so it is", "device",
+    )  # fmt: skip
+    absent = [(str(key), *[NOT_RUN] * (len(columns) - 1)) for key in missing([key_of(*cell) for cell in CELLS], cells)]
+    return TextTable(title, columns, (*rows, *absent), CAPTION.format(count=len(lines)))
+
+
+def _mean(one: Entry, kind: str) -> str:
+    scores = getattr(one, kind)
+    return f"{sum(scores) / len(scores):.2f}"
+
+
+def _told(gains: list[Gain]) -> list[tuple[str, str, str]]:
+    judged = verdicts(gains) if gains else []
+    return [(interval_text(one.interval), by.p_text, by.word) for one, by in zip(gains, judged, strict=True)]
+
+
+def write_table(root: Path = ROOT, out: Path | None = None) -> Path:
+    """Writes results.md beside the cells' folders."""
+    cells = cells_there(root)
+    tables = (
+        gains_table("Found minus the best tuned loss", cells, lambda cell, _: required_best(cell)),
+        gains_table(
+            "Found minus the loss that is best on these units", cells,
+            lambda cell, kind: best_on_units(cell, kind) or required_best(cell),
+        ),
+    )  # fmt: skip
+    path = (out or root) / "results.md"
+    parts = ["# At the paper's size", *(table.markdown().strip() for table in tables)]
+    write_whole(path, ("\n\n".join(parts) + "\n").encode())
+    return path
+
+
+def main(names: list[str]) -> None:
+    """Runs the cells of these names, one after another."""
+    unknown = [name for name in names if name not in FOLDERS]
+    if unknown:
+        raise SystemExit(f"paper_size: no cell {unknown[0]!r}; there are {', '.join(FOLDERS)}")
+    for name in names:
+        subprocess.run([sys.executable, "-c", "import cli; cli.main()", *command(*FOLDERS[name])], check=True)
+    sys.stdout.write(f"Written to {write_table()}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
