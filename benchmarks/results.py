@@ -33,15 +33,24 @@ REVIEWS = (
     "--tuned-from", "docs/results/reviews/benchmark", "--seed", "231", "--search-seed", "811", "--units", "20",
     "--out", "docs/results/reviews/searches", "--only-tables",
 )  # fmt: skip
-SEEDS = (
-    "discover", "--task", "halfcheetah", "--data", "mixed:0.75", "--forms", "static", "--seed", "34",
-    "--search-seed", "820", "--search-seeds", "8", "--units", "20", "--out", "docs/results/seeds/snes", "--only-tables",
-)  # fmt: skip
-BY_CHANCE = (
-    *SEEDS[:-3], "--tuned-from", "docs/results/seeds/snes/zoo", "--set", "strategy.name=random",
-    "--out", "docs/results/seeds/random", "--only-tables",
-)  # fmt: skip
-"""Eight searches of one cell, by evolution and by chance."""
+
+
+def searches(name: str, count: int, *options: str) -> tuple[str, ...]:
+    """The command of `count` searches of one cell, in docs/results/seeds."""
+    return (
+        "discover", "--task", "halfcheetah", "--data", "mixed:0.75", "--forms", "static", "--seed", "34",
+        "--search-seed", "820", "--search-seeds", str(count), "--units", "20", *options,
+        "--out", f"docs/results/seeds/{name}", "--only-tables",
+    )  # fmt: skip
+
+
+ZOO = ("--tuned-from", "docs/results/seeds/snes/zoo")
+SEEDS = {
+    "snes": searches("snes", 8),
+    "random": searches("random", 8, *ZOO, "--set", "strategy.name=random"),
+    "frame": searches("frame", 3, *ZOO, "--set", "search.frame=data"),
+}
+"""By evolution, by chance, and in a frame that is estimated from the data."""
 ENGLISH = (
     "transfer", "--corpus", "rated_sentences.tsv", "--data", "mixed:0.75,noisy:0.2",
     "--objectives", "sft,kto,ipo,floor_po:floor=-5.39,moved/reviews-mixed75-temporal",
@@ -57,7 +66,7 @@ def main() -> None:
             sys.stdout.write(f"Written to {path}\n")
     for folder in FOLDERS:
         sys.stdout.write(f"Written to {write_gains(folder)}\n")
-    for arguments in (TRANSFER, DISCOVERY, REVIEWS, SEEDS, BY_CHANCE):
+    for arguments in (TRANSFER, DISCOVERY, REVIEWS, *SEEDS.values()):
         _run(arguments)
     for group in GROUPS:
         sys.stdout.write(f"Written to {write_beside(group)}\n")

@@ -23,7 +23,7 @@ app = typer.Typer(help="Reference agents of the tasks: train them, list them.", 
 
 @app.command()
 def train(
-    task: Annotated[str, typer.Option(help="Task to train agents for.")],
+    task: Annotated[str, typer.Option(help="Task to train agents for; ant@1: another pair, from seed 1.")],
     steps: Annotated[
         int | None,
         typer.Option(
@@ -31,7 +31,8 @@ def train(
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=LAST_SEED, help="Seed of the run; 0 unless given, 7 for other.")
+        int | None,
+        typer.Option(min=0, max=LAST_SEED, help="Seed of the run; unless given that of the pair (0), 7 for other."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for <task>/original, target and card.")] = Path("agents"),
     role: Annotated[
@@ -63,7 +64,7 @@ def list_agents(
     import json
 
     from adapters.storage.agent_files import AgentsCard
-    from mpo_experiments.agents.lookup import load_card
+    from mpo_experiments.agents.lookup import load_card, other_pairs
     from mpo_experiments.tasks.registry import task_names
 
     def card_of(task: str) -> AgentsCard | None:
@@ -73,7 +74,8 @@ def list_agents(
             typer.echo(str(error), err=True)
             return None
 
-    cards = [card for task in task_names() if (card := card_of(task)) is not None]
+    names = [name for task in task_names() for name in (task, *other_pairs(task))]
+    cards = [card for name in names if (card := card_of(name)) is not None]
     if as_json:
         typer.echo(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))
         return

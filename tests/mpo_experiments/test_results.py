@@ -8,7 +8,7 @@ import shutil
 import pytest
 from benchmarks.closed_form import FOLDERS, write_gains
 from benchmarks.front_picture import numbers, pooled
-from benchmarks.results import BENCHMARKS, BY_CHANCE, DISCOVERY, ENGLISH, REVIEWS, SEEDS
+from benchmarks.results import BENCHMARKS, DISCOVERY, ENGLISH, REVIEWS, SEEDS
 from benchmarks.searches_beside import GROUPS, write_beside
 from typer.testing import CliRunner
 
@@ -57,8 +57,7 @@ def test_the_tables_of_a_benchmark_come_from_its_cells(folder, tmp_path, monkeyp
     [
         ("transfer", ENGLISH, "transfer"),
         ("reviews", REVIEWS, "reviews/searches"),
-        ("seeds", SEEDS, "seeds/snes"),
-        ("seeds", BY_CHANCE, "seeds/random"),
+        *(("seeds", arguments, f"seeds/{name}") for name, arguments in SEEDS.items()),
     ],
 )
 def test_the_tables_of_a_command_come_from_its_files(folder, arguments, where, tmp_path, monkeypatch):

@@ -30,14 +30,14 @@ REPORTED = 500
 Say = Callable[[str], None]
 
 
-def language_settings(task: str, *, steps: int | None, seed: int) -> LanguageRecipe:
+def language_settings(task: str, *, steps: int | None, seed: int | None) -> LanguageRecipe:
     """The task's recipe with another seed, and other updates for each of its models if told so."""
     recipe = task_spec(task).recipe
     assert isinstance(recipe, LanguageRecipe)
     if steps is not None:
         given = {name: dataclasses.replace(getattr(recipe, name), updates=steps) for name in AGENTS}
         recipe = dataclasses.replace(recipe, **given)
-    return dataclasses.replace(recipe, seed=seed)
+    return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
 
 
 def train_language_agents(

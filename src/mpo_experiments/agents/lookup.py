@@ -7,7 +7,7 @@ from pathlib import Path
 from adapters.storage.agent_files import CARD_FILE, AgentsCard, read_agents, read_agents_card
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.policies.policy import AbstractPolicy
-from mpo_experiments.tasks.registry import task_spec
+from mpo_experiments.tasks.registry import PAIR_MARK, SEED, TaskSpec, task_spec
 
 BUNDLED = Path(__file__).parent.parent / "bundled" / "agents"
 AGENTS_DIR_VARIABLE = "MPO_AGENTS_DIR"
@@ -62,8 +62,23 @@ def agents_folder(task: str) -> Path:
         ValueError: no such task, or no agents for it.
     """
     spec = task_spec(task)
-    name, own = spec.name, os.environ.get(AGENTS_DIR_VARIABLE)
-    for root in (Path(own) if own else None, spec.agents_root, BUNDLED):
-        if root is not None and (root / name / CARD_FILE).is_file():
-            return root / name
-    raise ValueError(f"there are no agents for task '{name}': train them with `mpo agents train --task {name}`")
+    for root in _roots(spec):
+        if (root / spec.name / CARD_FILE).is_file():
+            return root / spec.name
+    raise ValueError(
+        f"there are no agents for task '{spec.name}': train them with `mpo agents train --task {spec.name}`"
+    )
+
+
+def other_pairs(task: str) -> list[str]:
+    """The names under which there are more pairs of agents of a task (`ant@1`), by their seeds."""
+    spec = task_spec(task)
+    folders = {card.parent.name for root in _roots(spec) for card in root.glob(f"{spec.name}{PAIR_MARK}*/{CARD_FILE}")}
+    seeds = [seed for name in folders if SEED.fullmatch(seed := name.partition(PAIR_MARK)[2])]
+    return [f"{spec.name}{PAIR_MARK}{seed}" for seed in sorted(seeds, key=int)]
+
+
+def _roots(spec: TaskSpec) -> list[Path]:
+    """Folders that may hold a task's agents, the first of which that does is used."""
+    own = os.environ.get(AGENTS_DIR_VARIABLE)
+    return [root for root in (Path(own) if own else None, spec.agents_root, BUNDLED) if root is not None]

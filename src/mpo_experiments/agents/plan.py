@@ -33,7 +33,7 @@ def _of_language(task: str, out: Path, other: bool, steps: int | None, seed: int
         raise ValueError(f"--role other: the three models of task {task!r} are made together, by --role pair")
     from mpo_experiments.agents.language import language_settings, train_language_agents
 
-    recipe = language_settings(task, steps=steps, seed=seed or 0)
+    recipe = language_settings(task, steps=steps, seed=seed)
     return lambda say: train_language_agents(task, recipe, out, say)
 
 
@@ -41,7 +41,7 @@ def _of_pair(task: str, out: Path, steps: int | None, seed: int | None) -> Train
     from mpo_experiments.agents.lookup import load_agents
     from mpo_experiments.agents.training import settings_for, train_agents
 
-    settings = settings_for(task, steps=steps, seed=seed or 0)
+    settings = settings_for(task, steps=steps, seed=seed)
     if settings.start is not None:
         load_agents(settings.start)
     return lambda say: train_agents(task, settings, out, say)

@@ -49,11 +49,12 @@ class TrainingRun(BaseModel):
     finished: bool = False
 
 
-def settings_for(task: str, *, steps: int | None = None, seed: int = 0) -> PPOSettings:
+def settings_for(task: str, *, steps: int | None = None, seed: int | None = None) -> PPOSettings:
     """The task's recipe, with another length or seed; a short run has fewer snapshots, so that none is rounded up."""
     recipe = task_spec(task).recipe
     assert isinstance(recipe, PPOSettings)
     steps = recipe.steps if steps is None else steps
+    seed = recipe.seed if seed is None else seed
     update = recipe.batch_size * recipe.num_minibatches * recipe.unroll_length
     return replace(recipe, steps=steps, seed=seed, evaluations=max(1, min(recipe.evaluations, steps // update)))
 

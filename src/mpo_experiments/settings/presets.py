@@ -3,7 +3,7 @@
 from typing import Any
 
 from mpo_experiments.settings.nested import merged, without
-from mpo_experiments.tasks.registry import TASKS
+from mpo_experiments.tasks.registry import PAIR_MARK, TASKS
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -80,9 +80,10 @@ def preset_settings(preset: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def task_preset(preset: str, task: str) -> dict[str, Any]:
     """What a preset changes for a task, or for all tasks of words; a name that is none is refused elsewhere."""
-    if task in TASKS and TASKS[task].of_words:
+    base = task.partition(PAIR_MARK)[0]
+    if base in TASKS and TASKS[base].of_words:
         return WORDS[preset]
-    return TASK_PRESETS.get((preset, task), {})
+    return TASK_PRESETS.get((preset, base), {})
 
 
 def split_tasks(tasks: Any) -> Any:

@@ -1,19 +1,23 @@
 """Which tasks there are and how their agents are trained; imports no simulator, so that names are checked at once."""
 
 import functools
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.brax.ppo_settings import PPOSettings
-from mpo_core.names import unknown_name
+from mpo_core.names import shortened, unknown_name
 from mpo_experiments.reviews.settings import LanguageRecipe, Lessons
 
 if TYPE_CHECKING:
     from brax.envs import Env
 
     from mpo_core.rollout.task import Task
+
+PAIR_MARK = "@"
+SEED = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True)
@@ -155,11 +159,25 @@ def task_names() -> list[str]:
 
 
 def task_spec(name: str) -> TaskSpec:
-    """The task of that name.
+    """The task of that name; `ant@2` is ant with another pair of agents, those of seed 2.
 
     Raises:
-        ValueError: no such task; the message names the nearest ones.
+        ValueError: no such task; the message names the nearest ones. Or what follows the @ is no seed.
     """
-    if name not in TASKS:
-        raise unknown_name("task", name, TASKS)
-    return TASKS[name]
+    base, mark, seed = name.partition(PAIR_MARK)
+    if base not in TASKS:
+        raise unknown_name("task", base, TASKS)
+    return _with_pair(TASKS[base], seed) if mark else TASKS[base]
+
+
+def _with_pair(spec: TaskSpec, seed: str) -> TaskSpec:
+    """The task with the recipe of another pair of agents; one that starts from another task's starts from its pair."""
+    if not SEED.fullmatch(seed):
+        raise ValueError(
+            f"task '{spec.name}{PAIR_MARK}{shortened(seed)}': after {PAIR_MARK} stands the seed of another pair of "
+            f"agents, a whole number from 1 on, as in '{spec.name}{PAIR_MARK}1'"
+        )
+    recipe = replace(spec.recipe, seed=int(seed))
+    if isinstance(recipe, PPOSettings) and recipe.start is not None:
+        recipe = replace(recipe, start=f"{recipe.start}{PAIR_MARK}{seed}")
+    return replace(spec, name=f"{spec.name}{PAIR_MARK}{seed}", recipe=recipe)

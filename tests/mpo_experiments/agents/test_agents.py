@@ -14,7 +14,7 @@ from adapters.storage import agent_files as agents
 from adapters.storage.agent_files import AgentRecord, AgentsCard, load_agent, save_agent, save_agents
 from helpers.toy_task import ToyTask
 from mpo_core.policies.gaussian import GaussianPolicy
-from mpo_experiments.agents.lookup import AGENTS_DIR_VARIABLE, load_agents, load_card
+from mpo_experiments.agents.lookup import AGENTS_DIR_VARIABLE, load_agents, load_card, other_pairs
 from mpo_experiments.agents.measuring import interval, measure, token_log_probs
 from mpo_experiments.agents.training import choose, settings_for, train_agents
 from mpo_experiments.reviews.grammar import LONGEST
@@ -298,7 +298,7 @@ def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch, policy):
     assert not any("too close" in line for line in lines)
 
 
-@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("task", [name for task in task_names() for name in (task, *other_pairs(task))])
 def test_bundled_agents_belong_to_their_task(task, monkeypatch):
     monkeypatch.delenv(AGENTS_DIR_VARIABLE, raising=False)
     card, recipe = load_card(task), task_spec(task).recipe
