@@ -12,7 +12,7 @@ from mpo_core.losses.catalogue import parse_objective_text
 from mpo_experiments.objectives.named import ALL, DISCOVERED
 from mpo_experiments.objectives.saved import bundled_entries
 from mpo_experiments.settings.presets import PRESETS
-from mpo_experiments.tasks.registry import task_names
+from mpo_experiments.tasks.registry import task_spec
 
 UNKNOWN_HERE = {
     "reach",
@@ -95,11 +95,6 @@ def _apart(text: str) -> list[str]:
     return parts
 
 
-def _check_task(name: str) -> None:
-    if name not in task_names():
-        raise ValueError(f"there is no task {name!r}")
-
-
 def _check_strategy(name: str) -> None:
     if name not in strategy_names():
         raise ValueError(f"there is no strategy {name!r}")
@@ -114,6 +109,6 @@ def _check_objective(text: str) -> None:
 
 
 _CHECKS = {
-    "task": _check_task, "data": parse_data_spec, "objectives": _check_objective, "objective": _check_objective,
+    "task": task_spec, "data": parse_data_spec, "objectives": _check_objective, "objective": _check_objective,
     "init": _check_objective, "what": _check_objective, "strategy": _check_strategy,
 }  # fmt: skip
