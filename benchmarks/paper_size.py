@@ -9,15 +9,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
 from adapters.storage.files import write_whole
 from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkCell, CellKey, Entry
 from mpo_experiments.benchmark.folder import BenchmarkFolder
-from mpo_experiments.benchmark.summary import best_on_units, missing, required_best
+from mpo_experiments.benchmark.summary import Standing, best_on_units, missing, required_best, standings
 from mpo_experiments.benchmark.tables import NOT_RUN, interval_text, short_id
 from mpo_experiments.benchmark.verdicts import Gain, gain, verdicts
 from mpo_experiments.text_table import TextTable
 
-ROOT = Path("docs/results/paper-size")
+ROOT, PICTURE = Path("docs/results/paper-size"), Path("docs/images/paper-size.png")
 SEED, UNITS, BUDGET, TUNING_UNITS = 36, 20, 8, 2
 FOUND = {
     "halfcheetah": ("mixed75-static", "mixed75-temporal"), "ant": ("mixed75-static", "noisy20-temporal"),
@@ -127,6 +131,56 @@ def write_table(root: Path = ROOT, out: Path | None = None) -> Path:
     return path
 
 
+def draw(path: Path, cells: list[BenchmarkCell]) -> None:
+    """A panel a cell: what was found above the hand-written losses, each best first."""
+    across = min(2, len(cells))
+    down = -(-len(cells) // across)
+    figure = Figure(figsize=(8.0 if across == 1 else 10.0, 0.6 + 3.3 * down), dpi=150, layout="constrained")
+    panels = figure.subplots(down, across, sharex=True, squeeze=False).flat
+    for axes, cell in zip(panels, cells, strict=False):
+        _panel(axes, cell)
+    for axes in list(panels)[len(cells) :]:
+        axes.set_axis_off()
+    figure.supxlabel(
+        f"normalised score: 0 the policy to be improved, 1 the target; {UNITS} units, 1280 pairs of 1000 steps each",
+        fontsize=8, color=INK,
+    )  # fmt: skip
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=4, frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
+def _panel(axes: Axes, cell: BenchmarkCell) -> None:
+    hashed = {one.id for one in cell.objectives if one.sha256 is not None}
+    order = sorted(standings([cell]), key=lambda one: one.id not in hashed)
+    for at, one in enumerate(order):
+        colour = LEARNED if one.id in hashed else INK
+        axes.plot([one.sampled.low, one.sampled.high], [at, at], color=colour, linewidth=2, alpha=0.45)
+        axes.plot(one.sampled.estimate, at, "o", color=colour, markersize=4.5)
+        axes.plot(one.mode.estimate, at, "|", color=colour, markersize=8)
+    for colour, mark, name in (
+        (LEARNED, "o", "discovered"), (INK, "o", "hand-written, tuned"), (MUTED, "o", "sampled actions, 95 % interval"),
+        (MUTED, "|", "mode actions"),
+    ):  # fmt: skip
+        axes.plot([], [], mark, color=colour, label=name)
+    for mark in (0, 1):
+        axes.axvline(mark, color=MUTED, linewidth=0.7, linestyle=(0, (4, 3)), zorder=0)
+    axes.set_yticks(range(len(order)), [_label(cell.task, one) for one in order])
+    axes.invert_yaxis()
+    axes.set_title(str(cell.key), fontsize=8.5, color=INK)
+    axes.tick_params(labelsize=8, length=0)
+    axes.grid(axis="y", linewidth=0.3, alpha=0.5)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+
+
+def _label(task: str, one: Standing) -> str:
+    if one.id == AT_THIS_SIZE.get(task):
+        return "discovered at this size"
+    name = one.id.removeprefix(f"discovered/{task}-")
+    return name if name == one.id else f"discovered at quick size, {name.rpartition('-')[2]}"
+
+
 def main(names: list[str]) -> None:
     """Runs the cells of these names, one after another."""
     unknown = [name for name in names if name not in FOLDERS]
@@ -134,7 +188,8 @@ def main(names: list[str]) -> None:
         raise SystemExit(f"paper_size: no cell {unknown[0]!r}; there are {', '.join(FOLDERS)}")
     for name in names:
         subprocess.run([sys.executable, "-c", "import cli; cli.main()", *command(*FOLDERS[name])], check=True)
-    sys.stdout.write(f"Written to {write_table()}\n")
+    draw(PICTURE, cells_there())
+    sys.stdout.write(f"Written to {write_table()} and {PICTURE}\n")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.closed_form import FOLDERS, write_gains
+from benchmarks.paper_size import write_table
 from benchmarks.searches_beside import GROUPS, write_beside
 from mpo_experiments.benchmark.again import write_again
 
@@ -18,7 +19,8 @@ RESULTS = Path("docs/results")
 BENCHMARKS = (
     "benchmark", "cells-noisy-100", "confirmed", "confirmed-ant", "confirmed-ant-noisy", "confirmed-hopper",
     "confirmed-three-legged-ant", "control", "control-ant", "discovery", "discovery-from-orpo",
-    "discovery-from-orpo-200", "leaderboard", "reviews/benchmark", "reviews/closed-form", "reviews/control",
+    "discovery-from-orpo-200", "leaderboard", "paper-size/halfcheetah-mixed75", "reviews/benchmark",
+    "reviews/closed-form", "reviews/control",
 )  # fmt: skip
 """Folders of `mpo benchmark` that have their cells."""
 QUEUE = (
@@ -68,6 +70,7 @@ def main() -> None:
         sys.stdout.write(f"Written to {write_gains(folder)}\n")
     for arguments in (TRANSFER, DISCOVERY, REVIEWS, *SEEDS.values()):
         _run(arguments)
+    sys.stdout.write(f"Written to {write_table()}\n")
     for group in GROUPS:
         sys.stdout.write(f"Written to {write_beside(group)}\n")
     _run(ENGLISH, RESULTS / "transfer")

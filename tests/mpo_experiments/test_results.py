@@ -8,6 +8,7 @@ import shutil
 import pytest
 from benchmarks.closed_form import FOLDERS, write_gains
 from benchmarks.front_picture import numbers, pooled
+from benchmarks.paper_size import write_table
 from benchmarks.results import BENCHMARKS, DISCOVERY, ENGLISH, REVIEWS, SEEDS
 from benchmarks.searches_beside import GROUPS, write_beside
 from typer.testing import CliRunner
@@ -82,6 +83,23 @@ def test_the_kinds_of_search_beside_each_other_come_from_their_cells(group, tmp_
 def test_the_gains_of_the_closed_form_come_from_its_cells(folder, tmp_path):
     folder = RESULTS.parent.parent / folder
     assert write_gains(folder, out=tmp_path).read_text() == (folder / "floor_po.md").read_text()
+
+
+def test_the_table_at_the_papers_size_comes_from_its_cells(tmp_path):
+    folder = RESULTS / "paper-size"
+    assert write_table(folder, tmp_path).read_text() == (folder / "results.md").read_text()
+
+
+def test_the_documentation_has_the_numbers_at_the_papers_size():
+    rows = [
+        line for line in (RESULTS / "paper-size" / "results.md").read_text().splitlines() if "| halfcheetah, " in line
+    ]
+    found = [line for line in rows[: len(rows) // 2] if "not run" not in line]
+    assert len(found) == 3
+    page = (RESULTS.parent / "paper-size.md").read_text()
+    assert all(line in page for line in found)
+    sampled, mode = found[0].split(" | ")[4], found[0].split(" | ")[7]
+    assert f"At the paper's size the static one leads the best tuned, ORPO, by {sampled} ({mode})" in words_of(README)
 
 
 def test_the_documentation_has_the_table_of_discoveries():
