@@ -91,7 +91,7 @@ def test_pages_with_a_test_of_their_own_have_it(page, test):
     [
         ("mpo benchmarks --task hopper", "no command 'benchmarks'"),
         ("mpo benchmark --task hopper --unit 3", "--unit"),
-        ("mpo benchmark --task hoper", "no task 'hoper'"),
+        ("mpo benchmark --task hoper", "unknown task 'hoper': did you mean 'hopper'"),
         ("mpo benchmark --task hopper --units few", "valid integer"),
         ("mpo benchmark --task hopper --data noise:0.2", "noise"),
         ("mpo benchmark --task hopper --objectives sft,dpoo", "dpoo"),
