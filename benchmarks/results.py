@@ -37,22 +37,33 @@ REVIEWS = (
 )  # fmt: skip
 
 
-def searches(name: str, count: int, *options: str) -> tuple[str, ...]:
-    """The command of `count` searches of one cell, in docs/results/seeds."""
+def searches(
+    name: str, count: int, *options: str, task: str = "halfcheetah", data: str = "mixed:0.75", seeds: str = "34 820"
+) -> tuple[str, ...]:
+    """The command of so many searches of a form in each cell, in docs/results/seeds.
+
+    Args:
+        seeds: of tuning and report, and of the first search.
+    """
+    report, search = seeds.split()
     return (
-        "discover", "--task", "halfcheetah", "--data", "mixed:0.75", "--forms", "static", "--seed", "34",
-        "--search-seed", "820", "--search-seeds", str(count), "--units", "20", *options,
+        "discover", "--task", task, "--data", data, "--forms", "static", "--seed", report,
+        "--search-seed", search, "--search-seeds", str(count), "--units", "20", *options,
         "--out", f"docs/results/seeds/{name}", "--only-tables",
     )  # fmt: skip
 
 
-ZOO = ("--tuned-from", "docs/results/seeds/snes/zoo")
+CHANCE, FROM_DATA = ("--set", "strategy.name=random"), ("--set", "search.frame=data")
+ZOO, MORE_ZOO = (("--tuned-from", f"docs/results/seeds/{name}/zoo") for name in ("snes", "more/snes"))
+MORE = {"task": "ant,three_legged_ant,hopper", "data": "mixed:0.75,noisy:0.2", "seeds": "35 830"}
 SEEDS = {
     "snes": searches("snes", 8),
-    "random": searches("random", 8, *ZOO, "--set", "strategy.name=random"),
-    "frame": searches("frame", 3, *ZOO, "--set", "search.frame=data"),
+    "random": searches("random", 8, *ZOO, *CHANCE),
+    "frame": searches("frame", 3, *ZOO, *FROM_DATA),
+    "more/snes": searches("more/snes", 3, **MORE),
+    "more/random": searches("more/random", 3, *MORE_ZOO, *CHANCE, **MORE),
 }
-"""By evolution, by chance, and in a frame that is estimated from the data."""
+"""By evolution, by chance, and in a frame that is estimated from the data; in one cell, and in others."""
 ENGLISH = (
     "transfer", "--corpus", "rated_sentences.tsv", "--data", "mixed:0.75,noisy:0.2",
     "--objectives", "sft,kto,ipo,floor_po:floor=-5.39,moved/reviews-mixed75-temporal",

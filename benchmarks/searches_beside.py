@@ -20,7 +20,10 @@ from mpo_experiments.discovery.report import share_text
 from mpo_experiments.text_table import TextTable
 
 ROOT = Path("docs/results/seeds")
-GROUPS = (tuple(ROOT / name for name in ("snes", "random", "frame")),)
+GROUPS = (
+    tuple(ROOT / name for name in ("snes", "random", "frame")),
+    tuple(ROOT / "more" / name for name in ("snes", "random")),
+)
 """Folders that are compared with each other."""
 KINDS = ("sampled", "mode")
 CAPTION = (

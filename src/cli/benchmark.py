@@ -148,7 +148,7 @@ def plan_cells(
 
     Args:
         rows: numbers of pairs, which may be joined by commas; None: the preset's.
-        to_run: whether they are to be run, and so need agents for their data.
+        to_run: whether they are to be run, and so need agents for their data, and settings to borrow if any are named.
 
     Raises:
         ValueError: one sentence: what, where, what is allowed.
@@ -174,8 +174,9 @@ def plan_cells(
     keys = list(dict.fromkeys(CellKey(name, kind, width, count) for width, count, name, kind in asked))
     for key in keys:
         settings.config(key)
-        if to_run:
-            check_agents(key.task, [key.data])
+        if not to_run:
+            continue
+        check_agents(key.task, [key.data])
         if settings.tuned_from is not None:
             BenchmarkFolder(Path(settings.tuned_from)).borrowed(key, settings)
     return keys

@@ -57,7 +57,7 @@ def discover(
     with validating_input():
         how = check_tuning(tuning, tune)
         seeds = (seed, search_seed, search_seeds)
-        settings, keys = _plan(task, data, forms, preset, units, tuned_from, seeds, set_, how)
+        settings, keys = _plan(task, data, forms, preset, units, tuned_from, seeds, set_, how, not only_tables)
         check_folder("--out", out)
     from adapters.storage.folder_lock import locked_folder
     from cli.display import Display, console, rich_table
@@ -111,6 +111,7 @@ def _carried_over(
 def _plan(
     tasks: list[str], data: list[str] | None, forms: str, preset: str, units: int, tuned_from: Path | None,
     seeds: tuple[int, int, int], given: list[str] | None, how: "tuple[Method, tuple[str, ...]]",
+    to_run: bool,
 ) -> "tuple[DiscoverySettings, list[CellKey]]":  # fmt: skip
     from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkSettings
     from mpo_experiments.discovery.queue import FORMS, DiscoverySettings
@@ -123,7 +124,7 @@ def _plan(
     zoo = BenchmarkSettings(DEFAULT_IDS, units=units, preset=preset, seed=seeds[0], tuned_from=source)
     zoo = dataclasses.replace(zoo, method=how[0], tune=how[1])
     settings = DiscoverySettings(names, zoo, seeds[1], tuple(given or []), seeds[2])
-    keys = plan_cells(tasks, data, zoo)
+    keys = plan_cells(tasks, data, zoo, to_run=to_run)
     for key in keys:
         settings.config(key, "temporal", "tempo")
     return settings, keys

@@ -149,6 +149,12 @@ def test_a_cell_without_what_a_search_found_is_refused(queue, tmp_path):
     assert invoke(*QUEUE, "--forms", "static", "--out", copy, "--only-tables").exit_code == 0
 
 
+def test_tables_alone_need_no_settings_to_borrow(reach, tmp_path):
+    found = invoke(*QUEUE, "--tuned-from", tmp_path / "nowhere", "--out", tmp_path / "new", "--only-tables")
+    assert found.exit_code == 0, found.output
+    assert "not run" in found.stdout
+
+
 def test_what_was_found_in_a_cell_is_used_in_the_others(queue, tmp_path):
     _, out = queue
     shutil.copytree(out / "queue", tmp_path / "queue")
