@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from typing import Any
+from collections.abc import Callable
 
 from adapters.storage.closed_card import ClosedCard, TermCard
 from mpo_core.mirror.closed_form import FEATURES, TIME_SHAPES
@@ -161,10 +161,18 @@ def _latex_bracket(card: ClosedCard) -> str:
     return f"{plain} - {phi('w', 'q')} + {phi('l', 'q')}" if card.reference else plain
 
 
-def _sum(terms: list[TermCard], write: Any, empty: str = "0") -> str:
+def _sum(terms: list[TermCard], write: Callable[[str, float, float, list[TermCard]], str], empty: str = "0") -> str:
     """Terms that differ in time alone are drawn together."""
     grouped = itertools.groupby(terms, key=lambda term: (term.feature, term.slope, term.offset))
     return " + ".join(write(*key, list(group)) for key, group in grouped) or empty
+
+
+def _product(weight: float, *others: str, times: str) -> str:
+    """A weight and what it multiplies; one of 1 is left out."""
+    number, product = f"{weight:.6g}", times.join(other for other in others if other)
+    if not product:
+        return number
+    return product if number == "1" else times.join((number, product))
 
 
 def _argument(slope: float, offset: float, times: str) -> str:
@@ -172,16 +180,20 @@ def _argument(slope: float, offset: float, times: str) -> str:
     return product if offset == 0 else f"{product} {'+' if offset > 0 else '-'} {abs(offset):.6g}"
 
 
-def _factor(group: list[TermCard], time: Any, times: str, bracket: tuple[str, str]) -> str:
-    parts = [f"{one.weight:.6g}{times + time(one) if one.knots else ''}" for one in group]
-    return parts[0] if len(parts) == 1 else f"{bracket[0]}{' + '.join(parts)}{bracket[1]}"
+def _term(group: list[TermCard], time: Callable[[TermCard], str], feature: str, times: str, brackets: str) -> str:
+    """A feature with its weight, or with the weighted shapes over time that share it."""
+    over_time = [time(one) if one.knots else "" for one in group]
+    if len(group) == 1:
+        return _product(group[0].weight, over_time[0], feature, times=times)
+    weights = [_product(one.weight, shape, times=times) for one, shape in zip(group, over_time, strict=True)]
+    return brackets.format(" + ".join(weights)) + times + feature
 
 
 def _plain_term(feature: str, slope: float, offset: float, group: list[TermCard]) -> str:
     def time(term: TermCard) -> str:
         return f"{term.time}({', '.join(f'{knot:g}' for knot in term.knots)})"
 
-    return f"{_factor(group, time, ' ', ('(', ')'))} {_plain_feature(feature, _argument(slope, offset, ' '))}"
+    return _term(group, time, _plain_feature(feature, _argument(slope, offset, " ")), " ", "({})")
 
 
 def _plain_feature(feature: str, argument: str) -> str:
@@ -201,8 +213,7 @@ def _latex_term(feature: str, slope: float, offset: float, group: list[TermCard]
     written = (
         argument if feature == "identity" and argument == "x" else _braced(LATEX_FEATURES[feature], feature, argument)
     )
-    factor = _factor(group, time, r"\,", (r"\left(", r"\right)"))
-    return rf"{factor}\,{written}"
+    return _term(group, time, written, r"\,", r"\left({}\right)")
 
 
 def _python_term(feature: str, slope: float, offset: float, group: list[TermCard]) -> str:
@@ -211,7 +222,7 @@ def _python_term(feature: str, slope: float, offset: float, group: list[TermCard
 
     argument = _argument(slope, offset, " * ")
     written = f"({argument})" if feature == "identity" else f"{PYTHON_FEATURES[feature]}({argument})"
-    return f"{_factor(group, time, ' * ', ('(', ')'))} * {written}"
+    return _term(group, time, written, " * ", "({})")
 
 
 def _used(card: ClosedCard) -> tuple[set[str], set[str]]:

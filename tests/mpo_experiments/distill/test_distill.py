@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from adapters.storage.closed_card import closed_card
+from adapters.storage.closed_card import TermCard, closed_card
 from adapters.storage.objective_files import CARD_SEAL, read_objective, save_closed, save_objective
 from adapters.storage.objective_paths import CARD_NAME
 from adapters.storage.sealed import write_sealed
@@ -324,6 +324,22 @@ def test_formulas_name_every_term_and_latex_is_balanced(closed):
     latex = latex_text(card)
     assert latex.count("{") == latex.count("}")
     assert latex.count(r"\left") == latex.count(r"\right")
+
+
+def test_a_weight_of_one_is_left_out(closed):
+    shapes = [("rise", [0, 0.5], 1), ("fall", [0.5, 1], 1)]
+    terms = [
+        *(TermCard(feature="identity", slope=1, offset=0, weight=w, time=t, knots=k) for t, k, w in shapes),
+        TermCard(feature="tanh", slope=2, offset=0, weight=1, time="constant", knots=[]),
+        TermCard(feature="exp", slope=1, offset=0, weight=0.5, time="rise", knots=[0, 1]),
+    ]
+    card = closed_card(closed, {})
+    card = card.model_copy(update={"maps": card.maps.model_copy(update={"psi": terms})})
+    assert "= (rise(0, 0.5) + fall(0.5, 1)) x + tanh(2 x) + 0.5 rise(0, 1) exp(x)\n" in plain_text(card)
+    assert r"&= \left(\mathrm{rise}_{0,0.5}(t) + \mathrm{fall}_{0.5,1}(t)\right)\,x + \tanh" in latex_text(card)
+    scope: dict = {}
+    exec(python_module(card), scope)
+    assert scope["psi"](-2.0, 0.75) == pytest.approx(1.5 * -2 + np.tanh(-4) + 0.5 * 0.75 * np.exp(-2))
 
 
 # -- samples, scores, the command -------------------------------------------------------------------------------------
