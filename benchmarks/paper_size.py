@@ -6,7 +6,7 @@ interrupted and goes on. A cell takes an hour on two cores.
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -77,11 +77,15 @@ def cells_there(root: Path = ROOT) -> list[BenchmarkCell]:
     return [cell for cell in found if cell is not None]
 
 
-def gains_table(title: str, cells: list[BenchmarkCell], against: Callable[[BenchmarkCell, str], Entry]) -> TextTable:
+def gains_table(
+    title: str, cells: list[BenchmarkCell], against: Callable[[BenchmarkCell, str], Entry],
+    asked: Sequence[tuple[str, str]] = CELLS,
+) -> TextTable:  # fmt: skip
     """A line an objective that was found, in every cell.
 
     Args:
-        against: the hand-written objective of a cell for a kind of actions.
+        against: the hand-written objective that it meets in a cell for a kind of actions, on the cell's units.
+        asked: tasks and data of all cells that there should be.
     """
     lines = [(cell, one) for cell in cells for one in cell.objectives if one.sha256 is not None]
     others = [{kind: against(cell, kind) for kind in KINDS} for cell, _ in lines]
@@ -101,7 +105,7 @@ def gains_table(title: str, cells: list[BenchmarkCell], against: Callable[[Bench
         "cell", "found", "score, sampled / mode", "against", "sampled actions", "p (Holm)", "so it is", "mode",
         "p (Holm)", "so it is", "device",
     )  # fmt: skip
-    absent = [(str(key), *[NOT_RUN] * (len(columns) - 1)) for key in missing([key_of(*cell) for cell in CELLS], cells)]
+    absent = [(str(key), *[NOT_RUN] * (len(columns) - 1)) for key in missing([key_of(*cell) for cell in asked], cells)]
     return TextTable(title, columns, (*rows, *absent), CAPTION.format(count=len(lines)))
 
 

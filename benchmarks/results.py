@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.closed_form import FOLDERS, write_gains
 from benchmarks.paper_size import write_table
+from benchmarks.paper_size_controls import write_controls
 from benchmarks.searches_beside import GROUPS, write_beside
 from mpo_experiments.benchmark.again import write_again
 
@@ -19,8 +20,9 @@ RESULTS = Path("docs/results")
 BENCHMARKS = (
     "benchmark", "cells-noisy-100", "confirmed", "confirmed-ant", "confirmed-ant-noisy", "confirmed-hopper",
     "confirmed-three-legged-ant", "control", "control-ant", "discovery", "discovery-from-orpo",
-    "discovery-from-orpo-200", "leaderboard", "paper-size/halfcheetah-mixed75", "reviews/benchmark",
+    "discovery-from-orpo-200", "leaderboard", "reviews/benchmark",
     "reviews/closed-form", "reviews/control",
+    *(str(path.parent.relative_to(RESULTS)) for path in sorted((RESULTS / "paper-size").rglob("scores.csv"))),
 )  # fmt: skip
 """Folders of `mpo benchmark` that have their cells."""
 QUEUE = (
@@ -81,7 +83,7 @@ def main() -> None:
         sys.stdout.write(f"Written to {write_gains(folder)}\n")
     for arguments in (TRANSFER, DISCOVERY, REVIEWS, *SEEDS.values()):
         _run(arguments)
-    sys.stdout.write(f"Written to {write_table()}\n")
+    sys.stdout.write(f"Written to {write_table()}\nWritten to {write_controls()}\n")
     for group in GROUPS:
         sys.stdout.write(f"Written to {write_beside(group)}\n")
     _run(ENGLISH, RESULTS / "transfer")

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.closed_form import FOLDERS, write_gains
 from benchmarks.front_picture import numbers, pooled
 from benchmarks.paper_size import write_table
+from benchmarks.paper_size_controls import write_controls
 from benchmarks.results import BENCHMARKS, DISCOVERY, ENGLISH, REVIEWS, SEEDS
 from benchmarks.searches_beside import GROUPS, write_beside
 from typer.testing import CliRunner
@@ -88,6 +89,8 @@ def test_the_gains_of_the_closed_form_come_from_its_cells(folder, tmp_path):
 def test_the_table_at_the_papers_size_comes_from_its_cells(tmp_path):
     folder = RESULTS / "paper-size"
     assert write_table(folder, tmp_path).read_text() == (folder / "results.md").read_text()
+    written = write_controls(folder, tmp_path).read_text()
+    assert written == (folder / "controls" / "results.md").read_text()
 
 
 def test_the_documentation_has_the_numbers_at_the_papers_size():
