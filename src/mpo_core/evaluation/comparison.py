@@ -18,7 +18,7 @@ from mpo_core.data.pair_bank import PairBank, label_pairs
 from mpo_core.data.specification import DataSpec
 from mpo_core.devices import round_up
 from mpo_core.evaluation.meta_objective import Jobs, Units, job_size, make_units, train_jobs, with_sft
-from mpo_core.evaluation.side_by_side import Block, arrange
+from mpo_core.evaluation.side_by_side import ONE_AFTER_ANOTHER, Block, arrange, arrange_calls
 from mpo_core.losses.switch import stack_objectives
 from mpo_core.memory import UNIT_COPIES, jobs_at_once, units_at_once
 from mpo_core.objective.interface import AbstractObjective
@@ -166,13 +166,16 @@ class Comparison:
         candidate, unit = (index.reshape(-1) for index in np.indices((candidates, count)))
         mesh = self._program.mesh
         plan = arrange(unit, mesh.size, self.jobs_at_once())
-        size = mesh.size * plan.block.jobs if plan.block.jobs > 1 else round_up(JOBS_A_CALL, mesh)
+        size = mesh.size * plan.block.jobs
+        if plan.block == ONE_AFTER_ANOTHER:
+            size = round_up(JOBS_A_CALL, mesh)
+            plan = arrange_calls(len(unit), mesh.size, size)
         train, parts = self._train_program(sft_epochs, plan.block), []
         for first in range(0, len(plan.job), size):
-            at = plan.job[np.minimum(np.arange(first, first + size), len(plan.job) - 1)]
-            jobs = Jobs(
-                jax.tree.map(lambda leaf, at=at: leaf[candidate[at]], stacked), jnp.asarray(unit[at], jnp.int32)
-            )
+            at = plan.job[first : first + size]
+            asked = None if plan.asked is None else jnp.asarray(plan.asked[first : first + size])
+            own = jax.tree.map(lambda leaf, at=at: leaf[candidate[at]], stacked)
+            jobs = Jobs(own, jnp.asarray(unit[at], jnp.int32), asked)
             parts.append(jax.tree.map(np.asarray, train(jobs, units)))
             advance("train", int(np.sum((plan.place >= first) & (plan.place < first + size))))
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves)[plan.place], *parts)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from mpo_core.data.rows import PreferenceRows
 from mpo_core.devices import CPU_ENVS, POPULATION, is_cpu
@@ -50,6 +50,8 @@ class Jobs(eqx.Module):
     objective: PyTree
     """Array leaves of the objectives; what they have in common (structure, constants) is passed apart."""
     unit: Int[Array, " job"]
+    asked: Bool[Array, " job"] | None = None
+    """False: a slot that is left over; where jobs train one after another it costs nothing, and gives zeros."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +209,7 @@ def _in_blocks(one: Callable[[PyTree, Array], Any], jobs: Jobs, block: Block) ->
     Nothing that depends on the unit alone has an axis of members: it is computed once a group.
     """
     if block == ONE_AFTER_ANOTHER:
-        return jax.lax.map(lambda job: one(job.objective, job.unit), jobs)
+        return jax.lax.map(partial(_if_asked, one), jobs)
 
     def group(objectives: PyTree, units: Int[Array, " member"]) -> Any:
         return jax.vmap(lambda objective: one(objective, units[0]), axis_size=block.members)(objectives)
@@ -218,6 +220,13 @@ def _in_blocks(one: Callable[[PyTree, Array], Any], jobs: Jobs, block: Block) ->
     shape = (-1, block.groups, block.members)
     found = jax.lax.map(side_by_side, jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), jobs))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[3:]), found)
+
+
+def _if_asked(one: Callable[[PyTree, Array], Any], job: Jobs) -> Any:
+    if job.asked is None:
+        return one(job.objective, job.unit)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(one, job.objective, job.unit))
+    return jax.lax.cond(job.asked, one, lambda *_: nothing, job.objective, job.unit)
 
 
 def _return_shard(

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Arrangement:
     """The job in each slot; slots that are left over repeat one."""
     place: Int[np.ndarray, " job"]
     """A slot of each job."""
+    asked: Bool[np.ndarray, " slot"] | None = None
+    """False where a slot is left over and need not be trained; None: all are trained."""
 
 
 def arrange(unit: Int[np.ndarray, " job"], devices: int, at_once: int) -> Arrangement:
@@ -60,6 +62,21 @@ def arrange(unit: Int[np.ndarray, " job"], devices: int, at_once: int) -> Arrang
     place = np.zeros(len(unit), int)
     place[job[::-1]] = np.arange(len(job))[::-1]  # the first slot of a job that has several
     return Arrangement(Block(side_by_side, members), job, place)
+
+
+def arrange_calls(count: int, devices: int, size: int) -> Arrangement:
+    """Places jobs that train one after another in calls of one size, those of a call evenly over the devices.
+
+    Args:
+        size: slots of a call, a multiple of the devices.
+    """
+    slots = -(-count // size) * size
+    number = np.arange(count)
+    call, within = number // size, number % size
+    place = call * size + within % devices * (size // devices) + within // devices
+    job, asked = np.full(slots, count - 1), np.zeros(slots, bool)
+    job[place], asked[place] = number, True
+    return Arrangement(ONE_AFTER_ANOTHER, job, place, asked)
 
 
 def _rows_of(jobs: np.ndarray, members: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from mpo_core.devices import population_mesh
 from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonSettings
 from mpo_core.evaluation.learning_curve import learning_curve
 from mpo_core.evaluation.meta_objective import Jobs, make_units, train_jobs, with_sft
-from mpo_core.evaluation.side_by_side import Block, arrange
+from mpo_core.evaluation.side_by_side import Block, arrange, arrange_calls
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.losses.members import as_mirror
 from mpo_core.losses.switch import stack_objectives
@@ -115,6 +115,40 @@ def test_jobs_on_any_units_train_as_one_at_a_time(toy_rows, toy_original, at_onc
     np.testing.assert_allclose(other.raw_scale, one.raw_scale, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(other_trace.loss, trace.loss, rtol=1e-3, atol=1e-4)
     assert len({float(scale[0]) for scale in one.raw_scale}) == len(unit)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 4, 9, 24, 25])
+def test_jobs_of_a_call_are_spread_over_the_devices(devices, count):
+    size = 4 * devices
+    plan = arrange_calls(count, devices, size)
+    np.testing.assert_array_equal(plan.job[plan.place], np.arange(count))
+    assert len(plan.job) == -(-count // size) * size
+    assert plan.asked.sum() == count
+    assert plan.asked[plan.place].all()
+    by_call = plan.asked.reshape(-1, devices, 4).sum(2)
+    assert (by_call[:-1] == 4).all()
+    assert by_call[-1].max() - by_call[-1].min() <= 1
+
+
+@pytest.mark.parametrize("sft_epochs", [0, 1])
+def test_slots_that_are_left_over_give_zeros_and_change_no_other(toy_rows, toy_original, sft_epochs):
+    inner, mesh = dataclasses.replace(INNER, sft_epochs=sft_epochs), population_mesh(2)
+    objectives = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves), *[make_objective("simpo", beta=1.0 + place) for place in range(4)]
+    )
+    nothing, unit = jax.tree.map(lambda _: None, objectives), jnp.zeros(4, jnp.int32)
+    units = units_of(toy_original, toy_rows, 1, inner)
+
+    @jax.jit
+    def train(jobs, units):
+        return train_jobs(jobs, nothing, units, toy_original, inner, mesh)
+
+    asked = np.array([True, False, True, True])
+    whole, some = train(Jobs(objectives, unit), units), train(Jobs(objectives, unit, jnp.asarray(asked)), units)
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(some), strict=True):
+        np.testing.assert_array_equal(np.asarray(one)[asked], np.asarray(other)[asked])
+        assert not np.asarray(other)[~asked].any()
 
 
 def test_sft_phases_of_units_side_by_side(toy_rows, toy_original):
