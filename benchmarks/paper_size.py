@@ -136,14 +136,14 @@ def write_table(root: Path = ROOT, out: Path | None = None) -> Path:
 
 
 def draw(path: Path, cells: list[BenchmarkCell]) -> None:
-    """A panel a cell: what was found above the hand-written losses, each best first."""
+    """A panel a cell: all losses, best first; each has a scale of its own, since some end far below the start."""
     across = min(2, len(cells))
     down = -(-len(cells) // across)
     figure = Figure(figsize=(8.0 if across == 1 else 10.0, 0.6 + 3.3 * down), dpi=150, layout="constrained")
-    panels = figure.subplots(down, across, sharex=True, squeeze=False).flat
+    panels = list(figure.subplots(down, across, squeeze=False).flat)
     for axes, cell in zip(panels, cells, strict=False):
         _panel(axes, cell)
-    for axes in list(panels)[len(cells) :]:
+    for axes in panels[len(cells) :]:
         axes.set_axis_off()
     figure.supxlabel(
         f"normalised score: 0 the policy to be improved, 1 the target; {UNITS} units, 1280 pairs of 1000 steps each",
@@ -156,7 +156,7 @@ def draw(path: Path, cells: list[BenchmarkCell]) -> None:
 
 def _panel(axes: Axes, cell: BenchmarkCell) -> None:
     hashed = {one.id for one in cell.objectives if one.sha256 is not None}
-    order = sorted(standings([cell]), key=lambda one: one.id not in hashed)
+    order = standings([cell])
     for at, one in enumerate(order):
         colour = LEARNED if one.id in hashed else INK
         axes.plot([one.sampled.low, one.sampled.high], [at, at], color=colour, linewidth=2, alpha=0.45)
