@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
 from adapters.storage.files import write_whole
+from benchmarks.starts import MPO
 from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkCell, CellKey, Entry
 from mpo_experiments.benchmark.folder import BenchmarkFolder
 from mpo_experiments.benchmark.summary import Standing, best_on_units, missing, required_best, standings
@@ -59,10 +60,20 @@ def command(task: str, data: str) -> list[str]:
     """What runs a cell."""
     found = [f"discovered/{task}-{name}" for name in FOUND[task]]
     found += [AT_THIS_SIZE[task]] if task in AT_THIS_SIZE else []
+    tuning = ("--budget", str(BUDGET), "--tuning-units", str(TUNING_UNITS))
+    return benchmark_command(task, data, (*DEFAULT_IDS, *found), tuning, ROOT)
+
+
+def benchmark_command(task: str, data: str, ids: Sequence[str], tuning: Sequence[str], root: Path) -> list[str]:
+    """A benchmark at the paper's size, on the units of the table.
+
+    Args:
+        tuning: its options.
+        root: of the cells' folders.
+    """
     return [
-        "benchmark", "--task", task, "--data", data, "--preset", "paper", "--objectives",
-        ",".join([*DEFAULT_IDS, *found]), "--budget", str(BUDGET), "--tuning-units", str(TUNING_UNITS),
-        "--units", str(UNITS), "--seed", str(SEED), "--out", str(ROOT / name_of(task, data)),
+        "benchmark", "--task", task, "--data", data, "--preset", "paper", "--objectives", ",".join(ids), *tuning,
+        "--units", str(UNITS), "--seed", str(SEED), "--out", str(root / name_of(task, data)),
     ]  # fmt: skip
 
 
@@ -71,15 +82,15 @@ def key_of(task: str, data: str) -> CellKey:
     return CellKey(task, data, bin_width=0.1, rows=None)
 
 
-def cells_there(root: Path = ROOT) -> list[BenchmarkCell]:
-    """The cells that were run."""
-    found = [BenchmarkFolder(root / name).any_cell(key_of(*cell)) for name, cell in FOLDERS.items()]
+def cells_there(root: Path = ROOT, asked: Sequence[tuple[str, str]] = CELLS) -> list[BenchmarkCell]:
+    """Of the cells asked for, those that were run."""
+    found = [BenchmarkFolder(root / name_of(*cell)).any_cell(key_of(*cell)) for cell in asked]
     return [cell for cell in found if cell is not None]
 
 
 def gains_table(
     title: str, cells: list[BenchmarkCell], against: Callable[[BenchmarkCell, str], Entry],
-    asked: Sequence[tuple[str, str]] = CELLS,
+    asked: Sequence[tuple[str, str]],
 ) -> TextTable:  # fmt: skip
     """A line an objective that was found, in every cell.
 
@@ -122,15 +133,35 @@ def _told(gains: list[Gain]) -> list[tuple[str, str, str]]:
 def write_table(root: Path = ROOT, out: Path | None = None) -> Path:
     """Writes results.md beside the cells' folders."""
     cells = cells_there(root)
-    tables = (
-        gains_table("Found minus the best tuned loss", cells, lambda cell, _: required_best(cell)),
-        gains_table(
-            "Found minus the loss that is best on these units", cells,
-            lambda cell, kind: best_on_units(cell, kind) or required_best(cell),
-        ),
-    )  # fmt: skip
-    path = (out or root) / "results.md"
-    parts = ["# At the paper's size", *(table.markdown().strip() for table in tables)]
+    return write_tables((out or root) / "results.md", "At the paper's size", gains_tables(cells, cells, CELLS))
+
+
+def gains_tables(
+    cells: list[BenchmarkCell], zoo: list[BenchmarkCell], asked: Sequence[tuple[str, str]], how: str = ""
+) -> tuple[TextTable, TextTable]:
+    """What was found minus the best hand-written objective, by tuning and on the units.
+
+    Args:
+        zoo: where the hand-written objectives of each cell are.
+        how: they were tuned, for the titles.
+    """
+    by_key = {cell.key: cell for cell in zoo}
+
+    def by_tuning(cell: BenchmarkCell, _: str) -> Entry:
+        return required_best(by_key[cell.key])
+
+    def on_units(cell: BenchmarkCell, kind: str) -> Entry:
+        return best_on_units(by_key[cell.key], kind) or by_tuning(cell, kind)
+
+    return (
+        gains_table(f"Found minus the best tuned loss{how}", cells, by_tuning, asked),
+        gains_table(f"Found minus the loss that is best on these units{how}", cells, on_units, asked),
+    )
+
+
+def write_tables(path: Path, title: str, tables: Sequence[TextTable]) -> Path:
+    """Writes tables below a title."""
+    parts = [f"# {title}", *(table.markdown().strip() for table in tables)]
     write_whole(path, ("\n\n".join(parts) + "\n").encode())
     return path
 
@@ -191,7 +222,7 @@ def main(names: list[str]) -> None:
     if unknown:
         raise SystemExit(f"paper_size: no cell {unknown[0]!r}; there are {', '.join(FOLDERS)}")
     for name in names:
-        subprocess.run([sys.executable, "-c", "import cli; cli.main()", *command(*FOLDERS[name])], check=True)
+        subprocess.run([*MPO, *command(*FOLDERS[name])], check=True)
     draw(PICTURE, cells_there())
     sys.stdout.write(f"Written to {write_table()} and {PICTURE}\n")
 

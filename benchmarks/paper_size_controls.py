@@ -11,11 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from adapters.storage.files import write_whole
 from benchmarks import paper_size
-from benchmarks.paper_size import HEADLINE, gains_table, key_of, name_of
-from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkCell, CellKey, Entry
-from mpo_experiments.benchmark.folder import BenchmarkFolder
+from benchmarks.paper_size import HEADLINE, benchmark_command, cells_there, gains_tables, name_of, write_tables
+from benchmarks.starts import MPO
+from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkCell
 from mpo_experiments.benchmark.summary import best_on_units, required_best
 from mpo_experiments.text_table import TextTable
 
@@ -43,48 +42,26 @@ def leaders(cell: BenchmarkCell) -> tuple[str, ...]:
 def command(kind: str, cell: BenchmarkCell) -> list[str]:
     """What runs a control of a cell, on the same units."""
     ids = DEFAULT_IDS if kind == "generous" else leaders(cell)
-    return [
-        "benchmark", "--task", cell.task, "--data", cell.data, "--preset", "paper", "--objectives", ",".join(ids),
-        *CONTROLS[kind], "--units", str(paper_size.UNITS), "--seed", str(paper_size.SEED),
-        "--out", str(folder_of(kind, paper_size.ROOT) / name_of(cell.task, cell.data)),
-    ]  # fmt: skip
-
-
-def headline_cells(folder: Path) -> dict[CellKey, BenchmarkCell]:
-    """Those that are in a folder."""
-    found = [BenchmarkFolder(folder / name_of(*cell)).any_cell(key_of(*cell)) for cell in HEADLINE]
-    return {cell.key: cell for cell in found if cell is not None}
+    return benchmark_command(cell.task, cell.data, ids, CONTROLS[kind], folder_of(kind, paper_size.ROOT))
 
 
 def control_tables(kind: str, root: Path) -> tuple[TextTable, TextTable]:
     """What was found minus the best of a control, by tuning and on the units."""
-    controls = headline_cells(folder_of(kind, root))
-    cells = [cell for key, cell in headline_cells(root).items() if key in controls]
-
-    def on_units(cell: BenchmarkCell, actions: str) -> Entry:
-        return best_on_units(controls[cell.key], actions) or required_best(controls[cell.key])
-
-    def by_tuning(cell: BenchmarkCell, actions: str) -> Entry:
-        return required_best(controls[cell.key])
-
-    return (
-        gains_table(f"Found minus the best tuned loss: {TITLES[kind]}", cells, by_tuning, HEADLINE),
-        gains_table(f"Found minus the loss that is best on these units: {TITLES[kind]}", cells, on_units, HEADLINE),
-    )
+    controls = cells_there(folder_of(kind, root), HEADLINE)
+    keys = {one.key for one in controls}
+    cells = [cell for cell in cells_there(root, HEADLINE) if cell.key in keys]
+    return gains_tables(cells, controls, HEADLINE, f": {TITLES[kind]}")
 
 
 def write_controls(root: Path = paper_size.ROOT, out: Path | None = None) -> Path:
     """Writes results.md beside the controls' folders."""
     tables = [table for kind in CONTROLS for table in control_tables(kind, root)]
-    path = (out or root / "controls") / "results.md"
-    parts = ["# Controls at the paper's size", *(table.markdown().strip() for table in tables)]
-    write_whole(path, ("\n\n".join(parts) + "\n").encode())
-    return path
+    return write_tables((out or root / "controls") / "results.md", "Controls at the paper's size", tables)
 
 
 def main(names: list[str]) -> None:
     """Runs controls, one after another."""
-    there = {name_of(cell.task, cell.data): cell for cell in headline_cells(paper_size.ROOT).values()}
+    there = {name_of(cell.task, cell.data): cell for cell in cells_there(paper_size.ROOT, HEADLINE)}
     headline, asked = [name_of(*cell) for cell in HEADLINE], []
     for name in names:
         kind, _, cell = name.partition(":")
@@ -95,7 +72,7 @@ def main(names: list[str]) -> None:
             raise SystemExit(f"paper_size_controls: {name!r} needs its cell: python -m benchmarks.paper_size {cell}")
         asked.append(command(kind, there[cell]))
     for arguments in asked:
-        subprocess.run([sys.executable, "-c", "import cli; cli.main()", *arguments], check=True)
+        subprocess.run([*MPO, *arguments], check=True)
     sys.stdout.write(f"Written to {write_controls()}\n")
 
 

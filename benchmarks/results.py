@@ -8,12 +8,14 @@ The tests hold that this changes nothing (tests/mpo_experiments/test_results.py)
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from benchmarks.closed_form import FOLDERS, write_gains
 from benchmarks.paper_size import write_table
 from benchmarks.paper_size_controls import write_controls
 from benchmarks.searches_beside import GROUPS, write_beside
+from benchmarks.starts import MPO
 from mpo_experiments.benchmark.again import write_again
 
 RESULTS = Path("docs/results")
@@ -40,30 +42,30 @@ REVIEWS = (
 
 
 def searches(
-    name: str, count: int, *options: str, task: str = "halfcheetah", data: str = "mixed:0.75", seeds: str = "34 820"
-) -> tuple[str, ...]:
+    name: str, count: int, *options: str, task: str = "halfcheetah", data: str = "mixed:0.75",
+    seeds: tuple[int, int] = (34, 820),
+) -> tuple[str, ...]:  # fmt: skip
     """The command of so many searches of a form in each cell, in docs/results/seeds.
 
     Args:
         seeds: of tuning and report, and of the first search.
     """
-    report, search = seeds.split()
     return (
-        "discover", "--task", task, "--data", data, "--forms", "static", "--seed", report,
-        "--search-seed", search, "--search-seeds", str(count), "--units", "20", *options,
+        "discover", "--task", task, "--data", data, "--forms", "static", "--seed", str(seeds[0]),
+        "--search-seed", str(seeds[1]), "--search-seeds", str(count), "--units", "20", *options,
         "--out", f"docs/results/seeds/{name}", "--only-tables",
     )  # fmt: skip
 
 
 CHANCE, FROM_DATA = ("--set", "strategy.name=random"), ("--set", "search.frame=data")
 ZOO, MORE_ZOO = (("--tuned-from", f"docs/results/seeds/{name}/zoo") for name in ("snes", "more/snes"))
-MORE = {"task": "ant,three_legged_ant,hopper", "data": "mixed:0.75,noisy:0.2", "seeds": "35 830"}
+more = partial(searches, task="ant,three_legged_ant,hopper", data="mixed:0.75,noisy:0.2", seeds=(35, 830))
 SEEDS = {
     "snes": searches("snes", 8),
     "random": searches("random", 8, *ZOO, *CHANCE),
     "frame": searches("frame", 3, *ZOO, *FROM_DATA),
-    "more/snes": searches("more/snes", 3, **MORE),
-    "more/random": searches("more/random", 3, *MORE_ZOO, *CHANCE, **MORE),
+    "more/snes": more("more/snes", 3),
+    "more/random": more("more/random", 3, *MORE_ZOO, *CHANCE),
 }
 """By evolution, by chance, and in a frame that is estimated from the data; in one cell, and in others."""
 ENGLISH = (
@@ -90,7 +92,7 @@ def main() -> None:
 
 
 def _run(arguments: tuple[str, ...], folder: Path = Path()) -> None:
-    subprocess.run([sys.executable, "-c", "import cli; cli.main()", *arguments], check=True, env=os.environ, cwd=folder)
+    subprocess.run([*MPO, *arguments], check=True, env=os.environ, cwd=folder)
 
 
 if __name__ == "__main__":
