@@ -29,7 +29,7 @@ FOUND = {
     "three_legged_ant": ("mixed75-static",), "hopper": ("noisy20-static",),
 }  # fmt: skip
 """Bundled objectives of a task, found at the quick size."""
-AT_THIS_SIZE = {"halfcheetah": "docs/results/gpu/paper-size-search"}
+AT_THIS_SIZE = {"halfcheetah": ("docs/results/gpu/paper-size-search",)}
 """Found by a search at the paper's size."""
 HEADLINE = (
     ("halfcheetah", "mixed:0.75"), ("ant", "mixed:0.75"), ("three_legged_ant", "mixed:0.75"), ("ant", "noisy:0.2"),
@@ -59,7 +59,7 @@ FOLDERS = {name_of(*cell): cell for cell in CELLS}
 def command(task: str, data: str) -> list[str]:
     """What runs a cell."""
     found = [f"discovered/{task}-{name}" for name in FOUND[task]]
-    found += [AT_THIS_SIZE[task]] if task in AT_THIS_SIZE else []
+    found += AT_THIS_SIZE.get(task, ())
     tuning = ("--budget", str(BUDGET), "--tuning-units", str(TUNING_UNITS))
     return benchmark_command(task, data, (*DEFAULT_IDS, *found), tuning, ROOT)
 
@@ -210,7 +210,7 @@ def _panel(axes: Axes, cell: BenchmarkCell) -> None:
 
 
 def _label(task: str, one: Standing) -> str:
-    if one.id == AT_THIS_SIZE.get(task):
+    if one.id in AT_THIS_SIZE.get(task, ()):
         return "discovered at this size"
     name = one.id.removeprefix(f"discovered/{task}-")
     return name if name == one.id else f"discovered at quick size, {name.rpartition('-')[2]}"

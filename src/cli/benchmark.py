@@ -28,7 +28,8 @@ def benchmark(
         str | None,
         typer.Option(
             help="Ids and objective files, comma-separated; all: every hand-written loss; discovered: every objective "
-            "that comes with mpo. Default: the paper's ten baselines and tempo."
+            "that comes with mpo. Default: the paper's ten baselines and tempo. A saved one that is added to finished "
+            "cells is run alone."
         ),
     ] = None,
     budget: Annotated[

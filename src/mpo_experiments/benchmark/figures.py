@@ -52,6 +52,7 @@ def _panel(axes: Axes, order: list[str], ranked: list[Standing]) -> None:
         if id not in by_id:
             continue
         one = by_id[id]
+        _off_the_scale(axes, at, one)
         axes.plot([one.sampled.low, one.sampled.high], [at, at], color=LEARNED, linewidth=2, alpha=0.45)
         names = (
             ("sampled actions, inter-quartile mean; bar: 95 % interval", "mode actions") if at == 0 else (None, None)
@@ -65,6 +66,20 @@ def _panel(axes: Axes, order: list[str], ranked: list[Standing]) -> None:
     axes.set_yticks(range(len(order)), [short_id(id) for id in order])
     finish_axes(axes)
     axes.set_xlim(MIN_SCORE, MAX_SCORE)
+
+
+def _off_the_scale(axes: Axes, at: int, one: Standing) -> None:
+    """What lies beyond the axis as an arrow at its end, with its score."""
+    values = {"": one.sampled.estimate, "mode ": one.mode.estimate}
+    for end, inwards in ((MIN_SCORE, 1), (MAX_SCORE, -1)):
+        beyond = {name: value for name, value in values.items() if inwards * (end - value) > 0}
+        if beyond:
+            axes.annotate(
+                " / ".join(f"{name}{value:.1f}" for name, value in beyond.items()),
+                (end, at), (inwards * 16, 0), textcoords="offset points", fontsize=6, color=INK,
+                va="center", ha="left" if inwards > 0 else "right",
+                bbox={"color": "white", "pad": 1}, arrowprops={"arrowstyle": "-|>", "color": LEARNED, "linewidth": 0.8},
+            )  # fmt: skip
 
 
 def finish_axes(axes: Axes) -> None:

@@ -8,7 +8,8 @@ from adapters.storage.sealed import read_model, write_sealed
 from mpo_core.names import shortened
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, cell_config, tuned_with
 from mpo_experiments.objectives.saved import objective_hash
-from mpo_experiments.provenance import agents_hash
+from mpo_experiments.provenance import agents_hash, computed_by, simulation
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.tuning.tuned import TunedCell, read_tuned
 
 AGAIN = "remove it to have it run again"
@@ -22,10 +23,21 @@ class BenchmarkFolder:
         self.path = path
 
     def cell(self, key: CellKey, settings: BenchmarkSettings) -> BenchmarkCell | None:
-        """A finished cell; None if it is not there.
+        """A finished cell with all objectives; None if it is not there.
 
         Raises:
             ValueError: it is damaged, or was made with other settings or agents.
+        """
+        found = self.begun(key, settings)
+        return None if found is None or lacking(found, settings) else found
+
+    def begun(self, key: CellKey, settings: BenchmarkSettings) -> BenchmarkCell | None:
+        """A finished cell, which may lack saved objectives that were added since; None if it is not there.
+
+        A hand-written objective cannot be added: it would not have been searched beside the others.
+
+        Raises:
+            ValueError: it is damaged, or was made with other settings or agents, or lacks some and was made elsewhere.
         """
         found = self.any_cell(key)
         if found is None:
@@ -34,6 +46,8 @@ class BenchmarkFolder:
         before, now = found.settings, settings
         if before is not None and now.tuned_from is not None:
             before, now = before.without_tuning(), now.without_tuning()
+        if before is not None and _only_saved_added(found, now):
+            before = dataclasses.replace(before, objectives=now.objectives)
         if before != now:
             if before is not None and before == dataclasses.replace(now, method=before.method, tune=before.tune):
                 raise ValueError(
@@ -48,6 +62,8 @@ class BenchmarkFolder:
         for entry in found.objectives:
             if entry.sha256 is not None and entry.sha256 != objective_hash(entry.id):
                 raise ValueError(f"benchmark cell {path}: was made with another {entry.id}; {ELSE}")
+        if lacking(found, settings) and (elsewhere := _made_elsewhere(found, settings.config(key))):
+            raise ValueError(f"benchmark cell {path}: {elsewhere}, so nothing can be added to it here; {ELSE}")
         return found
 
     def any_cell(self, key: CellKey) -> BenchmarkCell | None:
@@ -96,6 +112,27 @@ class BenchmarkFolder:
     def _file(self, key: CellKey, kind: str = "") -> Path:
         rows = "" if key.rows is None else f"-r{key.rows}"
         return self.path / "cells" / f"{key.task}-{slug(key.data)}-w{key.bin_width:g}{rows}{kind}.json"
+
+
+def lacking(cell: BenchmarkCell, settings: BenchmarkSettings) -> tuple[str, ...]:
+    """The objectives asked for that a cell does not have."""
+    there = {entry.id for entry in cell.objectives}
+    return tuple(id for id in settings.objectives if id not in there)
+
+
+def _only_saved_added(cell: BenchmarkCell, settings: BenchmarkSettings) -> bool:
+    added = lacking(cell, settings)
+    kept = len(cell.objectives) + len(added) == len(settings.objectives)
+    return bool(added) and kept and all(objective_hash(id) is not None for id in added)
+
+
+def _made_elsewhere(cell: BenchmarkCell, config: CellConfig) -> str:
+    """What of the programs or the device was another one; empty where scores would be as they were."""
+    now, old = simulation() | computed_by(config.inner), {}
+    for part in ("versions", "devices", "products"):
+        old |= cell.provenance.get(part, {})
+    changed = next((name for name in now if name != "count" and str(old.get(name)) != now[name]), None)
+    return "" if changed is None else f"was made with {changed} {old.get(changed)}, and here is {now[changed]}"
 
 
 def _change(before: BenchmarkSettings | None, now: BenchmarkSettings) -> str:

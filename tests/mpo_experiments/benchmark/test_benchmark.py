@@ -1,10 +1,12 @@
 """`mpo benchmark` on real physics, small: it resumes cell by cell and repeats itself exactly."""
 
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
 
+from adapters.storage.sealed import write_sealed
 from cli.app import app
 from mpo_experiments.benchmark import run as benchmark_run
 from mpo_experiments.benchmark.again import write_again
@@ -110,6 +112,55 @@ def test_one_loss_alone_repeats_its_score_by_the_command_of_the_page(tmp_path):
     assert invoke(*fixed, "--objectives", "orpo", "--out", tmp_path / "one").exit_code == 0
     name = "hopper-base-w0.1"
     assert scores(tmp_path / "one", name)["orpo"] == scores(tmp_path / "all", name)["orpo"]
+
+
+def test_an_objective_that_is_added_costs_itself_alone_and_scores_as_it_would_by_itself(whole, tmp_path, monkeypatch):
+    _, out = whole
+    found, report_cell, reported = "discovered/hopper-noisy20-static", benchmark_run.report_cell, []
+
+    def watched(testbed, key, settings, *rest):
+        reported.append(settings.objectives)
+        return report_cell(testbed, key, settings, *rest)
+
+    monkeypatch.setattr(benchmark_run, "report_cell", watched)
+    shutil.copytree(out / "cells", tmp_path / "added" / "cells")
+    asked = (*ARGUMENTS, "--data", "base", "--objectives")
+    added = invoke(*asked, f"sft,{found},dpo,orpo", "--out", tmp_path / "added")
+    assert added.exit_code == 0, added.output
+    assert invoke(*asked, found, "--out", tmp_path / "alone").exit_code == 0
+    assert reported == [(found,), (found,)]
+    before, after, alone = (
+        json.loads((folder / "cells" / "hopper-base-w0.1.json").read_text())
+        for folder in (out, tmp_path / "added", tmp_path / "alone")
+    )
+    entries = {entry["id"]: entry for entry in after["objectives"]}
+    assert list(entries) == ["sft", found, "dpo", "orpo"] == after["settings"]["objectives"]
+    assert entries.pop(found) == alone["objectives"][0]
+    assert list(entries.values()) == before["objectives"]
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"objectives", "settings", "command", "ranges", "seconds", "sha256"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"objectives": "sft,dpo,orpo,kto"}, "was made with other settings (objectives"),  # searched with the others
+        ({"objectives": "sft,dpo,discovered/hopper-noisy20-static"}, "was made with other settings (objectives"),
+        ({"jax": "0.0.1"}, "was made with jax 0.0.1, and here is"),
+    ],
+)
+def test_what_cannot_be_added_to_a_finished_cell_is_refused(change, says, whole, tmp_path):
+    _, out = whole
+    path = tmp_path / "cells" / "hopper-base-w0.1.json"
+    cell = json.loads((out / "cells" / path.name).read_text())
+    if "jax" in change:
+        cell["provenance"]["versions"] |= change
+        del cell["sha256"]
+    write_sealed(path, cell)
+    ids = change.get("objectives", "sft,dpo,orpo,discovered/hopper-noisy20-static")
+    refused = invoke(*ARGUMENTS, "--data", "base", "--objectives", ids, "--out", tmp_path)
+    assert (refused.exit_code, says in refused.stderr) == (2, True), refused.output
+    assert len(refused.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

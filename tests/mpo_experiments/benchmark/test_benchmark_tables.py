@@ -11,6 +11,7 @@ from scipy import stats
 
 from helpers.benchmark_cells import LEVELS, SETTINGS, UNITS, make_cell
 from mpo_core.evaluation.statistics import holm, interquartile_mean, mean_interval
+from mpo_experiments.benchmark import figures
 from mpo_experiments.benchmark.again import keys_of
 from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey
 from mpo_experiments.benchmark.difference_tables import differences_table, short_differences_table
@@ -229,6 +230,16 @@ def test_latex_escapes_and_csv_reads_back():
     assert r"95 \% of a\_b" in table.latex()
     assert r"r\_dpo & 0.1 [0, 1] \\" in table.latex()
     assert list(csv.reader(io.StringIO(table.csv()))) == [list(table.columns), *map(list, table.rows)]
+
+
+def test_what_lies_beyond_the_axis_of_the_ranking_is_told_by_an_arrow_and_a_number(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
+    cell = make_cell(levels={"sft": 0.2, "orpo": 1.9, "simpo": -3.0, "dpo": -0.4})
+    figures.draw_ranking(tmp_path / "ranking.png", [cell], ranked([cell]))
+    (axes,) = drawn[0].axes
+    arrows = {text.get_text(): text.xy for text in axes.texts}
+    assert arrows == {"1.9 / mode 1.9": (axes.get_xlim()[1], 3), "-3.0 / mode -3.0": (axes.get_xlim()[0], 0)}
 
 
 def test_everything_is_written_and_agrees(tmp_path):
