@@ -18,9 +18,11 @@ def export(
         if out is not None:
             check_file("--out", out)
         named = objective_named(objective)
-        from mpo_experiments.objectives.export import export as exported
+        from mpo_experiments.objectives.export import export as exported, where_it_bends
 
-        text = exported(named, form)
+        text, note = exported(named, form), where_it_bends(named)
+    if note is not None:
+        typer.echo(note, err=True)
     if out is None:
         typer.echo(text, nl=False)
         return

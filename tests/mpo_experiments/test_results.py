@@ -86,6 +86,15 @@ def test_the_gains_of_the_closed_form_come_from_its_cells(folder, tmp_path):
     assert write_gains(folder, out=tmp_path).read_text() == (folder / "floor_po.md").read_text()
 
 
+@pytest.mark.parametrize("folder", ["seeds", "seeds/more"])
+def test_the_documentation_has_the_differences_of_searches(folder):
+    lines = [line.split(" | ") for line in (RESULTS / folder / "results.md").read_text().splitlines()]
+    found = [(line[5], line[7]) for line in lines if line[0] in ("| sampled", "| mode") and len(line) == 9]
+    page = (RESULTS.parent / "discovery.md").read_text()
+    assert len(found) >= 6
+    assert all(interval in page for pair in found for interval in pair if interval != "-")
+
+
 def test_the_table_at_the_papers_size_comes_from_its_cells(tmp_path):
     folder = RESULTS / "paper-size"
     assert write_table(folder, tmp_path).read_text() == (folder / "results.md").read_text()

@@ -186,46 +186,72 @@ def detectable_difference(
     count = len(values)
     if count < 2:
         return float("nan")
-    deviation = float(values.std(ddof=1))
-    critical = stats.t.ppf(1 - significance / 2, count - 1)
+    return float(values.std(ddof=1)) * _least_effect(float(np.sqrt(count)), float(count - 1), power, significance)
+
+
+def _least_effect(scale: float, freedom: float, power: float, significance: float) -> float:
+    """The least effect, in units of 1 / scale standard errors, that a two-sided t test shows with this power."""
+    critical = stats.t.ppf(1 - significance / 2, freedom)
 
     def missing_power(effect: float) -> float:
-        shift = effect * np.sqrt(count)
-        above = stats.nct.sf(critical, count - 1, shift)
-        below = stats.nct.cdf(-critical, count - 1, shift)
+        shift = effect * scale
+        above = stats.nct.sf(critical, freedom, shift)
+        below = stats.nct.cdf(-critical, freedom, shift)
         # far out the non-central t of scipy is no number, where the power is 1
         return float(np.nan_to_num(above, nan=1.0) + np.nan_to_num(below, nan=0.0)) - power
 
-    most = 20 * (critical + 1) / np.sqrt(count)
-    return deviation * float(optimize.root_scalar(missing_power, bracket=(0.0, most), method="brentq").root)
+    most = 20 * (critical + 1) / scale
+    return float(optimize.root_scalar(missing_power, bracket=(0.0, most), method="brentq").root)
 
 
 @dataclasses.dataclass(frozen=True)
-class CrossedInterval:
-    """A mean over searches and units with its interval, and the bootstrap's two-sided p that it is 0."""
+class MeanTest:
+    """A mean with its t interval, and the two-sided p that it is 0."""
 
     interval: Interval
     p_value: float
 
 
-def crossed_bootstrap(
-    values: Float[np.ndarray, "search unit"], *, seed: int = 0, repeats: int = 10_000, level: float = 0.95
-) -> CrossedInterval:
-    """Mean of values that searches share units of: searches and units are resampled apart from each other.
+def crossed_test(values: Float[np.ndarray, "search unit"], *, level: float = 0.95) -> MeanTest:
+    """Mean of values that searches share units of, with searches and units as crossed random effects.
 
-    Every search is scored on the same units, so that both are drawn anew, with their crossings (the pigeonhole
-    bootstrap, Owen 2007). With one search only the units vary. p is twice the share of draws on the far side of 0.
+    The variance of the mean is (MS_search + MS_unit - MS_rest) / (searches * units), its degrees of freedom are
+    Satterthwaite's (1946); it is never taken to be less than that of searches or of units alone. With one search only
+    the units vary: Student's paired t. Where nothing is ahead, a bootstrap of three searches would say so up to one
+    time in five, this some one time in twenty; of two searches that differ much up to one in nine.
     """
-    generator = np.random.default_rng(seed)
     values = np.asarray(values, float)
+    if len(values) == 1:
+        return MeanTest(mean_interval(values[0], level=level), paired_p_value(values[0]))
+    mean = float(values.mean())
+    square, freedom = _variance_of_mean(values)
+    error = float(np.sqrt(square / values.size))
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    p_value = float(2 * stats.t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
+    return MeanTest(Interval(mean, mean - half, mean + half, values.size), p_value)
+
+
+def crossed_detectable(values: Float[np.ndarray, "search unit"]) -> float:
+    """The least mean difference that `crossed_test` of so many searches and units would have shown, with power 0.8."""
+    values = np.asarray(values, float)
+    if len(values) == 1:
+        return detectable_difference(values[0])
+    square, freedom = _variance_of_mean(values)
+    return float(np.sqrt(square / values.size)) * _least_effect(1.0, freedom, power=0.8, significance=0.05)
+
+
+def _variance_of_mean(values: Float[np.ndarray, "search unit"]) -> tuple[float, float]:
+    """The variance of the mean of all, times their number, and its degrees of freedom."""
     searches, units = values.shape
-    drawn_searches = generator.multinomial(searches, np.full(searches, 1 / searches), size=repeats) / searches
-    drawn_units = generator.multinomial(units, np.full(units, 1 / units), size=repeats) / units
-    drawn = np.einsum("rs,su,ru->r", drawn_searches, values, drawn_units, optimize=True)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    far = 1 + min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    interval = Interval(float(values.mean()), float(low), float(high), values.size)
-    return CrossedInterval(interval, min(1.0, 2 * far / (repeats + 1)))
+    by_search, by_unit = values.mean(1), values.mean(0)
+    rest = values - by_search[:, None] - by_unit + values.mean()
+    squares = np.array([units * by_search.var(ddof=1), searches * by_unit.var(ddof=1), 0.0])
+    freedoms = np.array([searches - 1, units - 1, (searches - 1) * (units - 1)])
+    squares[2] = (rest**2).sum() / freedoms[2]
+    total, largest = float(squares[0] + squares[1] - squares[2]), int(squares[:2].argmax())
+    if total <= squares[largest]:
+        return float(squares[largest]), float(freedoms[largest])
+    return total, max(total**2 / float((squares**2 / freedoms).sum()), float(freedoms.min()))
 
 
 def exact_share(count: int, total: int, *, level: float = 0.95) -> Interval:

@@ -97,6 +97,15 @@ def has_frame(objective: MirrorObjective) -> bool:
     return any(bool(map_.network.weight.any()) for map_ in learned)
 
 
+def own_frame(objective: MirrorObjective) -> Frame | None:
+    """Where the networks that see mean token log-probs bend; None where there are none."""
+    if not has_frame(objective):
+        return None
+    maps = _on_means(objective)
+    one = (maps.get("phi_inv") or maps["g"]).network
+    return Frame(float(one.centre), float(one.width))
+
+
 def _on_means(objective: MirrorObjective) -> dict[str, LearnedMap]:
     """The maps that see mean token log-probs rather than those of whole trajectories."""
     sees = {"phi_inv": objective.bracket, "psi": objective.bracket, "g": objective.imitation}

@@ -6,14 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mpo_core.evaluation.statistics import (
-    Interval,
-    crossed_bootstrap,
-    detectable_difference,
-    holm,
-    mean_interval,
-    paired_p_value,
-)
+from mpo_core.evaluation.statistics import Interval, crossed_detectable, crossed_test, holm
 from mpo_experiments.benchmark.cell import Entry
 
 SIGNIFICANCE = 0.05
@@ -27,7 +20,7 @@ class Gain:
     """Mean difference paired by unit, with one kind of actions."""
 
     interval: Interval
-    """Of one search: Student's t over units; of several: searches and units resampled."""
+    """Of one search: Student's t over units; of several: t with searches and units as crossed random effects."""
     p_value: float
     """Of the same test, not adjusted."""
     detectable: float
@@ -57,13 +50,8 @@ def gain(ours: Sequence[Entry], theirs: Entry, kind: str) -> Gain:
         kind: of actions, "sampled" or "mode".
     """
     differences = np.array([getattr(one, kind) for one in ours], float) - np.array(getattr(theirs, kind), float)
-    means = differences.mean(0)
-    if len(ours) == 1:
-        interval, p_value = mean_interval(means), paired_p_value(means)
-    else:
-        found = crossed_bootstrap(differences)
-        interval, p_value = found.interval, found.p_value
-    return Gain(interval, p_value, detectable_difference(means), tuple(map(float, differences.mean(1))))
+    found = crossed_test(differences)
+    return Gain(found.interval, found.p_value, crossed_detectable(differences), tuple(map(float, differences.mean(1))))
 
 
 def verdicts(gains: Sequence[Gain]) -> list[Verdict]:

@@ -96,7 +96,7 @@ def _table(title: str, found: Discoveries, lines: list[Comparison], note: str) -
     width = 11 + several
     rows += [(str(key), *[NOT_RUN] * (width - 1)) for key in found.keys if key not in found.cells]
     of = f" of {max(len(one.gains['sampled'].by_search) for one in lines)} searches a cell" if several else ""
-    one, many = "95 % t interval, paired t test", "searches and units resampled, 95 % interval and p by bootstrap"
+    one, many = "95 % t interval, paired t test", "95 % t interval and p, searches and units as crossed random effects"
     how = many if several else one
     return TextTable(
         title=title,

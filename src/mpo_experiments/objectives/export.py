@@ -8,6 +8,7 @@ from adapters.expressions.latex import latex_document, symbol
 from adapters.expressions.tree import formula_tree, tree_text
 from adapters.storage.objective_files import read_objective, told_of
 from adapters.torch.module import torch_module
+from mpo_core.mirror.learned import own_frame
 from mpo_core.names import unknown_name
 from mpo_core.objective.interface import AbstractObjective, AbstractStatefulObjective
 from mpo_experiments.objectives.formula import formula_of, settings_of
@@ -34,6 +35,19 @@ def export(named: NamedObjective, form: str) -> str:
         told, lines = _told(named, objective, provenance), named.loss is None
         return latex_document(formula, title=title, told=told, lines=lines)
     return tree_text(formula_tree(formula) | {"provenance": provenance})
+
+
+def where_it_bends(named: NamedObjective) -> str | None:
+    """A sentence for who would use a learned objective elsewhere; None for one that has no frame."""
+    objective = None if named.loss is not None else read_objective(named.file)[1]
+    frame = None if objective is None else own_frame(objective)
+    if frame is None:
+        return None
+    own, wanted = frame.centre, frame.centre - frame.width
+    return (
+        f"This loss bends where a policy gives its own tokens a mean log-prob of {own:.2f}, wanted ones {wanted:.2f}. "
+        f"For a model with others, move it first: mpo reframe {named.text} --own ... --wanted ... --out FOLDER"
+    )
 
 
 def exported_objective(named: NamedObjective) -> tuple[AbstractObjective, dict[str, Any]]:

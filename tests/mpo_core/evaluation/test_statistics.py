@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from mpo_core.evaluation.statistics import (
-    crossed_bootstrap,
+    crossed_detectable,
+    crossed_test,
     detectable_difference,
     exact_share,
     holm,
@@ -176,21 +177,41 @@ def test_a_difference_of_iqms_belongs_to_the_iqms(rng):
     assert (same.estimate, same.low, same.high) == (0, 0, 0)
 
 
-def test_a_crossed_bootstrap_of_one_search_is_that_of_its_units(rng):
+def test_a_crossed_test_of_one_search_is_the_paired_t_test_of_its_units(rng):
     values = rng.normal(0.2, 1, size=(1, 40))
-    found = crossed_bootstrap(values)
-    known = stats.bootstrap(values, np.mean, method="percentile", rng=0).confidence_interval
-    assert found.interval.estimate == pytest.approx(values.mean())
-    np.testing.assert_allclose([found.interval.low, found.interval.high], known, atol=0.02)
+    found = crossed_test(values)
+    known = stats.ttest_1samp(values[0], 0)
+    assert found.p_value == pytest.approx(known.pvalue)
+    ends = known.confidence_interval()
+    np.testing.assert_allclose([found.interval.low, found.interval.high], [ends.low, ends.high])
+    assert crossed_detectable(values) == detectable_difference(values[0])
 
 
-def test_a_crossed_bootstrap_counts_searches_that_differ(rng):
-    units = 0.01 * rng.normal(size=30)
-    searches = np.array([0.1, 0.5, 0.9])
-    found = crossed_bootstrap(searches[:, None] + units)
-    assert found.interval.high - found.interval.low > 0.5  # as wide as three searches differ, not as 30 units do
-    assert found.p_value == pytest.approx(2 / 10_001)
-    assert crossed_bootstrap(np.array([[1.0, -1.0]])).p_value == 1.0
+def test_a_crossed_test_goes_by_what_varies_most(rng):
+    units, searches = rng.normal(size=30), np.array([0.1, 0.5, 0.9])
+    for values, alone in (
+        (searches[:, None] + 1e-6 * units, searches),  # units alike: as three searches
+        (0.2 + 1e-6 * searches[:, None] + units, 0.2 + units),  # searches alike: as 30 units
+    ):
+        found, known = crossed_test(values), stats.ttest_1samp(alone, 0)
+        assert found.p_value == pytest.approx(known.pvalue, rel=1e-3)
+        assert found.interval.low == pytest.approx(known.confidence_interval().low, rel=1e-3)
+        assert crossed_detectable(values) == pytest.approx(detectable_difference(alone), rel=1e-3)
+    same = crossed_test(np.full((2, 3), 0.5))
+    assert (same.interval.low, same.interval.high, same.p_value) == (0.5, 0.5, 0.0)
+    assert crossed_detectable(np.full((2, 3), 0.5)) == 0.0
+    assert crossed_test(np.zeros((2, 3))).p_value == 1.0
+
+
+@pytest.mark.parametrize("spread", [(1, 0, 1), (1, 1, 1), (0.3, 1, 1), (0, 1, 1), (0, 0, 1)])
+@pytest.mark.parametrize("searches", [3, 8])
+def test_a_crossed_test_is_wrong_as_often_as_it_says(rng, searches, spread):
+    of_search, of_unit, rest = (
+        width * rng.normal(size=(1000, *shape))
+        for width, shape in zip(spread, ((searches, 1), (1, 20), (searches, 20)), strict=True)
+    )
+    false = np.mean([crossed_test(values).p_value < 0.05 for values in of_search + of_unit + rest])
+    assert false < 0.085  # the bootstrap's was up to 0.19
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 8), (3, 8), (8, 8), (1, 1)])

@@ -12,7 +12,7 @@ from adapters.storage.sealed import seal_of
 from helpers.command_line import invoke
 from helpers.objectives import export as exported, load_objective, sft_epochs_of
 from mpo_core import make_objective
-from mpo_core.evaluation.statistics import crossed_bootstrap
+from mpo_core.evaluation.statistics import crossed_test
 from mpo_core.losses.catalogue import catalogue_entry, saved_ids
 from mpo_core.settings import UnusableSetting
 from mpo_experiments.agents.lookup import load_card
@@ -78,7 +78,7 @@ def test_the_table_says_what_was_run_and_what_was_not(queue):
     assert "A search takes 8 inner loops, 64 updates" in " ".join(shown.split())
 
 
-def test_several_searches_a_cell_are_resampled_with_its_units(queue, tmp_path):
+def test_several_searches_a_cell_are_crossed_with_its_units(queue, tmp_path):
     _, out = queue
     arguments = (*QUEUE[:4], "base", *QUEUE[5:], "--forms", "static", "--tuned-from", out / "zoo")
     copy = shutil.copytree(out / "queue" / "runs", tmp_path / "queue" / "runs")
@@ -95,7 +95,7 @@ def test_several_searches_a_cell_are_resampled_with_its_units(queue, tmp_path):
     best = np.array(by_name[told["best_tuned"]]["sampled"])
     differences = np.array([by_name[name]["sampled"] for name in names]) - best
     gain = told["static"]["minus_best_tuned"]
-    known = crossed_bootstrap(differences)
+    known = crossed_test(differences)
     assert gain["sampled"]["estimate"] == pytest.approx(differences.mean())
     assert (gain["sampled"]["low"], gain["sampled"]["p_value"]) == pytest.approx((known.interval.low, known.p_value))
     ahead = int((differences.mean(1) > 0).sum())

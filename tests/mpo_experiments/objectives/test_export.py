@@ -45,6 +45,17 @@ def test_torch_agrees_with_learned_members(init, temporal):
     assert_agree(whole, source, "float32", LIMITS["float32"])
 
 
+@pytest.mark.parametrize(
+    ("objective", "says"),
+    [("discovered/halfcheetah-mixed75-temporal", "of -3.01, wanted ones -4.11. For a model"), ("orpo:lam=0.5", "")],
+)
+def test_an_export_says_where_a_learned_loss_bends(objective, says, tmp_path):
+    found = CliRunner().invoke(app, ["export", objective, "--out", str(tmp_path / "loss.py")])
+    assert found.exit_code == 0, found.output
+    assert says in found.stderr
+    assert bool(found.stderr) == bool(says)
+
+
 def test_a_missing_margin_is_zero():
     scope: dict = {}
     exec(export("mmpo", "torch"), scope)
