@@ -1,13 +1,12 @@
 """`mpo align`: a language model trained on preference pairs; `mpo align evaluate`: how good it is."""
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.validation import LAST_SEED, check_file, check_folder, interruptible, validating_input
+from cli.validation import LAST_SEED, check_extra, check_file, check_folder, interruptible, validating_input
 from mpo_core.names import unknown_name
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def align(
         folder = out if resume is None else resume
         check_folder("--out" if resume is None else "--resume", folder)
         settings = _settings(present, set_ or []) if resume is None else None
-        check_extra("mpo align")
+        check_extra("mpo align", EXTRA)
         settle()
         from mpo_experiments.align.arguments import settle_adapter
         from mpo_experiments.align.training import finished, prepare, quiet, read_run, start_run, train
@@ -141,7 +140,7 @@ def evaluate(
         for option, path in (("--generate", generate), ("--out", out)):
             if path is not None:
                 check_file(option, path)
-        check_extra("mpo align evaluate")
+        check_extra("mpo align evaluate", EXTRA)
         settle()
         from mpo_experiments.align.training import quiet
 
@@ -207,11 +206,3 @@ def settle() -> None:
     """What the libraries read when they are imported: no telemetry, no bars, no threads before a fork."""
     for name, value in (("HF_HUB_DISABLE_TELEMETRY", "1"), ("TQDM_DISABLE", "1"), ("TOKENIZERS_PARALLELISM", "false")):
         os.environ.setdefault(name, value)
-
-
-def check_extra(command: str) -> None:
-    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ValueError(
-            f"{command} needs the extra llm ({', '.join(missing)} not installed): pip install 'mirror-po[llm]'"
-        )

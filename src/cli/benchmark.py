@@ -74,18 +74,18 @@ def benchmark(
         check_folder("--out", out)
         if measure and not dry_run:
             raise ValueError("--measure: goes with --dry-run")
-    if dry_run:
-        _say_cost(keys, settings, measure)
-        return
     from adapters.storage.folder_lock import locked_folder
     from mpo_experiments.benchmark.folder import BenchmarkFolder
 
     folder = BenchmarkFolder(out)
+    if dry_run:
+        _say_cost(folder, keys, settings, measure)
+        return
     with contextlib.ExitStack() as held:
         with validating_input():
             there = [cell for key in keys if (cell := folder.cell(key, settings)) is not None]
-            if only_tables and not there:
-                raise ValueError(f"--only-tables: {out} holds none of these cells")
+            if only_tables:
+                _check_there(folder, keys, settings, len(there))
             held.enter_context(locked_folder(out, "--out"))
         _run(folder, keys, settings, there if only_tables else None, page)
 
@@ -107,13 +107,27 @@ def _run(
     _show(screen, cells, paths)
 
 
-def _say_cost(keys: "list[CellKey]", settings: "BenchmarkSettings", measure: bool) -> None:
-    from mpo_experiments.benchmark.cost import describe_cost
+def _check_there(folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings", there: int) -> None:
+    """Refuses tables of cells of which there are none, or of one that lacks an objective."""
+    from mpo_experiments.benchmark.folder import lacking
 
+    for key in keys:
+        begun = folder.begun(key, settings)
+        if begun is not None and (ids := lacking(begun, settings)):
+            raise ValueError(f"--only-tables: the cell of {key} has no {ids[0]} yet: run it without --only-tables")
+    if not there:
+        raise ValueError(f"--only-tables: {folder.path} holds none of these cells")
+
+
+def _say_cost(folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings", measure: bool) -> None:
+    from mpo_experiments.benchmark.cost import describe_cost, still_to_run
+
+    with validating_input():
+        left = still_to_run(keys, settings, folder)
     if measure:
         typer.echo("Measuring rates (compiles each task's programs)...", err=True)
     with interruptible("Nothing was written."):
-        for line in describe_cost(keys, settings, measure=measure):
+        for line in describe_cost(left, measure=measure):
             typer.echo(line)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 SHARES = {"noisy": "0.2", "mixed": "0.75", "judge": "1"}
 """A number that makes a term of data whole."""
-OWN_PRESETS = {"align": ("default", "paper-llm"), "transfer": ("quick", "smoke")}
+OWN_PRESETS = {"align": ("default", "paper-llm"), "transfer": ("quick", "smoke", "large")}
 """Of commands whose presets are not those of searches."""
 
 

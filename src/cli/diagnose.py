@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cli.align import MOST_TOKENS, check_extra, settle
-from cli.validation import check_file, interruptible, validating_input
+from cli.align import EXTRA, MOST_TOKENS, settle
+from cli.validation import check_extra, check_file, interruptible, validating_input
 
 
 def diagnose(
@@ -25,7 +25,7 @@ def diagnose(
     with validating_input():
         if out is not None:
             check_file("--out", out)
-        check_extra("mpo diagnose")
+        check_extra("mpo diagnose", EXTRA)
         settle()
         from mpo_experiments.align.training import quiet
 

@@ -71,6 +71,8 @@ def discover(
             held.enter_context(locked_folder(out, "--out"))
             queue = Discovery(out, settings, SilentReporter())
             cells = {key: cell for key in keys if (cell := queue.finished(key)) is not None}
+            if only_tables and not cells:
+                raise ValueError(f"--only-tables: {out} holds none of these cells")
         command = _command(task, data, settings, out, transfer)
         found = Discoveries(keys, cells, settings.forms, command, _budget(keys, settings))
         for key in keys:

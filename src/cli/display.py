@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mpo_experiments.runs.report import CellReport, RunReport
 from mpo_experiments.scale import SCALE, UNIT
-from mpo_experiments.text_table import TextTable, return_text
+from mpo_experiments.text_table import TextTable, p_text, return_text
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SECONDS_BETWEEN_LINES = 15.0
@@ -222,17 +222,13 @@ def difference_lines(report: CellReport) -> list[str]:
     lines = [f"{'discovered minus':<17}{'sampled actions':<24}{'p':<7}{'mode':<24}p"]
     for place, name in enumerate(others):
         sampled, mode = (report.difference(name, mode=mode) for mode in (False, True))
-        first, second = (_p_text(found[place]) for found in p_values)
+        first, second = (p_text(found[place]) for found in p_values)
         lines.append(f"{name:<17}{sampled!s:<24}{first:<7}{mode!s:<24}{second}")
     return [
         *lines,
         f"{best} is the best hand-written row; paired by unit, n = {report.units}, mean with 95 % t",
         "interval; p of the paired t test after Holm's correction for two comparisons",
     ]
-
-
-def _p_text(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _generation_line(record: dict[str, Any]) -> str:

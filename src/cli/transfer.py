@@ -1,14 +1,21 @@
 """`mpo transfer`: objectives on a language model that writes English, with a reward that a program computes."""
 
 import contextlib
-import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.validation import LAST_SEED, MOST_SETTINGS, MOST_UNITS, check_folder, interruptible, validating_input
+from cli.validation import (
+    LAST_SEED,
+    MOST_SETTINGS,
+    MOST_UNITS,
+    check_extra,
+    check_folder,
+    interruptible,
+    validating_input,
+)
 
 EXTRA = ("torch", "trl", "transformers", "tokenizers", "datasets", "accelerate", "vaderSentiment")
 
@@ -51,7 +58,7 @@ def transfer(
         kinds, settings = _plan(corpus, column, data, objectives, budget, tuning_units, units, preset, seed)
         check_folder("--out", out)
         _check_suite(suite)
-        _check_extra()
+        check_extra("mpo transfer", EXTRA)
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         os.environ.setdefault("TQDM_DISABLE", "1")
         _check_objectives(settings)
@@ -131,14 +138,6 @@ def _check_suite(suite: Path | None) -> None:
         from adapters.storage.files import read_json
 
         read_json(suite, "benchmark summary")
-
-
-def _check_extra() -> None:
-    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ValueError(
-            f"mpo transfer needs the extra llm ({', '.join(missing)} not installed): pip install 'mirror-po[llm]'"
-        )
 
 
 def _check_objectives(settings: "TransferSettings") -> None:

@@ -1,6 +1,7 @@
 """Users' mistakes get one clear sentence and exit code 2; nothing else does."""
 
 import contextlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -76,6 +77,19 @@ def interruptible(advice: str) -> Iterator[None]:
 def _failed(sentence: str) -> typer.Exit:
     typer.echo(f"\nError: {sentence}", err=True)
     return typer.Exit(FAILED)
+
+
+def check_extra(command: str, modules: tuple[str, ...]) -> None:
+    """Refuses a command whose optional libraries are not there.
+
+    Raises:
+        ValueError: one sentence with the extra to install.
+    """
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"{command} needs the extra llm ({', '.join(missing)} not installed): pip install 'mirror-po[llm]'"
+        )
 
 
 def check_folder(option: str, folder: Path) -> None:

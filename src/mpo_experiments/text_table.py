@@ -57,6 +57,11 @@ def return_interval_text(value: float, low: float, high: float) -> str:
     return f"{return_text(value)} [{return_text(low)}, {return_text(high)}]"
 
 
+def p_text(p: float) -> str:
+    """A p as tables have it."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def return_text(value: float) -> str:
     """A return with the digits that one can read: whole where it is large."""
     return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"

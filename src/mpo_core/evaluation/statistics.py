@@ -83,12 +83,17 @@ def share_interval(values: Float[np.ndarray, " unit"], *, level: float = 0.95) -
     Wilson 1927, J. Am. Stat. Assoc. 22: exact in the variance of wins and losses; with ties it is a little wide.
     """
     values = np.asarray(values, float)
-    count, share = len(values), float(values.mean())
+    share = float(values.mean())
+    return Interval(share, *wilson_ends(share, len(values), level=level), len(values))
+
+
+def wilson_ends(share: float, count: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Both ends of Wilson's interval of a share of so many."""
     z = float(stats.norm.ppf((1 + level) / 2))
     spread = 1 + z**2 / count
     middle = (share + z**2 / (2 * count)) / spread
     half = z / spread * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return Interval(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)), count)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def paired_difference(

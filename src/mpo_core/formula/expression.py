@@ -19,8 +19,8 @@ FUNCTIONS = {
 ROWS = ("mean_over", "mean_others", "at")
 """Mean of an expression over rows j of the minibatch, or over those but the row itself; a name, of row j."""
 CONDITIONS = ("lt", "gt", "le", "ge", "eq", "ne")
-OPERATIONS = (*ARITHMETIC, *FUNCTIONS, *ROWS, *CONDITIONS, "if", "apply")
-"""`if` takes a condition and two branches; `apply` a defined function, by its name, and its arguments."""
+"""Comparisons, for `if`, which takes one and two branches; `apply` takes a defined function, by its name, and its
+arguments."""
 
 
 @dataclasses.dataclass(frozen=True)

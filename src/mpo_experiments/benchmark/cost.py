@@ -19,6 +19,7 @@ from mpo_core.memory import peak_process_bytes, units_at_once
 from mpo_core.seeds import Stream
 from mpo_core.settings import EvaluationSettings, RowSettings, updates_of
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey
+from mpo_experiments.benchmark.folder import BenchmarkFolder, lacking
 from mpo_experiments.profiling import matmul_gflops
 from mpo_experiments.tasks.registry import task_spec
 from mpo_experiments.testbed import Testbed, comparison_settings
@@ -77,8 +78,9 @@ def measure_rates(testbed: Testbed, key: CellKey, settings: BenchmarkSettings) -
 
 def cost_of(key: CellKey, settings: BenchmarkSettings, rates: Rates, testbed: Testbed) -> Cost:
     """The cost of a cell that has not been started, compilation left out; no range is extended after the last round."""
-    config = settings.config(key)
-    tuned = sum(settings.budget if is_searched(id, settings.tune) else 1 for id in settings.objectives)
+    config, borrowed = settings.config(key), _borrowed(key, settings)
+    searched = [id for id in settings.objectives if id not in borrowed]
+    tuned = sum(settings.budget if is_searched(id, settings.tune) else 1 for id in searched)
     policies = tuned * settings.tuning_units + len(settings.objectives) * settings.units
     updates = updates_of(policies, config.rows, config.inner)
     episode_steps = config.report.evaluation.episodes * config.report.evaluation.horizon
@@ -89,6 +91,31 @@ def cost_of(key: CellKey, settings: BenchmarkSettings, rates: Rates, testbed: Te
     size = unit_bytes(testbed.task, config.rows)
     held = COPIES * units_at_once(size, max(settings.units, settings.tuning_units)) * size
     return Cost(policies, steps, minutes, (held + peak_process_bytes()) / 2**30)
+
+
+def _borrowed(key: CellKey, settings: BenchmarkSettings) -> set[str]:
+    """The objectives whose settings are there already."""
+    if settings.tuned_from is None:
+        return set()
+    cell = BenchmarkFolder(Path(settings.tuned_from)).borrowed(key, settings)
+    return {entry.id for entry in cell.objectives if entry.sha256 is None}
+
+
+def still_to_run(
+    keys: list[CellKey], settings: BenchmarkSettings, folder: BenchmarkFolder
+) -> dict[CellKey, BenchmarkSettings]:
+    """The cells that are not finished, each with the objectives that it lacks.
+
+    Raises:
+        ValueError: one is damaged, or was made with other settings.
+    """
+    left = {}
+    for key in keys:
+        begun = folder.begun(key, settings)
+        ids = settings.objectives if begun is None else lacking(begun, settings)
+        if ids:
+            left[key] = dataclasses.replace(settings, objectives=ids)
+    return left
 
 
 def recorded_rates(key: CellKey, settings: BenchmarkSettings) -> Rates | None:
@@ -116,30 +143,34 @@ def _gflops() -> float:
     return matmul_gflops()
 
 
-def describe_cost(keys: list[CellKey], settings: BenchmarkSettings, *, measure: bool = False) -> list[str]:
-    """The cost of all cells, in lines for people.
+def describe_cost(left: dict[CellKey, BenchmarkSettings], *, measure: bool = False) -> list[str]:
+    """The cost of cells, in lines for people.
 
     Args:
+        left: what is to be run in each.
         measure: compile and run a small comparison on each task rather than go by recorded rates.
     """
+    if not left:
+        return ["Nothing is left to run: all of these cells are finished"]
     lines, minutes, memory, measured = [], 0.0, 0.0, True
-    for task in dict.fromkeys(key.task for key in keys):
-        of_task = [key for key in keys if key.task == task]
+    for task in dict.fromkeys(key.task for key in left):
+        of_task = [key for key in left if key.task == task]
+        settings = left[of_task[0]]
         testbed = Testbed(task_spec(task).name, length=settings.config(of_task[0]).rows.length)
         rates = None if measure else recorded_rates(of_task[0], settings)
         rates = rates or measure_rates(testbed, of_task[0], settings)
         lines.append(f"{task}: {rates.updates:,.0f} updates/s, {rates.steps:,.0f} environment steps/s, {rates.how}")
         for key in of_task:
-            cost = cost_of(key, settings, rates, testbed)
+            cost = cost_of(key, left[key], rates, testbed)
             lines.append(
                 f"  {key}: {cost.policies} policies, {cost.steps / 1e6:.1f}M environment steps, {cost.minutes:.1f} min"
             )
             minutes, memory = minutes + cost.minutes, max(memory, cost.gibibytes)
         minutes, measured = minutes + COMPILE_SECONDS / 60, measured and rates.how == Rates.how
-    if settings.method == "halving":
+    if any(one.method == "halving" and one.tuned_from is None for one in left.values()):
         lines.append("More where the best setting lies at the edge of its range: then all losses are searched longer")
     lines.append(
-        f"{len(keys)} cells: about {minutes:.0f} min, compilation included, and {memory:.1f} GiB of host memory"
+        f"{len(left)} cells: about {minutes:.0f} min, compilation included, and {memory:.1f} GiB of host memory"
     )
     if not measured:
         lines.append("An estimate, within about a factor of two on an idle machine; --measure compiles and measures")

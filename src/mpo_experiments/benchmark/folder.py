@@ -2,18 +2,23 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from adapters.storage.files import slug
 from adapters.storage.sealed import read_model, write_sealed
 from mpo_core.names import shortened
-from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, cell_config, tuned_with
+from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Entry, cell_config, tuned_with
 from mpo_experiments.objectives.saved import objective_hash
-from mpo_experiments.provenance import agents_hash, computed_by, simulation
+from mpo_experiments.provenance import agents_hash, computed_by, devices
 from mpo_experiments.settings.run_config import CellConfig
+from mpo_experiments.tasks.registry import task_spec
 from mpo_experiments.tuning.tuned import TunedCell, read_tuned
+from mpo_experiments.versions import versions
 
 AGAIN = "remove it to have it run again"
 ELSE = "choose another --out or remove it"
+PRODUCTS_BEFORE = {"precision": "default", "kernel": "xla"}
+"""How matrix products were computed in cells of before it was recorded."""
 
 
 class BenchmarkFolder:
@@ -23,16 +28,16 @@ class BenchmarkFolder:
         self.path = path
 
     def cell(self, key: CellKey, settings: BenchmarkSettings) -> BenchmarkCell | None:
-        """A finished cell with all objectives; None if it is not there.
+        """A finished cell with all objectives that are asked for, and no others; None if it is not there.
 
         Raises:
             ValueError: it is damaged, or was made with other settings or agents.
         """
         found = self.begun(key, settings)
-        return None if found is None or lacking(found, settings) else found
+        return None if found is None or lacking(found, settings) else only_asked(found, settings)
 
     def begun(self, key: CellKey, settings: BenchmarkSettings) -> BenchmarkCell | None:
-        """A finished cell, which may lack saved objectives that were added since; None if it is not there.
+        """A finished cell as it is, with more or fewer saved objectives than are asked for; None if it is not there.
 
         A hand-written objective cannot be added: it would not have been searched beside the others.
 
@@ -45,8 +50,9 @@ class BenchmarkFolder:
         path = self._file(key)
         before, now = found.settings, settings
         if before is not None and now.tuned_from is not None:
+            self._check_borrowed(key, found, now)
             before, now = before.without_tuning(), now.without_tuning()
-        if before is not None and _only_saved_added(found, now):
+        if before is not None and _differs_in_saved(before, now):
             before = dataclasses.replace(before, objectives=now.objectives)
         if before != now:
             if before is not None and before == dataclasses.replace(now, method=before.method, tune=before.tune):
@@ -60,11 +66,23 @@ class BenchmarkFolder:
         if found.provenance.get("agents") != agents_hash(key.task, key.data):
             raise ValueError(f"benchmark cell {path}: was made with other agents; {ELSE}")
         for entry in found.objectives:
-            if entry.sha256 is not None and entry.sha256 != objective_hash(entry.id):
+            if entry.id in settings.objectives and entry.sha256 not in (None, objective_hash(entry.id)):
                 raise ValueError(f"benchmark cell {path}: was made with another {entry.id}; {ELSE}")
         if lacking(found, settings) and (elsewhere := _made_elsewhere(found, settings.config(key))):
             raise ValueError(f"benchmark cell {path}: {elsewhere}, so nothing can be added to it here; {ELSE}")
         return found
+
+    def _check_borrowed(self, key: CellKey, found: BenchmarkCell, settings: BenchmarkSettings) -> None:
+        """Refuses a cell whose settings are others than those that are to be borrowed now."""
+        source = BenchmarkFolder(Path(settings.tuned_from or "")).any_cell(key)
+        wanted = {} if source is None else {one.id: one for one in source.objectives if one.sha256 is None}
+        for entry in found.objectives:
+            other = wanted.get(entry.id)
+            if other is not None and run_with(other) != run_with(entry):
+                raise ValueError(
+                    f"benchmark cell {self._file(key)}: {entry.id} was run with other settings than --tuned-from "
+                    f"{settings.tuned_from} has; {ELSE}"
+                )
 
     def any_cell(self, key: CellKey) -> BenchmarkCell | None:
         """A finished cell, whatever its settings; None if it is not there.
@@ -98,12 +116,18 @@ class BenchmarkFolder:
             before = tuned_with(found)
         except ValueError:  # not there, or damaged: it is made again
             return None
-        fits = before == settings and set(ids) <= found.objectives.keys()
+        fits = (
+            before == settings
+            and set(ids) <= found.objectives.keys()
+            and _tuned_here(key, settings, ids).items() <= (found.provenance.items())
+        )
         return found if fits else None
 
-    def save_tuned(self, key: CellKey, tuned: TunedCell) -> None:
-        """Keeps what tuning found."""
-        write_sealed(self._file(key, ".tuned"), tuned.model_dump(mode="json"))
+    def save_tuned(self, key: CellKey, settings: BenchmarkSettings, tuned: TunedCell) -> None:
+        """Keeps what tuning found, with what it was tuned on."""
+        here = _tuned_here(key, settings, tuple(tuned.objectives))
+        kept = tuned.model_copy(update={"provenance": tuned.provenance | here})
+        write_sealed(self._file(key, ".tuned"), kept.model_dump(mode="json"))
 
     def save(self, cell: BenchmarkCell) -> None:
         """Keeps a finished cell."""
@@ -120,26 +144,55 @@ def lacking(cell: BenchmarkCell, settings: BenchmarkSettings) -> tuple[str, ...]
     return tuple(id for id in settings.objectives if id not in there)
 
 
-def _only_saved_added(cell: BenchmarkCell, settings: BenchmarkSettings) -> bool:
-    added = lacking(cell, settings)
-    kept = len(cell.objectives) + len(added) == len(settings.objectives)
-    return bool(added) and kept and all(objective_hash(id) is not None for id in added)
+def only_asked(cell: BenchmarkCell, settings: BenchmarkSettings) -> BenchmarkCell:
+    """A cell without the saved objectives that are not asked for."""
+    if len(cell.objectives) == len(settings.objectives):
+        return cell
+    entries = {entry.id: entry for entry in cell.objectives}
+    return cell.model_copy(update={"objectives": [entries[id] for id in settings.objectives]})
+
+
+def _differs_in_saved(before: BenchmarkSettings, now: BenchmarkSettings) -> bool:
+    """Whether the objectives are the same but for saved ones, some of which came or went."""
+    gone, come = (set(one.objectives) - set(other.objectives) for one, other in ((before, now), (now, before)))
+    saved = all("/" in id for id in gone) and all(objective_hash(id) is not None for id in come)
+    return bool(gone or come) and saved
+
+
+def run_with(entry: Entry) -> tuple[dict[str, float], int, float | None]:
+    """What tuning chose of an objective's run."""
+    return entry.settings, entry.sft_epochs, entry.learning_rate
+
+
+def _tuned_here(key: CellKey, settings: BenchmarkSettings, ids: tuple[str, ...]) -> dict[str, Any]:
+    """What tuned settings depend on besides the settings of a benchmark."""
+    return {
+        "agents": agents_hash(key.task, key.data), "cell": cell_config(settings.config(key)),
+        "saved": {id: objective_hash(id) for id in sorted(ids) if "/" in id},
+    }  # fmt: skip
 
 
 def _made_elsewhere(cell: BenchmarkCell, config: CellConfig) -> str:
     """What of the programs or the device was another one; empty where scores would be as they were."""
-    now, old = simulation() | computed_by(config.inner), {}
+    now = {name: text for name, text in versions().items() if name not in ("evosax", "python")}
+    now |= {name: str(value) for name, value in devices().items() if name != "count"} | computed_by(config.inner)
+    now["backend"] = task_spec(cell.task).backend
+    old = {"backend": cell.provenance.get("backend")} | PRODUCTS_BEFORE
     for part in ("versions", "devices", "products"):
         old |= cell.provenance.get(part, {})
-    changed = next((name for name in now if name != "count" and str(old.get(name)) != now[name]), None)
+    changed = next((name for name in now if old.get(name) != now[name]), None)
     return "" if changed is None else f"was made with {changed} {old.get(changed)}, and here is {now[changed]}"
 
 
 def _change(before: BenchmarkSettings | None, now: BenchmarkSettings) -> str:
-    """The first setting that differs, with both values."""
+    """The first setting that differs, with both values; of objectives those that came or went."""
     if before is None:
         return ""
     old, new = dataclasses.asdict(before), dataclasses.asdict(now)
     name = next(name for name in new if old[name] != new[name])
+    changed = set(before.objectives) ^ set(now.objectives)
+    if name == "objectives" and changed:
+        one = next(id for id in (*now.objectives, *before.objectives) if id in changed)
+        return f" (objectives {'without' if one in now.objectives else 'with'} {shortened(one)})"
     values = (shortened(",".join(one) if isinstance(one, tuple) else str(one)) for one in (old[name], new[name]))
     return f" ({name.replace('_', ' ')} {' and not '.join(values)})"

@@ -4,8 +4,9 @@ import dataclasses
 import time
 from pathlib import Path
 
+from mpo_core.failures import WorkFailed
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
-from mpo_experiments.benchmark.folder import BenchmarkFolder, lacking
+from mpo_experiments.benchmark.folder import BenchmarkFolder, lacking, only_asked
 from mpo_experiments.benchmark.measure import cell_choices, report_cell, tune_cell, tuned_choices
 from mpo_experiments.progress import Reporter
 from mpo_experiments.testbed import Testbed
@@ -42,11 +43,11 @@ def _run_cell(
     if before is not None:
         cell = _with_added(testbed, before, settings, reporter)
         folder.save(cell)
-        return cell
-    choices, ranges, seconds = {}, {}, {}
+        return only_asked(cell, settings)
+    choices, ranges, seconds, method = {}, {}, {}, settings.method
     if settings.tuned_from is not None:
-        before = BenchmarkFolder(Path(settings.tuned_from)).borrowed(key, settings)
-        choices, ranges = cell_choices(before), before.ranges
+        source = BenchmarkFolder(Path(settings.tuned_from)).borrowed(key, settings)
+        choices, ranges, method = cell_choices(source), source.ranges, source.method
     ids = tuple(id for id in settings.objectives if id not in choices)
     if ids:
         tuned = folder.tuned(key, settings, ids)
@@ -54,11 +55,11 @@ def _run_cell(
             began = time.monotonic()
             tuned = tune_cell(testbed, ids, key, settings, reporter)
             seconds = {"tuning": round(time.monotonic() - began, 1)}
-            folder.save_tuned(key, tuned)
+            folder.save_tuned(key, settings, tuned)
         choices, ranges = choices | tuned_choices(tuned), ranges | tuned.ranges
     ranges = {id: ranges[id] for id in settings.objectives if id in ranges}
     cell = report_cell(testbed, key, settings, (choices, ranges), reporter)
-    cell = cell.model_copy(update={"seconds": seconds | cell.seconds})
+    cell = cell.model_copy(update={"seconds": seconds | cell.seconds, "method": method})
     folder.save(cell)
     return cell
 
@@ -67,21 +68,25 @@ def _with_added(
     testbed: Testbed, before: BenchmarkCell, settings: BenchmarkSettings, reporter: Reporter
 ) -> BenchmarkCell:
     """A finished cell with the saved objectives that were added to what is asked for; they alone are run."""
-    ids = lacking(before, settings)
+    assert before.settings is not None  # else it is refused
+    ids, began = lacking(before, settings), time.monotonic()
     reporter.note(f"added to what is there: {', '.join(ids)}")
     only = dataclasses.replace(settings, objectives=ids)
     tuned = tune_cell(testbed, ids, before.key, only, reporter)
+    seconds = {"tuning": round(time.monotonic() - began, 1)}
     added = report_cell(testbed, before.key, only, (tuned_choices(tuned), tuned.ranges), reporter)
-    assert before.settings is not None  # else it is refused
-    all_of_them = dataclasses.replace(before.settings, objectives=settings.objectives)
+    seconds |= added.seconds
+    if (added.original, added.target) != (before.original, before.target):
+        raise WorkFailed(f"{before.key}: the agents' returns are others than in the cell: nothing was added to it")
     entries = {entry.id: entry for entry in (*before.objectives, *added.objectives)}
-    ranges, seconds = before.ranges | added.ranges, dict(before.seconds)
-    seconds["reporting"] = round(seconds.get("reporting", 0.0) + added.seconds["reporting"], 1)
+    order = tuple(dict.fromkeys((*settings.objectives, *entries)))
+    whole, ranges = dataclasses.replace(before.settings, objectives=order), before.ranges | added.ranges
+    took = {part: round(before.seconds.get(part, 0.0) + more, 1) for part, more in seconds.items()}
     return before.model_copy(
         update={
-            "settings": all_of_them, "command": all_of_them.command(before.key), "seconds": seconds,
-            "ranges": {id: ranges[id] for id in settings.objectives if id in ranges},
-            "objectives": [entries[id] for id in settings.objectives],
+            "settings": whole, "command": whole.command(before.key), "seconds": before.seconds | took,
+            "ranges": {id: ranges[id] for id in order if id in ranges},
+            "objectives": [entries[id] for id in order],
         }
     )  # fmt: skip
 

@@ -155,14 +155,29 @@ def ranges_table(cell: BenchmarkCell) -> TextTable:
 
 
 def scores_table(cells: list[BenchmarkCell]) -> TextTable:
-    """Every score: a line a cell, objective and unit."""
+    """Every score: a line a cell, objective and unit; the number of pairs where one was asked for."""
+    sized = any(cell.rows is not None for cell in cells)
     rows = tuple(
-        (cell.task, cell.data, f"{cell.bin_width:g}", entry.id, str(unit), repr(sampled), repr(mode))
+        (
+            cell.task,
+            cell.data,
+            f"{cell.bin_width:g}",
+            *_pairs(cell, sized),
+            entry.id,
+            str(unit),
+            repr(sampled),
+            repr(mode),
+        )
         for cell in cells
         for entry in cell.objectives
         for unit, (sampled, mode) in enumerate(zip(entry.sampled, entry.mode, strict=True))
     )
-    return TextTable("scores", ("task", "data", "bin_width", "objective", "unit", "sampled", "mode"), rows)
+    columns = ("task", "data", "bin_width", *(("pairs",) if sized else ()), "objective", "unit", "sampled", "mode")
+    return TextTable("scores", columns, rows)
+
+
+def _pairs(cell: BenchmarkCell, told: bool) -> tuple[str, ...]:
+    return (str(cell.rows or cell.config["rows"]["count"]),) if told else ()
 
 
 def _short(title: str, ranked: list[Standing], caption: str) -> TextTable:

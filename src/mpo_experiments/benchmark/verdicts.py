@@ -8,6 +8,7 @@ import numpy as np
 
 from mpo_core.evaluation.statistics import Interval, crossed_detectable, crossed_test, holm
 from mpo_experiments.benchmark.cell import Entry
+from mpo_experiments.text_table import p_text
 
 SIGNIFICANCE = 0.05
 AHEAD, BEHIND, LEVEL = "ahead", "behind", "not told apart"
@@ -40,7 +41,7 @@ class Verdict:
     @property
     def p_text(self) -> str:
         """The adjusted p as tables have it."""
-        return "<0.001" if self.adjusted < 0.001 else f"{self.adjusted:.3f}"
+        return p_text(self.adjusted)
 
 
 def gain(ours: Sequence[Entry], theirs: Entry, kind: str) -> Gain:

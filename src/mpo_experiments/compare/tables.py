@@ -11,7 +11,7 @@ from mpo_experiments.benchmark.cell import BenchmarkCell, Entry
 from mpo_experiments.benchmark.tables import interval_text, scores_table
 from mpo_experiments.compare.variants import VariantScores
 from mpo_experiments.scale import SCALE, UNIT
-from mpo_experiments.text_table import TextTable
+from mpo_experiments.text_table import TextTable, p_text
 
 INTRODUCTION = (
     "Every search started from the same objective and was repeated with the same search seeds. What it found (its "
@@ -90,7 +90,7 @@ def _gained(one: VariantScores, first: VariantScores) -> np.ndarray:
 def _adjusted(found: list[VariantScores]) -> dict[str, str]:
     """The adjusted p of every variant but the first."""
     p_values = holm(np.array([paired_p_value(_gained(one, found[0])) for one in found[1:]]))
-    return {one.variant.name: f"{p:.3f}" for one, p in zip(found[1:], p_values, strict=True)}
+    return {one.variant.name: p_text(float(p)) for one, p in zip(found[1:], p_values, strict=True)}
 
 
 def _minus(one: VariantScores, first: VariantScores) -> str:

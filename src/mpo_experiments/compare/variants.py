@@ -119,21 +119,28 @@ class VariantComparison:
                     self.reporter.note(f"{variant.name}: search {repeat + 1} of {settings.repeats}")
                 search_in(path, settings.config(variant, repeat), self.reporter)
         found = [register_file(path) for path in self._paths()]
-        benchmark = dataclasses.replace(settings.benchmark, objectives=(*settings.benchmark.objectives, *found))
-        cell = run_benchmark([settings.key], benchmark, BenchmarkFolder(self.path), self.reporter)[0]
+        cell = run_benchmark([settings.key], self._benchmark(found), BenchmarkFolder(self.path), self.reporter)[0]
         return cell, [self._scores(variant, cell) for variant in settings.variants]
+
+    def _benchmark(self, found: list[str]) -> BenchmarkSettings:
+        """How what was found is reported, beside the hand-written objectives."""
+        own = self.settings.benchmark
+        return dataclasses.replace(own, objectives=(*own.objectives, *found))
 
     def check(self) -> None:
         """Refuses starts that no search can begin with, and a folder with searches of other settings.
 
         Raises:
-            ValueError: unknown objective, or not in the class; or a run is damaged, or was made with other settings.
+            ValueError: unknown objective, or not in the class; or a run or the cell is damaged, or was made with other
+                settings.
         """
         for variant in self.settings.variants:
             config = self.settings.config(variant, 0)
             learned_start(config.init, config.temporal, config.reference)
             for repeat in range(self.settings.repeats):
                 check_search(self.run_path(variant, repeat), self.settings.config(variant, repeat))
+        there = [register_file(path) for path in self._paths() if (path / CARD_NAME).is_file()]
+        BenchmarkFolder(self.path).begun(self.settings.key, self._benchmark(there))
 
     def run_path(self, variant: Variant, repeat: int) -> Path:
         """The run folder of a search."""

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_expit
 
+from mpo_core.evaluation.statistics import wilson_ends
 from mpo_experiments.diagnose.pairs import Pairs, words
 from mpo_experiments.diagnose.text_faults import Duplicates, hash_of
 
@@ -46,14 +47,6 @@ class NoiseEstimate:
         return f"{most}{self.share:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def share_interval(count: int, total: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share."""
-    z, share = 1.96, count / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * np.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
-
-
 def noise_from_duplicates(found: Duplicates) -> NoiseEstimate | None:
     """From couples of near-duplicates: two independent labels disagree with probability 2 e (1 - e). None: too few."""
     if found.compared < LEAST_COUPLES:
@@ -62,7 +55,7 @@ def noise_from_duplicates(found: Duplicates) -> NoiseEstimate | None:
     def flipped(share: float) -> float:
         return float((1 - np.sqrt(max(0.0, 1 - 2 * share))) / 2)
 
-    low, high = share_interval(found.contradictions, found.compared)
+    low, high = wilson_ends(found.contradictions / found.compared, found.compared)
     return NoiseEstimate(
         "contradicting near-duplicates", flipped(found.contradictions / found.compared), flipped(low), flipped(high),
         "the two labels of a couple were given independently, and couples are like other rows",

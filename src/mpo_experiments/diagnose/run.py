@@ -58,11 +58,6 @@ class Diagnosis:
     view: ModelView | None
     nearest: Nearest
 
-    @property
-    def told_noise(self) -> float:
-        """The share of flipped labels that the suite's nearest cell is chosen by: the first estimate that finds any."""
-        return next((one.share for one in self.noise if one.found), 0.0)
-
 
 def read(request: Request) -> Read:
     """Reads everything but the weights.

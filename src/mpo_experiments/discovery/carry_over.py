@@ -10,8 +10,8 @@ from pathlib import Path
 from adapters.storage.objective_files import read_objective
 from adapters.storage.objective_paths import CARD_NAME
 from mpo_core.mirror.learned import has_frame
-from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey, Entry
-from mpo_experiments.benchmark.folder import BenchmarkFolder
+from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Entry
+from mpo_experiments.benchmark.folder import BenchmarkFolder, run_with
 from mpo_experiments.benchmark.measure import cell_choices, report_cell, tune_cell, tuned_choices
 from mpo_experiments.benchmark.run import cell_arena
 from mpo_experiments.benchmark.summary import required_best
@@ -45,13 +45,16 @@ class Transfer:
         ids = (best.id, *(self._ready(found, key) for found in self.foreign(key, finished)))
         folder = BenchmarkFolder(self.path)
         before = folder.any_cell(key)
-        kept = [] if before is None else [one for one in before.objectives if _is_current(one, ids, best)]
+        same = before is not None and same_conditions(before, self._settings(ids), finished[key])
+        kept = [one for one in before.objectives if _is_current(one, ids, best)] if before is not None and same else []
         missing = tuple(id for id in ids if id not in {one.id for one in kept})
         if before is not None and not missing:
             return before
         new = self._run(key, missing, finished[key])
         by_id = {one.id: one for one in (*kept, *new.objectives)}
-        whole = new.model_copy(update={"objectives": [by_id[id] for id in ids]})
+        settings = self._settings(ids)
+        told = {"settings": settings, "command": settings.command(key)}
+        whole = new.model_copy(update=told | {"objectives": [by_id[id] for id in ids]})
         folder.save(whole)
         return whole
 
@@ -82,8 +85,11 @@ class Transfer:
             save_reframed(NamedObjective(str(own), None, own), frame_of([key.task]), place)
         return register_file(place)
 
+    def _settings(self, ids: tuple[str, ...]) -> BenchmarkSettings:
+        return dataclasses.replace(self.queue.settings.zoo, objectives=ids, tuned_from=None)
+
     def _run(self, key: CellKey, ids: tuple[str, ...], cell: BenchmarkCell) -> BenchmarkCell:
-        settings = dataclasses.replace(self.queue.settings.zoo, objectives=ids, tuned_from=None)
+        settings = self._settings(ids)
         testbed, reporter = cell_arena(key, settings), self.queue.reporter
         reporter.note(f"{key}: what was found in the other cells, {len(ids)} objectives")
         saved = tuple(id for id in ids if objective_hash(id) is not None)
@@ -93,8 +99,19 @@ class Transfer:
         return report_cell(testbed, key, settings, (choices, {}), reporter)
 
 
+def same_conditions(before: BenchmarkCell, settings: BenchmarkSettings, own: BenchmarkCell) -> bool:
+    """Whether what was run before is of the units, sizes and agents of the cell that it is compared in."""
+    return (
+        before.settings is not None
+        and before.settings.seed == settings.seed
+        and before.config == own.config
+        and before.provenance.get("agents") == own.provenance.get("agents")
+        and (before.original, before.target) == (own.original, own.target)
+    )
+
+
 def _is_current(entry: Entry, ids: tuple[str, ...], best: Entry) -> bool:
     """Whether an entry that was run before is still asked for, and is of the same objective."""
     if entry.id == best.id:
-        return entry.settings == best.settings and len(entry.sampled) == len(best.sampled)
+        return run_with(entry) == run_with(best) and len(entry.sampled) == len(best.sampled)
     return entry.id in ids and entry.sha256 == objective_hash(entry.id)

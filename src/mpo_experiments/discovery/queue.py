@@ -88,8 +88,11 @@ class Discovery:
         """A cell that is done; None if it is not.
 
         Raises:
-            ValueError: it, or one of its searches, is damaged, or was made with other settings.
+            ValueError: it, its zoo or one of its searches is damaged, or was made with other settings.
         """
+        zoo = self.settings.zoo
+        if zoo.tuned_from is None:
+            BenchmarkFolder(self.path / "zoo").begun(key, zoo)
         for form, search in self.each_search():
             path = self.run_path(key, form, search)
             if (path / CONFIG_NAME).is_file():
@@ -167,9 +170,12 @@ def check_search(path: Path, config: RunConfig) -> None:
     """
     if not (path / CONFIG_NAME).is_file():
         return
-    before = read_run_config(path / CONFIG_NAME).model_copy(update={"provenance": {}})
-    if before != config:
+    there = read_run_config(path / CONFIG_NAME)
+    if there.model_copy(update={"provenance": {}}) != config:
         raise ValueError(f"run {path}: was made with other settings; {ELSE}")
+    (cell,) = config.cells()
+    if there.provenance.get("agents_sha256") not in (None, agents_hash(cell.task, ",".join(config.kinds))):
+        raise ValueError(f"run {path}: was made with other agents; {ELSE}")
 
 
 def best_start(choices: dict[str, Choice], form: str) -> str:

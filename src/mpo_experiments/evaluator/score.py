@@ -44,7 +44,7 @@ def score(objective: AbstractObjective, request: EvaluationRequest) -> dict[str,
         "updates": settings.inner.epochs * (settings.rows.count // settings.inner.minibatch),
         "task": config.task, "data": config.data, "preset": config.preset, "sft_epochs": request.sft_epochs,
         "seeds": {"seed": request.seed, "stream": request.stream, "first_unit": 0, "units": request.units},
-        "agents": agents_hash(config.task), "versions": versions(), "devices": devices(),
+        "agents": agents_hash(config.task, config.data), "versions": versions(), "devices": devices(),
     }  # fmt: skip
 
 

@@ -12,7 +12,6 @@ from adapters.plotting.figures import INK, LEARNED, MARKS, MUTED
 from adapters.storage.files import write_whole
 from mpo_experiments.film.rollout import Film, Panel, project
 
-SUFFIXES = (".html", ".gif")
 PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 300, 230, 10
 GROUND_AT = 0.72
 """Height of the ground in a panel, from the top."""

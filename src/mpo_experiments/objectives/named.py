@@ -91,7 +91,7 @@ class NamedObjective:
         return "progress" in arguments_of(trace_objective(self.loss.make()))
 
     def sft_epochs(self, total: int) -> int:
-        """Epochs of SFT, of `total`, before it: the paper's, or for a file those of the search that found it.
+        """Epochs of SFT, of `total`, before it: the paper's, or for a file in proportion those of its search.
 
         Raises:
             ValueError: its card has no such number.
@@ -100,11 +100,12 @@ class NamedObjective:
             return self.loss.entry.sft_epochs_of(total)
         inner = self.card()["provenance"].get("inner", {})
         epochs = inner.get("sft_epochs", 0) if isinstance(inner, dict) else None
-        if not isinstance(epochs, int) or not 0 <= epochs <= total:
+        if not isinstance(epochs, int) or epochs < 0 or ("epochs" not in inner and epochs > total):
             raise ValueError(
                 f"objective file {self.text}: asks for {epochs!r} epochs of SFT, of {total} in all; set --sft-epochs"
             )
-        return epochs
+        whole = inner.get("epochs", total) if isinstance(inner, dict) else total
+        return round(epochs * total / whole) if isinstance(whole, int) and whole > 0 else epochs
 
     def resolved(self) -> "NamedObjective":
         """It with the full path of its file, so that it can be read from anywhere; one that comes with mpo as it is."""

@@ -11,6 +11,7 @@ from typing import Any
 from adapters.storage.objective_files import read_objective
 from adapters.storage.sealed import seal_of
 from mpo_core.losses.catalogue import CatalogueEntry, catalogue_entry, register_saved
+from mpo_core.losses.entry import PAPER_EPOCHS
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_experiments.objectives.named import bundled_names, located
 
@@ -81,5 +82,8 @@ def _member(objective: MirrorObjective) -> str:
 
 
 def _sft_epochs(provenance: dict[str, Any]) -> int:
+    """Of the paper's schedule; a search of another length had them in proportion."""
     inner = provenance.get("inner")
-    return int(inner.get("sft_epochs", 0)) if isinstance(inner, dict) else 0
+    if not isinstance(inner, dict):
+        return 0
+    return round(int(inner.get("sft_epochs", 0)) * PAPER_EPOCHS / int(inner.get("epochs", PAPER_EPOCHS)))

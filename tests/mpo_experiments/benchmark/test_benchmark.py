@@ -10,13 +10,15 @@ from adapters.storage.sealed import write_sealed
 from cli.app import app
 from mpo_experiments.benchmark import run as benchmark_run
 from mpo_experiments.benchmark.again import write_again
-from mpo_experiments.benchmark.cell import DEFAULT_IDS
+from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkSettings, CellKey
+from mpo_experiments.benchmark.folder import BenchmarkFolder
 
 ARGUMENTS = (
     "benchmark", "--task", "hopper", "--objectives", "sft,dpo,orpo", "--budget", "2", "--tuning-units", "2",
     "--units", "2", "--preset", "smoke", "--seed", "3",
 )  # fmt: skip
 DATA = ("--data", "base,noisy:0.5")
+ADDED = "discovered/hopper-noisy20-static"
 
 
 def invoke(*arguments):
@@ -116,7 +118,7 @@ def test_one_loss_alone_repeats_its_score_by_the_command_of_the_page(tmp_path):
 
 def test_an_objective_that_is_added_costs_itself_alone_and_scores_as_it_would_by_itself(whole, tmp_path, monkeypatch):
     _, out = whole
-    found, report_cell, reported = "discovered/hopper-noisy20-static", benchmark_run.report_cell, []
+    found, report_cell, reported = ADDED, benchmark_run.report_cell, []
 
     def watched(testbed, key, settings, *rest):
         reported.append(settings.objectives)
@@ -139,28 +141,69 @@ def test_an_objective_that_is_added_costs_itself_alone_and_scores_as_it_would_by
     assert list(entries.values()) == before["objectives"]
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"objectives", "settings", "command", "ranges", "seconds", "sha256"}
+    assert all(after["seconds"][part] > before["seconds"][part] for part in ("tuning", "reporting"))
+    invoke(*asked, "sft,dpo,orpo", "--out", tmp_path / "added", "--only-tables")  # which may leave it out again
+    written = json.loads((tmp_path / "added" / "summary.json").read_text())
+    assert {one["objective"] for one in written["overall"]} == {"sft", "dpo", "orpo"}
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"objectives": "sft,dpo,orpo,kto"}, "was made with other settings (objectives"),  # searched with the others
-        ({"objectives": "sft,dpo,discovered/hopper-noisy20-static"}, "was made with other settings (objectives"),
-        ({"jax": "0.0.1"}, "was made with jax 0.0.1, and here is"),
+        ({"objectives": "sft,dpo,orpo,kto"}, "was made with other settings (objectives without kto)"),
+        ({"objectives": f"sft,dpo,{ADDED}"}, f"was made with other settings (objectives without {ADDED})"),
+        ({"optax": "0.0.1"}, "was made with optax 0.0.1, and here is"),
+        ({"backend": "mjx"}, "was made with backend mjx, and here is"),
     ],
 )
 def test_what_cannot_be_added_to_a_finished_cell_is_refused(change, says, whole, tmp_path):
     _, out = whole
     path = tmp_path / "cells" / "hopper-base-w0.1.json"
     cell = json.loads((out / "cells" / path.name).read_text())
-    if "jax" in change:
-        cell["provenance"]["versions"] |= change
-        del cell["sha256"]
+    cell["provenance"]["versions"] |= {name: text for name, text in change.items() if name == "optax"}
+    cell["provenance"] |= {name: text for name, text in change.items() if name == "backend"}
+    del cell["sha256"]
     write_sealed(path, cell)
-    ids = change.get("objectives", "sft,dpo,orpo,discovered/hopper-noisy20-static")
+    ids = change.get("objectives", f"sft,dpo,orpo,{ADDED}")
     refused = invoke(*ARGUMENTS, "--data", "base", "--objectives", ids, "--out", tmp_path)
     assert (refused.exit_code, says in refused.stderr) == (2, True), refused.output
     assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_tables_of_a_cell_that_lacks_an_objective_are_refused_and_its_cost_is_of_that_alone(whole, tmp_path):
+    _, out = whole
+    shutil.copytree(out / "cells", tmp_path / "cells")
+    asked = (*ARGUMENTS, *DATA, "--objectives", f"sft,dpo,orpo,{ADDED}", "--out", tmp_path)
+    refused = invoke(*asked, "--only-tables")
+    assert (refused.exit_code, f"has no {ADDED} yet" in refused.stderr) == (2, True), refused.output
+    assert not (tmp_path / "results.md").exists()
+    cost = invoke(*asked, "--dry-run")
+    assert "hopper, base: 4 policies" in cost.stdout  # on two tuning and two reporting units
+    assert "Nothing is left to run" in invoke(*ARGUMENTS, *DATA, "--out", tmp_path, "--dry-run").stdout
+
+
+def test_settings_that_were_tuned_with_other_agents_are_not_used(whole, monkeypatch):
+    _, out = whole
+    key, ids = CellKey("hopper", "base"), ("sft", "dpo", "orpo")
+    settings = BenchmarkSettings(ids, budget=2, tuning_units=2, units=2, preset="smoke", seed=3)
+    assert BenchmarkFolder(out).tuned(key, settings, ids) is not None
+    monkeypatch.setattr("mpo_experiments.benchmark.folder.agents_hash", lambda task, data: "others")
+    assert BenchmarkFolder(out).tuned(key, settings, ids) is None
+
+
+def test_settings_that_are_borrowed_are_told_by_the_method_they_were_tuned_by(whole, tmp_path):
+    _, out = whole
+    borrowed = (*ARGUMENTS, "--data", "base", "--tuned-from", out, "--tuning", "fixed")
+    assert "hopper, base: 6 policies" in invoke(*borrowed, "--out", tmp_path, "--dry-run").stdout  # none to tune
+    assert invoke(*borrowed, "--out", tmp_path).exit_code == 0
+    cell = json.loads((tmp_path / "cells" / "hopper-base-w0.1.json").read_text())
+    assert (cell["method"], cell["settings"]["method"]) == ("halving", "fixed")
+    other = json.loads((out / "cells" / "hopper-base-w0.1.json").read_text())
+    other["objectives"][2]["settings"] = {"lam": 0.123}
+    del other["sha256"]
+    write_sealed(tmp_path / "other" / "cells" / "hopper-base-w0.1.json", other)
+    refused = invoke(*ARGUMENTS, "--data", "base", "--tuned-from", tmp_path / "other", "--out", tmp_path)
+    assert (refused.exit_code, "orpo was run with other settings than" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

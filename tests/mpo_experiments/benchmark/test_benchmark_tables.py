@@ -25,6 +25,7 @@ from mpo_experiments.benchmark.tables import (
     judge_table,
     overview_table,
     ranges_table,
+    scores_table,
     short_table,
 )
 from mpo_experiments.benchmark.verdicts import Gain, verdicts
@@ -223,6 +224,19 @@ def test_a_cell_keeps_its_number_of_pairs(sizes, tmp_path):
     assert SETTINGS.config(cell.key).rows.count == sizes.get("rows", 128)
     write_benchmark(tmp_path, [cell.key], [cell], SETTINGS)
     assert keys_of(tmp_path) == [cell.key]
+
+
+def test_scores_of_several_numbers_of_pairs_are_told_apart():
+    cells = [make_cell(rows=32), make_cell(rows=128)]
+    for cell in cells:
+        cell.config["rows"] = {"count": cell.rows, "length": 200}
+    table = scores_table(cells)
+    keys = {
+        tuple(value for name, value in zip(table.columns, row, strict=True) if name not in ("sampled", "mode"))
+        for row in table.rows
+    }
+    assert len(keys) == len(table.rows)
+    assert "pairs" not in scores_table([make_cell()]).columns
 
 
 def test_latex_escapes_and_csv_reads_back():

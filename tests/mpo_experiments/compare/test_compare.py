@@ -65,6 +65,8 @@ def test_it_goes_on_where_it_was_left_and_refuses_other_settings(compared):
     other = invoke(*COMMAND, *VARIANTS, "--set", "search.datasets=2", "--out", out)
     assert other.exit_code == 2
     assert "was made with other settings" in other.stderr
+    refused = invoke(*COMMAND, *VARIANTS, "--units", "4", "--out", out)  # of the cell, when all searches are done
+    assert (refused.exit_code, "was made with other settings (units 3 and not 4)" in refused.stderr) == (2, True)
 
 
 def test_intervals_are_over_searches_and_over_units():

@@ -1,5 +1,6 @@
 """`mpo discover` and saved objectives as ids, on the worked example's task."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,6 +10,7 @@ import pytest
 
 from adapters.storage.objective_files import read_objective
 from adapters.storage.sealed import seal_of
+from helpers.benchmark_cells import SETTINGS, make_cell
 from helpers.command_line import invoke
 from helpers.objectives import export as exported, load_objective, sft_epochs_of
 from mpo_core import make_objective
@@ -17,10 +19,11 @@ from mpo_core.losses.catalogue import catalogue_entry, saved_ids
 from mpo_core.settings import UnusableSetting
 from mpo_experiments.agents.lookup import load_card
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey, Choice
-from mpo_experiments.discovery.carry_over import Found, Transfer
-from mpo_experiments.discovery.queue import Discovery, DiscoverySettings, best_start
+from mpo_experiments.discovery.carry_over import Found, Transfer, same_conditions
+from mpo_experiments.discovery.queue import Discovery, DiscoverySettings, best_start, check_search
 from mpo_experiments.objectives.named import bundled_names, located
 from mpo_experiments.progress import SilentReporter
+from mpo_experiments.settings.run_config import read_run_config
 
 ZOO = ("benchmark", "--task", "reach", "--objectives", "sft,orpo,tempo,kto", "--budget", "2", "--tuning-units", "2",
        "--units", "2", "--preset", "smoke", "--seed", "3", "--data", "base")  # fmt: skip
@@ -131,6 +134,36 @@ def test_a_table_of_other_settings_is_refused(queue, arguments, says, only):
     assert (out / "queue" / "results.md").read_bytes() == written
 
 
+def test_a_zoo_of_other_settings_is_refused_before_anything_is_run(queue, tmp_path):
+    _, out = queue
+    shutil.copytree(out / "zoo" / "cells", tmp_path / "queue" / "zoo" / "cells")
+    refused = invoke(*QUEUE[:4], "base", *QUEUE[5:], "--out", tmp_path / "queue")
+    assert (refused.exit_code, "was made with other settings (" in refused.stderr) == (2, True), refused.output
+    assert not (tmp_path / "queue" / "runs").exists()
+
+
+def test_searches_of_other_agents_are_refused(queue, monkeypatch):
+    _, out = queue
+    settings = read_run_config(out / "queue" / "runs" / "reach-base-static" / "config.json")
+    check_search(out / "queue" / "runs" / "reach-base-static", settings.model_copy(update={"provenance": {}}))
+    monkeypatch.setattr("mpo_experiments.discovery.queue.agents_hash", lambda task, data: "others")
+    with pytest.raises(ValueError, match="reach-base-static: was made with other agents"):
+        check_search(out / "queue" / "runs" / "reach-base-static", settings.model_copy(update={"provenance": {}}))
+
+
+@pytest.mark.parametrize("change", [{}, {"seed": 7}, {"agents": "others"}, {"horizon": 9}, {"target": 901.0}])
+def test_what_was_carried_over_is_kept_on_the_same_units_alone(change):
+    own = make_cell()
+    before = own.model_copy(
+        update={
+            "config": {"evaluation": {"horizon": change.get("horizon", 1000)}}, "target": change.get("target", 900.0),
+            "provenance": own.provenance | ({"agents": "others"} if "agents" in change else {}),
+        }
+    )  # fmt: skip
+    asked = dataclasses.replace(SETTINGS, objectives=("sft",), seed=change.get("seed", SETTINGS.seed))
+    assert same_conditions(before, asked, own) == (not change)
+
+
 def test_a_cell_without_what_a_search_found_is_refused(queue, tmp_path):
     _, out = queue
     copy = shutil.copytree(out / "queue", tmp_path / "queue")
@@ -149,10 +182,14 @@ def test_a_cell_without_what_a_search_found_is_refused(queue, tmp_path):
     assert invoke(*QUEUE, "--forms", "static", "--out", copy, "--only-tables").exit_code == 0
 
 
-def test_tables_alone_need_no_settings_to_borrow(reach, tmp_path):
-    found = invoke(*QUEUE, "--tuned-from", tmp_path / "nowhere", "--out", tmp_path / "new", "--only-tables")
+def test_tables_alone_need_no_settings_to_borrow_but_a_cell(queue, tmp_path):
+    _, out = queue
+    shutil.copytree(out / "queue", tmp_path / "queue")
+    found = invoke(*QUEUE, "--tuned-from", tmp_path / "nowhere", "--out", tmp_path / "queue", "--only-tables")
     assert found.exit_code == 0, found.output
-    assert "not run" in found.stdout
+    refused = invoke(*QUEUE, "--tuned-from", tmp_path / "nowhere", "--out", tmp_path / "new", "--only-tables")
+    assert (refused.exit_code, "holds none of these cells" in refused.stderr) == (2, True)
+    assert not (tmp_path / "new" / "results.md").exists()
 
 
 def test_what_was_found_in_a_cell_is_used_in_the_others(queue, tmp_path):
