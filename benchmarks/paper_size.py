@@ -177,7 +177,8 @@ def draw(path: Path, cells: list[BenchmarkCell]) -> None:
     for axes in panels[len(cells) :]:
         axes.set_axis_off()
     figure.supxlabel(
-        f"normalised score (inter-quartile mean): 0 the policy to be improved, 1 the target; {UNITS} units, 1280 pairs of 1000 steps",
+        "normalised score (inter-quartile mean): 0 the policy to be improved, 1 the target; "
+        f"{UNITS} units, 1280 pairs of 1000 steps",
         fontsize=8, color=INK,
     )  # fmt: skip
     handles = figure.axes[0].get_legend_handles_labels()
