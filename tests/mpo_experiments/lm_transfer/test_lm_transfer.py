@@ -343,7 +343,7 @@ def test_mistakes_get_one_sentence(first, corpus, arguments, says):
 
 
 def test_without_the_extra(monkeypatch, tmp_path):
-    monkeypatch.setattr("cli.transfer.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("cli.validation.importlib.util.find_spec", lambda name: None)
     found = invoke(*ARGUMENTS, "--corpus", "any.txt", "--out", tmp_path / "none")
     assert found.exit_code == 2
     assert "needs the extra llm" in found.stderr
