@@ -3,6 +3,7 @@
 Tuning and the final table both run here; only the seed stream differs.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from functools import partial
@@ -75,6 +76,12 @@ class Comparison:
         self._original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
         self._train: dict[tuple[int, Block], Callable] = {}
         self._sft: dict[int, Callable] = {}
+
+    def from_unit(self, first: int) -> "Comparison":
+        """The same on as many units from another one on; what is compiled is shared."""
+        other = copy.copy(self)
+        other._settings = dataclasses.replace(self._settings, first_unit=first)
+        return other
 
     def run(
         self, candidates: list[Candidate], advance: Callable[[str, int], None] = lambda what, jobs: None

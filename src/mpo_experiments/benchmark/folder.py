@@ -1,6 +1,7 @@
 """A benchmark on disk: finished cells and, beside each, the tuned settings that it was made with."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ from adapters.storage.files import slug
 from adapters.storage.sealed import read_model, write_sealed
 from mpo_core.names import shortened
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Entry, cell_config, tuned_with
+from mpo_experiments.benchmark.score_log import ScoreLog
 from mpo_experiments.objectives.saved import objective_hash
-from mpo_experiments.provenance import agents_hash, computed_by, devices
+from mpo_experiments.provenance import agents_hash, computed_by, devices, hash_of
 from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.tasks.registry import task_spec
 from mpo_experiments.tuning.tuned import TunedCell, read_tuned
@@ -128,6 +130,15 @@ class BenchmarkFolder:
         here = _tuned_here(key, settings, tuple(tuned.objectives))
         kept = tuned.model_copy(update={"provenance": tuned.provenance | here})
         write_sealed(self._file(key, ".tuned"), kept.model_dump(mode="json"))
+
+    def log(self, key: CellKey, settings: BenchmarkSettings) -> ScoreLog:
+        """The scores of a cell that is not finished."""
+        config = settings.config(key)
+        depends: list[Any] = [
+            str(key), settings.seed, cell_config(config), agents_hash(key.task, key.data), versions(), devices(),
+            computed_by(config.inner), task_spec(key.task).backend,
+        ]  # fmt: skip
+        return ScoreLog(self._file(key, ".scores").with_suffix(".jsonl"), hash_of([json.dumps(one) for one in depends]))
 
     def save(self, cell: BenchmarkCell) -> None:
         """Keeps a finished cell."""

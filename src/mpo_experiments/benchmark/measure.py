@@ -7,8 +7,7 @@ reporting units (docs/protocol.md). A saved objective has no settings to search.
 import dataclasses
 import time
 
-from mpo_core.evaluation.comparison import Candidate
-from mpo_core.losses.catalogue import catalogue_entry, make_objective
+from mpo_core.losses.catalogue import catalogue_entry
 from mpo_core.seeds import Stream
 from mpo_experiments.benchmark.cell import (
     BenchmarkCell,
@@ -18,6 +17,8 @@ from mpo_experiments.benchmark.cell import (
     Entry,
     cell_config,
 )
+from mpo_experiments.benchmark.reporting import report_scores
+from mpo_experiments.benchmark.score_log import LoggedScores, ScoreLog
 from mpo_experiments.objectives.saved import objective_hash
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import agents_hash, computed_by, devices, versions
@@ -29,12 +30,18 @@ Ranges = dict[str, dict[str, list[float]]]
 
 
 def tune_cell(
-    testbed: Testbed, ids: tuple[str, ...], key: CellKey, settings: BenchmarkSettings, reporter: Reporter
-) -> TunedCell:
-    """The random search of objectives on the tuning units."""
+    testbed: Testbed, ids: tuple[str, ...], key: CellKey, settings: BenchmarkSettings, reporter: Reporter,
+    log: ScoreLog | None = None,
+) -> TunedCell:  # fmt: skip
+    """The random search of objectives on the tuning units.
+
+    Args:
+        log: has the scores of an earlier try, and is given those of this one.
+    """
     comparison = comparison_settings(settings.config(key), Stream.TUNING, settings.tuning_units, mode_actions=False)
     how = TuningSettings(settings.budget, comparison, settings.method, settings.tune)
-    tuned = tune(testbed, ids, how, settings.command(key), reporter)
+    own = log or ScoreLog(None, "")
+    tuned = tune(testbed, ids, how, settings.command(key), reporter, lambda score: LoggedScores(score, own))
     return tuned.model_copy(update={"settings": dataclasses.asdict(settings)})
 
 
@@ -77,26 +84,24 @@ def report_cell(
     settings: BenchmarkSettings,
     chosen: tuple[dict[str, Choice], Ranges],
     reporter: Reporter,
+    log: ScoreLog | None = None,
 ) -> BenchmarkCell:
     """The objectives on the reporting units.
 
     Args:
         chosen: settings of every objective, and the ranges they were searched in.
+        log: has the scores of an earlier try, and is given those of this one.
     """
     began = time.monotonic()
     config = settings.config(key)
     found = [(id, chosen[0][id]) for id in settings.objectives]
-    candidates = [
-        (Candidate(make_objective(id, **best.settings), best.sft_epochs), best.learning_rate) for id, best in found
-    ]
     comparison = comparison_settings(config, Stream.REPORTING, settings.units)
-    scores = testbed.compare_at_rates(candidates, comparison, reporter)
+    scores = report_scores(testbed, dict(found), comparison, reporter, log or ScoreLog(None, ""))
     entries = [
         Entry(
             id=id, settings=best.settings, sft_epochs=best.sft_epochs, tried=best.tried, tuning_score=best.score,
             learning_rate=best.learning_rate, loops=best.loops, searched=best.searched,
-            sees=sees(id), sampled=scores.sampled[place].tolist(), mode=scores.mode[place].tolist(),
-            clamped=float(scores.clamped[place].mean()), sha256=objective_hash(id),
+            sees=sees(id), **scores[place], sha256=objective_hash(id),
         )
         for place, (id, best) in enumerate(found)
     ]  # fmt: skip

@@ -8,6 +8,7 @@ from mpo_core.failures import WorkFailed
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
 from mpo_experiments.benchmark.folder import BenchmarkFolder, lacking, only_asked
 from mpo_experiments.benchmark.measure import cell_choices, report_cell, tune_cell, tuned_choices
+from mpo_experiments.benchmark.score_log import ScoreLog
 from mpo_experiments.progress import Reporter
 from mpo_experiments.testbed import Testbed
 
@@ -39,10 +40,11 @@ def cell_arena(key: CellKey, settings: BenchmarkSettings) -> Testbed:
 def _run_cell(
     testbed: Testbed, key: CellKey, settings: BenchmarkSettings, folder: BenchmarkFolder, reporter: Reporter
 ) -> BenchmarkCell:
-    before = folder.begun(key, settings)
+    before, log = folder.begun(key, settings), folder.log(key, settings)
     if before is not None:
-        cell = _with_added(testbed, before, settings, reporter)
+        cell = _with_added(testbed, before, settings, reporter, log)
         folder.save(cell)
+        log.remove()
         return only_asked(cell, settings)
     choices, ranges, seconds, method = {}, {}, {}, settings.method
     if settings.tuned_from is not None:
@@ -53,28 +55,29 @@ def _run_cell(
         tuned = folder.tuned(key, settings, ids)
         if tuned is None:
             began = time.monotonic()
-            tuned = tune_cell(testbed, ids, key, settings, reporter)
+            tuned = tune_cell(testbed, ids, key, settings, reporter, log)
             seconds = {"tuning": round(time.monotonic() - began, 1)}
             folder.save_tuned(key, settings, tuned)
         choices, ranges = choices | tuned_choices(tuned), ranges | tuned.ranges
     ranges = {id: ranges[id] for id in settings.objectives if id in ranges}
-    cell = report_cell(testbed, key, settings, (choices, ranges), reporter)
+    cell = report_cell(testbed, key, settings, (choices, ranges), reporter, log)
     cell = cell.model_copy(update={"seconds": seconds | cell.seconds, "method": method})
     folder.save(cell)
+    log.remove()
     return cell
 
 
 def _with_added(
-    testbed: Testbed, before: BenchmarkCell, settings: BenchmarkSettings, reporter: Reporter
+    testbed: Testbed, before: BenchmarkCell, settings: BenchmarkSettings, reporter: Reporter, log: ScoreLog
 ) -> BenchmarkCell:
     """A finished cell with the saved objectives that were added to what is asked for; they alone are run."""
     assert before.settings is not None  # else it is refused
     ids, began = lacking(before, settings), time.monotonic()
     reporter.note(f"added to what is there: {', '.join(ids)}")
     only = dataclasses.replace(settings, objectives=ids)
-    tuned = tune_cell(testbed, ids, before.key, only, reporter)
+    tuned = tune_cell(testbed, ids, before.key, only, reporter, log)
     seconds = {"tuning": round(time.monotonic() - began, 1)}
-    added = report_cell(testbed, before.key, only, (tuned_choices(tuned), tuned.ranges), reporter)
+    added = report_cell(testbed, before.key, only, (tuned_choices(tuned), tuned.ranges), reporter, log)
     seconds |= added.seconds
     if (added.original, added.target) != (before.original, before.target):
         raise WorkFailed(f"{before.key}: the agents' returns are others than in the cell: nothing was added to it")

@@ -21,8 +21,8 @@ class SettingScores:
     def __init__(self, testbed: Testbed, settings: ComparisonSettings, reporter: Reporter):
         self._testbed, self._settings, self._reporter = testbed, settings, reporter
         whole = settings.units * unit_bytes(testbed.task, settings.rows)
-        self._made: dict[tuple[int, int], Units] | None = {} if whole <= MAX_UNIT_BYTES else None
-        self._comparisons: dict[tuple[range, float | None], Comparison] = {}
+        made: dict[tuple[int, int], Units] | None = {} if whole <= MAX_UNIT_BYTES else None
+        self._comparisons = Comparisons(testbed, settings, made)
 
     def __call__(self, tried: list[tuple[str, Setting]], units: range) -> Float[np.ndarray, "setting unit"]:
         """Normalised scores, sampled actions.
@@ -35,18 +35,34 @@ class SettingScores:
         for rate in dict.fromkeys(setting.learning_rate for _, setting in tried):
             places = [place for place, (_, setting) in enumerate(tried) if setting.learning_rate == rate]
             candidates = [candidate_of(*tried[place]) for place in places]
-            comparison, settings = self._comparison(units, rate)
+            comparison, settings = self._comparisons.on(units, rate)
             found = self._testbed.compare(candidates, settings, self._reporter, comparison=comparison)
             scores[places] = found.sampled
         return scores
 
-    def _comparison(self, units: range, rate: float | None) -> tuple[Comparison, ComparisonSettings]:
+
+class Comparisons:
+    """Comparisons on ranges of units and at learning rates: those on as many units share what is compiled."""
+
+    def __init__(
+        self, testbed: Testbed, settings: ComparisonSettings, made: dict[tuple[int, int], Units] | None = None
+    ):
+        self._testbed, self._settings, self._made = testbed, settings, made
+        self._there: dict[tuple[int, float | None], Comparison] = {}
+
+    def on(self, units: range, rate: float | None) -> tuple[Comparison, ComparisonSettings]:
+        """A comparison on these units of the settings', and its own settings.
+
+        Args:
+            rate: of the inner loop; None: that of the settings.
+        """
         first = self._settings.first_unit + units.start
         settings = dataclasses.replace(at_rate(self._settings, rate), first_unit=first, units=len(units))
-        if (units, rate) not in self._comparisons:
+        if (len(units), rate) not in self._there:
             own = self._testbed.program, self._testbed.agents, settings
-            self._comparisons[units, rate] = Comparison(*own) if self._made is None else _KeptUnits(*own, self._made)
-        return self._comparisons[units, rate], settings
+            new = Comparison(*own) if self._made is None else _KeptUnits(*own, self._made)
+            self._there[len(units), rate] = new
+        return self._there[len(units), rate].from_unit(first), settings
 
 
 class _KeptUnits(Comparison):
@@ -54,11 +70,11 @@ class _KeptUnits(Comparison):
 
     def __init__(self, program, agents, settings: ComparisonSettings, made: dict[tuple[int, int], Units]):
         super().__init__(program, agents, settings)
-        self._first, self._made = settings.first_unit, made
+        self._made = made
 
     def make_units(self, batch: range, advance: Callable[[str, int], None] = lambda what, jobs: None) -> Units:
         """As of any comparison."""
-        place = self._first + batch.start, len(batch)
+        place = self._settings.first_unit + batch.start, len(batch)
         if place not in self._made:
             self._made[place] = super().make_units(batch, advance)
         return self._made[place]

@@ -1,6 +1,7 @@
 """One search of settings for every hand-written objective: equal budgets, on the tuning stream."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -20,6 +21,7 @@ from mpo_experiments.tuning.setting_search import (
     LEARNING_RATE,
     SFT_EPOCHS,
     ObjectiveSearch,
+    Score,
     Setting,
     rate_range,
     search_settings,
@@ -46,18 +48,20 @@ class TuningSettings:
 
 
 def tune(
-    testbed: Testbed, ids: tuple[str, ...], settings: TuningSettings, command: str, reporter: Reporter
-) -> TunedCell:
+    testbed: Testbed, ids: tuple[str, ...], settings: TuningSettings, command: str, reporter: Reporter,
+    kept: Callable[[Score], Score] = lambda score: score,
+) -> TunedCell:  # fmt: skip
     """Searches every objective's settings and keeps the best by mean normalised score.
 
     Args:
         command: what to write down as the way to repeat this.
+        kept: given how settings are scored, does it where it was not done before.
     """
     comparison = settings.comparison
     tokens = mean_tokens(testbed, comparison.rows.length)
     searches = [objective_search(id, settings, tokens) for id in ids]
     plan = plan_of(settings.method, settings.budget, comparison.units)
-    search_settings(searches, plan, SettingScores(testbed, comparison, reporter))
+    search_settings(searches, plan, kept(SettingScores(testbed, comparison, reporter)))
     return TunedCell(
         task=testbed.name, data=str(comparison.spec), command=command, units=comparison.units,
         ranges={one.id: {range_.name: [range_.low, range_.high] for range_ in one.ranges} for one in searches},

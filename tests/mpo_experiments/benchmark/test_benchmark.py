@@ -8,10 +8,11 @@ from typer.testing import CliRunner
 
 from adapters.storage.sealed import write_sealed
 from cli.app import app
-from mpo_experiments.benchmark import run as benchmark_run
+from mpo_experiments.benchmark import reporting, run as benchmark_run
 from mpo_experiments.benchmark.again import write_again
 from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkSettings, CellKey
 from mpo_experiments.benchmark.folder import BenchmarkFolder
+from mpo_experiments.testbed import Testbed
 
 ARGUMENTS = (
     "benchmark", "--task", "hopper", "--objectives", "sft,dpo,orpo", "--budget", "2", "--tuning-units", "2",
@@ -93,6 +94,33 @@ def test_an_interrupted_benchmark_goes_on_where_it_was(whole, tmp_path, monkeypa
     assert not tuned  # nor is what was tuned
     for name in ("hopper-base-w0.1", "hopper-noisy0.5-w0.1"):
         assert scores(tmp_path, name) == scores(out, name)
+
+
+def test_what_was_judged_before_an_interruption_is_not_run_again_and_units_in_turn_score_as_together(
+    tmp_path, monkeypatch
+):
+    compare, calls, stop = Testbed.compare, [], [2, 4]
+
+    def watched(self, candidates, settings, *rest, **more):
+        calls.append((settings.stream.name.lower(), settings.first_unit, len(candidates)))
+        if len(calls) in stop:
+            raise KeyboardInterrupt
+        return compare(self, candidates, settings, *rest, **more)
+
+    monkeypatch.setattr(Testbed, "compare", watched)
+    monkeypatch.setattr(reporting, "parts_of", lambda units, held, filling: [range(1), range(1, 2)])
+    asked = (*ARGUMENTS, "--data", "base", "--tuning", "fixed", "--out", tmp_path / "parts")
+    log = tmp_path / "parts" / "cells" / "hopper-base-w0.1.scores.jsonl"
+    assert [invoke(*asked).exit_code for _ in range(2)] == [130, 130]
+    assert log.is_file()
+    assert invoke(*asked).exit_code == 0
+    assert not log.exists()
+    done = [call for at, call in enumerate(calls, 1) if at not in stop]
+    assert len(done) == len(set(done))  # nothing twice
+    assert [call for call in done if call[0] == "reporting"] == [("reporting", 0, 3), ("reporting", 1, 3)]
+    monkeypatch.undo()
+    assert invoke(*asked[:-1], tmp_path / "whole").exit_code == 0
+    assert scores(tmp_path / "parts", "hopper-base-w0.1") == scores(tmp_path / "whole", "hopper-base-w0.1")
 
 
 def test_tables_of_the_cells_there_are(whole):

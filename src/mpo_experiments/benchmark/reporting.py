@@ -1,0 +1,92 @@
+"""What objectives score on reporting units; large units are run a few at a time, and kept as soon as they are done."""
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+
+from mpo_core.evaluation.comparison import ComparisonReturns, ComparisonSettings, unit_bytes
+from mpo_core.memory import units_at_once
+from mpo_experiments.benchmark.cell import Choice
+from mpo_experiments.benchmark.score_log import ScoreLog, policy_name
+from mpo_experiments.progress import Reporter
+from mpo_experiments.testbed import Testbed
+from mpo_experiments.tuning.scores import Comparisons, candidate_of
+from mpo_experiments.tuning.setting_search import Setting
+
+SCORES = ("sampled", "mode", "clamped")
+
+
+def report_scores(
+    testbed: Testbed, chosen: dict[str, Choice], settings: ComparisonSettings, reporter: Reporter, log: ScoreLog
+) -> list[dict[str, Any]]:
+    """The scores of every objective on every unit; those alone are run that a log does not have.
+
+    Args:
+        chosen: how every objective is run.
+        log: has the scores of an earlier try, and is given those of this one.
+    """
+    how = {id: Setting(one.settings, one.sft_epochs, one.learning_rate) for id, one in chosen.items()}
+    comparisons, clock = Comparisons(testbed, settings), _Clock(settings.units)
+    held = units_at_once(unit_bytes(testbed.task, settings.rows), settings.units)
+    filling = -(-testbed.program.envs // (len(chosen) * settings.evaluation.episodes))
+    parts = parts_of(settings.units, held, filling)
+    for part in parts:
+        missing = {
+            id: one for id, one in how.items() if any(log.get(_name(unit, id, one)) is None for unit in part)
+        }  # fmt: skip
+        if missing and len(parts) > 1:
+            reporter.note(clock.told(part))
+        for rate in dict.fromkeys(one.learning_rate for one in missing.values()):
+            run = {id: one for id, one in missing.items() if one.learning_rate == rate}
+            comparison, own = comparisons.on(part, rate)
+            candidates = [candidate_of(id, one) for id, one in run.items()]
+            log.put(_made(run, part, testbed.compare(candidates, own, reporter, comparison=comparison)))
+    return [_scores([log.get(_name(unit, id, one)) or {} for unit in range(settings.units)]) for id, one in how.items()]
+
+
+def parts_of(units: int, held: int, filling: int) -> list[range]:
+    """Units that are run together.
+
+    Args:
+        held: how many of them memory holds at once; all are one part if it holds them all.
+        filling: how many fill a block of rollouts, where policies are judged.
+    """
+    size = units if held >= units else max(held, filling)
+    return [range(first, min(first + size, units)) for first in range(0, units, size)]
+
+
+def _made(run: dict[str, Setting], part: range, found: ComparisonReturns) -> dict[str, dict[str, float]]:
+    return {
+        _name(unit, id, one): {name: float(getattr(found, name)[row, column]) for name in SCORES}
+        for row, (id, one) in enumerate(run.items())
+        for column, unit in enumerate(part)
+    }
+
+
+def _scores(by_unit: list[dict[str, float]]) -> dict[str, Any]:
+    clamped = np.array([one["clamped"] for one in by_unit], np.float32)
+    return {name: [one[name] for one in by_unit] for name in ("sampled", "mode")} | {"clamped": float(clamped.mean())}
+
+
+def _name(unit: int, id: str, setting: Setting) -> str:
+    return policy_name("reporting", unit, id, setting)
+
+
+@dataclasses.dataclass
+class _Clock:
+    """How long the units that were run took."""
+
+    units: int
+    _began: float | None = None
+    _first: int = 0
+
+    def told(self, part: range) -> str:
+        """What is run next, and how long it will be to the last unit."""
+        text, now = f"units {part.start + 1} to {part.stop} of {self.units}", time.monotonic()
+        if self._began is None:
+            self._began, self._first = now, part.start
+            return text
+        left = (now - self._began) / (part.start - self._first) * (self.units - part.start)
+        return f"{text} (about {left / 60:.0f} min to go)"

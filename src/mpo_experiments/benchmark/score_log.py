@@ -1,0 +1,85 @@
+"""The scores of a cell under way, kept as they are made, so that one that takes hours goes on where it was left."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from mpo_experiments.objectives.saved import objective_hash
+from mpo_experiments.tuning.setting_search import Score, Setting
+
+
+class ScoreLog:
+    """Lines of JSON: first what they are of, then the scores of a policy each; those of anything else are not used.
+
+    A line that was cut short, as by a crash, is left out.
+
+    Args:
+        path: of the file; None keeps nothing.
+        of: all that scores depend on besides objective, setting, stream and unit.
+    """
+
+    def __init__(self, path: Path | None, of: str):
+        self._path, self._head = path, json.dumps({"of": of})
+        text = path.read_text() if path is not None and path.is_file() else ""
+        lines = text.splitlines()
+        there = [one for line in lines[1:] if (one := _read(line)) is not None] if lines[:1] == [self._head] else []
+        self._scores: dict[str, dict[str, float]] = {one["policy"]: one["scores"] for one in there}
+        self._begun = bool(there) and text.endswith("\n")
+
+    def get(self, policy: str) -> dict[str, float] | None:
+        """The scores of a policy, if it was judged before."""
+        return self._scores.get(policy)
+
+    def put(self, scores: dict[str, dict[str, float]]) -> None:
+        """Keeps the scores of some policies."""
+        self._scores |= scores
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [] if self._begun else [self._head]
+        new = scores if self._begun else self._scores
+        lines += [json.dumps({"policy": policy, "scores": values}) for policy, values in new.items()]
+        with self._path.open("a" if self._begun else "w") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+        self._begun = True
+
+    def remove(self) -> None:
+        """What is finished needs no log."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class LoggedScores:
+    """Scores settings on tuning units, those alone that a log does not have."""
+
+    score: Score
+    log: ScoreLog
+
+    def __call__(self, tried: list[tuple[str, Setting]], units: range) -> Float[np.ndarray, "setting unit"]:
+        """As the score it stands for."""
+        names = [[policy_name("tuning", unit, id, setting) for unit in units] for id, setting in tried]
+        missing = [place for place, own in enumerate(names) if any(self.log.get(name) is None for name in own)]
+        scores = np.array([[(self.log.get(name) or {}).get("sampled", np.nan) for name in own] for own in names])
+        if missing:
+            scores[missing] = self.score([tried[place] for place in missing], units)
+            made = [(names[place][at], scores[place, at]) for place in missing for at in range(len(units))]
+            self.log.put({name: {"sampled": float(score)} for name, score in made})
+        return scores
+
+
+def policy_name(stream: str, unit: int, id: str, setting: Setting) -> str:
+    """What a policy was trained by and on."""
+    told: list[Any] = [sorted(setting.values.items()), setting.sft_epochs, setting.learning_rate]
+    return f"{stream} {unit} {id} {json.dumps([*told, objective_hash(id)])}"
+
+
+def _read(line: str) -> dict[str, Any] | None:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None

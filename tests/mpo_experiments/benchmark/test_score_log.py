@@ -1,0 +1,67 @@
+"""What a cell keeps of its scores while it is under way."""
+
+import numpy as np
+import pytest
+
+from mpo_experiments.benchmark.reporting import parts_of
+from mpo_experiments.benchmark.score_log import LoggedScores, ScoreLog, policy_name
+from mpo_experiments.tuning.setting_search import Setting
+
+ORPO, DPO = ("orpo", Setting({"lam": 0.5}, 0)), ("dpo", Setting({}, 10, 1e-3))
+
+
+def test_a_log_has_what_was_put_and_leaves_out_a_line_that_was_cut_short(tmp_path):
+    path = tmp_path / "cells" / "a.scores.jsonl"
+    ScoreLog(path, "this").put({"a": {"sampled": 0.1}, "b": {"sampled": 1 / 3}})
+    with path.open("a") as file:
+        file.write('{"policy": "c", "sco')
+    log = ScoreLog(path, "this")
+    assert (log.get("a"), log.get("b"), log.get("c")) == ({"sampled": 0.1}, {"sampled": 1 / 3}, None)
+    log.put({"d": {"sampled": 2.0}})
+    again = ScoreLog(path, "this")
+    assert [again.get(name) is not None for name in "abcd"] == [True, True, False, True]
+    again.remove()
+    assert not path.exists()
+
+
+def test_a_log_of_something_else_is_not_read_and_is_begun_anew(tmp_path):
+    path = tmp_path / "a.scores.jsonl"
+    ScoreLog(path, "this").put({"a": {"sampled": 0.1}})
+    other = ScoreLog(path, "other agents")
+    assert other.get("a") is None
+    other.put({"b": {"sampled": 0.2}})
+    assert ScoreLog(path, "this").get("a") is None
+    assert ScoreLog(path, "other agents").get("b") == {"sampled": 0.2}
+
+
+def test_settings_are_scored_where_the_log_has_no_score(tmp_path):
+    asked, log = [], ScoreLog(tmp_path / "a.scores.jsonl", "this")
+
+    def score(tried, units):
+        asked.append([id for id, _ in tried])
+        return np.array([[100 * len(id) + unit for unit in units] for id, _ in tried], float)
+
+    first = LoggedScores(score, log)([ORPO], range(2))
+    both = LoggedScores(score, log)([ORPO, DPO], range(2))
+    np.testing.assert_array_equal(first, [[400, 401]])
+    np.testing.assert_array_equal(both, [[400, 401], [300, 301]])
+    np.testing.assert_array_equal(LoggedScores(score, log)([DPO, ORPO], range(1, 2)), [[301], [401]])
+    assert asked == [["orpo"], ["dpo"]]
+
+
+def test_a_policy_is_named_by_all_that_it_follows_from():
+    names = {
+        policy_name(stream, unit, id, setting)
+        for stream in ("tuning", "reporting")
+        for unit in (0, 1)
+        for id in ("orpo", "dpo")
+        for setting in (Setting({}, 0), Setting({"lam": 1.0}, 0), Setting({}, 10), Setting({}, 0, 1e-3))
+    }
+    assert len(names) == 2 * 2 * 2 * 4
+
+
+@pytest.mark.parametrize(("held", "parts"), [(20, [20]), (8, [8, 8, 4]), (1, [3, 3, 3, 3, 3, 3, 2])])
+def test_units_are_run_as_memory_and_a_block_of_rollouts_allow(held, parts):
+    found = parts_of(20, held, filling=3)
+    assert [len(part) for part in found] == parts
+    assert [unit for part in found for unit in part] == list(range(20))
