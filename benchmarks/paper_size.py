@@ -1,7 +1,7 @@
 """Cells at the paper's size (1280 rows of 2 x 1000 steps): runs those that are named, then writes a table of all.
 
 Run: python -m benchmarks.paper_size [CELL ...]   (as halfcheetah-mixed75; none: the table alone). It can be
-interrupted and goes on. A cell takes an hour on two cores.
+interrupted and goes on where it was. A cell takes an hour on two cores, and two to three where these are slow.
 """
 
 import subprocess
