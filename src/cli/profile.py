@@ -72,7 +72,9 @@ def _lines(found: "Profile") -> list[str]:
     program = (
         "" if found.program_gibibytes is None else f"; the generation's program takes {found.program_gibibytes:.2f}"
     )
-    products = found.products or {"precision": "default", "kernel": "xla"}
+    from mpo_experiments.provenance import PRODUCTS_BEFORE
+
+    products = found.products or PRODUCTS_BEFORE
     rates = ", ".join(f"{name} {rate / 1e3:.1f} TFLOP/s" for name, rate in found.matmul_by_size.items())
     steps = ", ".join(
         f"{rate:,.0f}{'' if place else ' steps/s'} at {envs:,}"

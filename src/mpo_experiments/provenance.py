@@ -10,6 +10,9 @@ from mpo_experiments.agents.lookup import agents_folder, load_card
 from mpo_experiments.settings.run_config import split_data
 from mpo_experiments.versions import SIMULATION, versions
 
+PRODUCTS_BEFORE = {"precision": "default", "kernel": "xla"}
+"""How matrix products were computed before it was recorded."""
+
 
 def devices() -> dict[str, str | int]:
     """What the programs ran on: bytes repeat only where these are the same."""

@@ -161,14 +161,20 @@ class Testbed:
         candidates: list[tuple[Candidate, float | None]],
         settings: ComparisonSettings,
         reporter: Reporter,
+        *,
+        program: Callable[[ComparisonSettings], Comparison | None] = lambda settings: None,
     ) -> ComparisonReturns:
-        """`compare`, each objective at a learning rate of its own; None: that of the settings."""
+        """`compare`, each objective at a learning rate of its own; None: that of the settings.
+
+        Args:
+            program: the comparison with some settings, where there is one at hand.
+        """
         rates = list(dict.fromkeys(rate for _, rate in candidates))
         places = [[place for place, (_, rate) in enumerate(candidates) if rate == one] for one in rates]
-        found = [
-            self.compare([candidates[place][0] for place in group], at_rate(settings, rate), reporter)
-            for rate, group in zip(rates, places, strict=True)
-        ]
+        found = []
+        for rate, group in zip(rates, places, strict=True):
+            own, some = at_rate(settings, rate), [candidates[place][0] for place in group]
+            found.append(self.compare(some, own, reporter, comparison=program(own)))
         order = np.argsort([place for group in places for place in group])
         return jax.tree.map(lambda *parts: np.concatenate(parts)[order], *found)
 

@@ -11,7 +11,7 @@ from mpo_core.names import shortened
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Entry, cell_config, tuned_with
 from mpo_experiments.benchmark.score_log import ScoreLog
 from mpo_experiments.objectives.saved import objective_hash
-from mpo_experiments.provenance import agents_hash, computed_by, devices, hash_of
+from mpo_experiments.provenance import PRODUCTS_BEFORE, agents_hash, computed_by, devices, hash_of
 from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.tasks.registry import task_spec
 from mpo_experiments.tuning.tuned import TunedCell, read_tuned
@@ -19,8 +19,6 @@ from mpo_experiments.versions import versions
 
 AGAIN = "remove it to have it run again"
 ELSE = "choose another --out or remove it"
-PRODUCTS_BEFORE = {"precision": "default", "kernel": "xla"}
-"""How matrix products were computed in cells of before it was recorded."""
 
 
 class BenchmarkFolder:
@@ -121,7 +119,7 @@ class BenchmarkFolder:
         fits = (
             before == settings
             and set(ids) <= found.objectives.keys()
-            and _tuned_here(key, settings, ids).items() <= (found.provenance.items())
+            and _tuned_here(key, settings, ids).items() <= found.provenance.items()
         )
         return found if fits else None
 

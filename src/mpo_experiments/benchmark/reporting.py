@@ -9,10 +9,10 @@ import numpy as np
 from mpo_core.evaluation.comparison import ComparisonReturns, ComparisonSettings, unit_bytes
 from mpo_core.memory import units_at_once
 from mpo_experiments.benchmark.cell import Choice
-from mpo_experiments.benchmark.score_log import ScoreLog, policy_name
+from mpo_experiments.benchmark.score_log import ScoreLog, policy_names
 from mpo_experiments.progress import Reporter
 from mpo_experiments.testbed import Testbed
-from mpo_experiments.tuning.scores import Comparisons, candidate_of
+from mpo_experiments.tuning.scores import SettingScores
 from mpo_experiments.tuning.setting_search import Setting
 
 SCORES = ("sampled", "mode", "clamped")
@@ -27,23 +27,21 @@ def report_scores(
         chosen: how every objective is run.
         log: has the scores of an earlier try, and is given those of this one.
     """
-    how = {id: Setting(one.settings, one.sft_epochs, one.learning_rate) for id, one in chosen.items()}
-    comparisons, clock = Comparisons(testbed, settings), _Clock(settings.units)
+    tried = [(id, Setting(one.settings, one.sft_epochs, one.learning_rate)) for id, one in chosen.items()]
+    names = [policy_names("reporting", id, one, range(settings.units)) for id, one in tried]
+    score, clock = SettingScores(testbed, settings, reporter), _Clock(settings.units)
     held = units_at_once(unit_bytes(testbed.task, settings.rows), settings.units)
     filling = -(-testbed.program.envs // (len(chosen) * settings.evaluation.episodes))
     parts = parts_of(settings.units, held, filling)
     for part in parts:
-        missing = {
-            id: one for id, one in how.items() if any(log.get(_name(unit, id, one)) is None for unit in part)
-        }  # fmt: skip
-        if missing and len(parts) > 1:
+        missing = log.without(names, part)
+        if not missing:
+            continue
+        if len(parts) > 1:
             reporter.note(clock.told(part))
-        for rate in dict.fromkeys(one.learning_rate for one in missing.values()):
-            run = {id: one for id, one in missing.items() if one.learning_rate == rate}
-            comparison, own = comparisons.on(part, rate)
-            candidates = [candidate_of(id, one) for id, one in run.items()]
-            log.put(_made(run, part, testbed.compare(candidates, own, reporter, comparison=comparison)))
-    return [_scores([log.get(_name(unit, id, one)) or {} for unit in range(settings.units)]) for id, one in how.items()]
+        found = score.compare([tried[place] for place in missing], part)
+        log.put(_made([names[place] for place in missing], part, found))
+    return [_scores([log.get(name) or {} for name in own]) for own in names]
 
 
 def parts_of(units: int, held: int, filling: int) -> list[range]:
@@ -57,10 +55,10 @@ def parts_of(units: int, held: int, filling: int) -> list[range]:
     return [range(first, min(first + size, units)) for first in range(0, units, size)]
 
 
-def _made(run: dict[str, Setting], part: range, found: ComparisonReturns) -> dict[str, dict[str, float]]:
+def _made(names: list[list[str]], part: range, found: ComparisonReturns) -> dict[str, dict[str, float]]:
     return {
-        _name(unit, id, one): {name: float(getattr(found, name)[row, column]) for name in SCORES}
-        for row, (id, one) in enumerate(run.items())
+        own[unit]: {name: float(getattr(found, name)[row, column]) for name in SCORES}
+        for row, own in enumerate(names)
         for column, unit in enumerate(part)
     }
 
@@ -68,10 +66,6 @@ def _made(run: dict[str, Setting], part: range, found: ComparisonReturns) -> dic
 def _scores(by_unit: list[dict[str, float]]) -> dict[str, Any]:
     clamped = np.array([one["clamped"] for one in by_unit], np.float32)
     return {name: [one[name] for one in by_unit] for name in ("sampled", "mode")} | {"clamped": float(clamped.mean())}
-
-
-def _name(unit: int, id: str, setting: Setting) -> str:
-    return policy_name("reporting", unit, id, setting)
 
 
 @dataclasses.dataclass

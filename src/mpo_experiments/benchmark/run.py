@@ -21,12 +21,14 @@ def run_benchmark(
     testbeds: dict[tuple[str, float], Testbed] = {}
     took: list[float] = []
     for place, key in enumerate(keys):
-        found = folder.cell(key, settings)
-        if found is None:
+        before = folder.begun(key, settings)
+        if before is not None and not lacking(before, settings):
+            found = only_asked(before, settings)
+        else:
             began = time.monotonic()
             reporter.note(f"cell {place + 1} of {len(keys)}: {key}{_left(took, len(keys) - place)}")
             testbed = testbeds.setdefault((key.task, key.bin_width), cell_arena(key, settings))
-            found = _run_cell(testbed, key, settings, folder, reporter)
+            found = _run_cell(testbed, key, settings, folder, reporter, before)
             took.append(time.monotonic() - began)
         cells.append(found)
     return cells
@@ -38,9 +40,15 @@ def cell_arena(key: CellKey, settings: BenchmarkSettings) -> Testbed:
 
 
 def _run_cell(
-    testbed: Testbed, key: CellKey, settings: BenchmarkSettings, folder: BenchmarkFolder, reporter: Reporter
-) -> BenchmarkCell:
-    before, log = folder.begun(key, settings), folder.log(key, settings)
+    testbed: Testbed, key: CellKey, settings: BenchmarkSettings, folder: BenchmarkFolder, reporter: Reporter,
+    before: BenchmarkCell | None,
+) -> BenchmarkCell:  # fmt: skip
+    """One cell, from where it was left.
+
+    Args:
+        before: the cell as it is, if it lacks objectives alone.
+    """
+    log = folder.log(key, settings)
     if before is not None:
         cell = _with_added(testbed, before, settings, reporter, log)
         folder.save(cell)

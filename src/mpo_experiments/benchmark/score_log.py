@@ -34,6 +34,15 @@ class ScoreLog:
         """The scores of a policy, if it was judged before."""
         return self._scores.get(policy)
 
+    def without(self, names: list[list[str]], part: range) -> list[int]:
+        """Which of several objectives lack a score on some unit.
+
+        Args:
+            names: of the policies of each objective, one a unit.
+            part: which of these units.
+        """
+        return [place for place, own in enumerate(names) if any(own[unit] not in self._scores for unit in part)]
+
     def put(self, scores: dict[str, dict[str, float]]) -> None:
         """Keeps the scores of some policies."""
         self._scores |= scores
@@ -62,8 +71,8 @@ class LoggedScores:
 
     def __call__(self, tried: list[tuple[str, Setting]], units: range) -> Float[np.ndarray, "setting unit"]:
         """As the score it stands for."""
-        names = [[policy_name("tuning", unit, id, setting) for unit in units] for id, setting in tried]
-        missing = [place for place, own in enumerate(names) if any(self.log.get(name) is None for name in own)]
+        names = [policy_names("tuning", id, setting, units) for id, setting in tried]
+        missing = self.log.without(names, range(len(units)))
         scores = np.array([[(self.log.get(name) or {}).get("sampled", np.nan) for name in own] for own in names])
         if missing:
             scores[missing] = self.score([tried[place] for place in missing], units)
@@ -72,10 +81,11 @@ class LoggedScores:
         return scores
 
 
-def policy_name(stream: str, unit: int, id: str, setting: Setting) -> str:
-    """What a policy was trained by and on."""
+def policy_names(stream: str, id: str, setting: Setting, units: range) -> list[str]:
+    """What the policies of an objective were trained by and on, one a unit."""
     told: list[Any] = [sorted(setting.values.items()), setting.sft_epochs, setting.learning_rate]
-    return f"{stream} {unit} {id} {json.dumps([*told, objective_hash(id)])}"
+    how = json.dumps([*told, objective_hash(id)])
+    return [f"{stream} {unit} {id} {how}" for unit in units]
 
 
 def _read(line: str) -> dict[str, Any] | None:

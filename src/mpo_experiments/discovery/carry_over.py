@@ -45,14 +45,15 @@ class Transfer:
         ids = (best.id, *(self._ready(found, key) for found in self.foreign(key, finished)))
         folder = BenchmarkFolder(self.path)
         before = folder.any_cell(key)
-        same = before is not None and same_conditions(before, self._settings(ids), finished[key])
-        kept = [one for one in before.objectives if _is_current(one, ids, best)] if before is not None and same else []
+        settings = self._settings(ids)
+        if before is not None and not same_conditions(before, settings, finished[key]):
+            before = None
+        kept = [] if before is None else [one for one in before.objectives if _is_current(one, ids, best)]
         missing = tuple(id for id in ids if id not in {one.id for one in kept})
         if before is not None and not missing:
             return before
         new = self._run(key, missing, finished[key])
         by_id = {one.id: one for one in (*kept, *new.objectives)}
-        settings = self._settings(ids)
         told = {"settings": settings, "command": settings.command(key)}
         whole = new.model_copy(update=told | {"objectives": [by_id[id] for id in ids]})
         folder.save(whole)

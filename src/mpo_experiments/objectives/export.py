@@ -39,8 +39,9 @@ def export(named: NamedObjective, form: str) -> str:
 
 def where_it_bends(named: NamedObjective) -> str | None:
     """A sentence for who would use a learned objective elsewhere; None for one that has no frame."""
-    objective = None if named.loss is not None else read_objective(named.file)[1]
-    frame = None if objective is None else own_frame(objective)
+    if named.loss is not None:
+        return None
+    frame = own_frame(read_objective(named.file)[1])
     if frame is None:
         return None
     own, wanted = frame.centre, frame.centre - frame.width

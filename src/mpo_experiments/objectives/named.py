@@ -99,13 +99,13 @@ class NamedObjective:
         if self.loss is not None:
             return self.loss.entry.sft_epochs_of(total)
         inner = self.card()["provenance"].get("inner", {})
-        epochs = inner.get("sft_epochs", 0) if isinstance(inner, dict) else None
-        if not isinstance(epochs, int) or epochs < 0 or ("epochs" not in inner and epochs > total):
+        inner = inner if isinstance(inner, dict) else {"sft_epochs": None}
+        epochs, whole = inner.get("sft_epochs", 0), inner.get("epochs", total)
+        if not isinstance(epochs, int) or not isinstance(whole, int) or not 0 <= epochs <= whole or whole < 1:
             raise ValueError(
                 f"objective file {self.text}: asks for {epochs!r} epochs of SFT, of {total} in all; set --sft-epochs"
             )
-        whole = inner.get("epochs", total) if isinstance(inner, dict) else total
-        return round(epochs * total / whole) if isinstance(whole, int) and whole > 0 else epochs
+        return round(epochs * total / whole)
 
     def resolved(self) -> "NamedObjective":
         """It with the full path of its file, so that it can be read from anywhere; one that comes with mpo as it is."""

@@ -167,7 +167,9 @@ def test_epochs_of_sft_are_those_of_the_search(folder):
     assert sft_epochs_of(str(folder), 12) == 0
     change_card(folder, provenance={"inner": {"sft_epochs": 3}})
     assert sft_epochs_of(str(folder), 12) == 3
-    for bad in ({"sft_epochs": 13}, {"sft_epochs": "3"}, [1]):
+    change_card(folder, provenance={"inner": {"sft_epochs": 1, "epochs": 3}})
+    assert sft_epochs_of(str(folder), 12) == 4
+    for bad in ({"sft_epochs": 13}, {"sft_epochs": "3"}, [1], {"sft_epochs": 13, "epochs": 12}, {"epochs": 0}):
         change_card(folder, provenance={"inner": bad})
         with pytest.raises(ValueError, match="epochs of SFT, of 12 in all; set --sft-epochs"):
             sft_epochs_of(str(folder), 12)

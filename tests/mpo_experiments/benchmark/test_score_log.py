@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mpo_experiments.benchmark.reporting import parts_of
-from mpo_experiments.benchmark.score_log import LoggedScores, ScoreLog, policy_name
+from mpo_experiments.benchmark.score_log import LoggedScores, ScoreLog, policy_names
 from mpo_experiments.tuning.setting_search import Setting
 
 ORPO, DPO = ("orpo", Setting({"lam": 0.5}, 0)), ("dpo", Setting({}, 10, 1e-3))
@@ -51,11 +51,11 @@ def test_settings_are_scored_where_the_log_has_no_score(tmp_path):
 
 def test_a_policy_is_named_by_all_that_it_follows_from():
     names = {
-        policy_name(stream, unit, id, setting)
+        name
         for stream in ("tuning", "reporting")
-        for unit in (0, 1)
         for id in ("orpo", "dpo")
         for setting in (Setting({}, 0), Setting({"lam": 1.0}, 0), Setting({}, 10), Setting({}, 0, 1e-3))
+        for name in policy_names(stream, id, setting, range(2))
     }
     assert len(names) == 2 * 2 * 2 * 4
 
