@@ -6,6 +6,7 @@ Accelerators train as many side by side as fit.
 
 import contextlib
 import dataclasses
+import os
 import resource
 import sys
 
@@ -25,6 +26,8 @@ MOST_JOBS = 1024
 """Jobs that an accelerator trains side by side at most: 256 keep it as busy as more do."""
 MAX_UNIT_BYTES = 512 * 2**20
 """Of the rows of the units that a comparison holds together on CPUs."""
+KEPT = 1 / 16
+"""Share of a host's memory for the rows of units that will be used again, on CPUs; they lie there twice."""
 MAX_ROW_BYTES = 256 * 2**20
 """Of the activations of the rows whose log-probs an accelerator computes together."""
 MAX_ENV_BYTES = 2**30
@@ -87,6 +90,16 @@ def units_at_once(unit_bytes: int, units: int) -> int:
     return max(1, min(room // unit_bytes, units))
 
 
+def units_to_keep(unit_bytes: int) -> int:
+    """How many units stay in memory for their next use, rather than being made again; it may be none.
+
+    Args:
+        unit_bytes: size of one unit's rows.
+    """
+    host = _host_bytes() if _limit_bytes() is None else 0
+    return max(MAX_UNIT_BYTES, int(KEPT * host)) // unit_bytes
+
+
 def rows_at_once(steps: int, rows: int) -> int:
     """How many rows have their log-probs computed together: one on CPUs.
 
@@ -122,6 +135,14 @@ def _limit_bytes() -> int | None:
     with contextlib.suppress(Exception):  # some back ends have no statistics
         return device.memory_stats()["bytes_limit"]
     return None
+
+
+def _host_bytes() -> int:
+    """Memory of this machine; 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
 
 
 def peak_process_bytes() -> int:

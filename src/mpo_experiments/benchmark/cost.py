@@ -15,7 +15,7 @@ from adapters.storage.files import read_json
 from mpo_core.devices import is_cpu
 from mpo_core.evaluation.comparison import JOBS_A_CALL, Candidate, Comparison, unit_bytes
 from mpo_core.losses.catalogue import make_objective
-from mpo_core.memory import peak_process_bytes, units_at_once
+from mpo_core.memory import peak_process_bytes, units_at_once, units_to_keep
 from mpo_core.seeds import Stream
 from mpo_core.settings import EvaluationSettings, RowSettings, updates_of
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey
@@ -30,6 +30,8 @@ ACCELERATOR_JOBS = 64
 """Policies that an accelerator is measured with: it trains them side by side."""
 COPIES = 3
 """A batch of units is held as rolled out, as labelled on the device, and on its way between the two."""
+KEPT_COPIES = 2
+"""Rows that are kept for their next use: as labelled, and as prepared for updates."""
 COMPILE_SECONDS = 90.0
 """A task's programs from a cold cache, more or less."""
 
@@ -89,7 +91,8 @@ def cost_of(key: CellKey, settings: BenchmarkSettings, rates: Rates, testbed: Te
     steps = judged * episode_steps + data
     minutes = (updates / rates.updates + steps / rates.steps) / 60
     size = unit_bytes(testbed.task, config.rows)
-    held = COPIES * units_at_once(size, max(settings.units, settings.tuning_units)) * size
+    most = max(settings.units, settings.tuning_units)
+    held = (COPIES * units_at_once(size, most) + KEPT_COPIES * min(units_to_keep(size), most)) * size
     return Cost(policies, steps, minutes, (held + peak_process_bytes()) / 2**30)
 
 

@@ -1,4 +1,4 @@
-"""Settings scored on tuning units, a range of units at a time; a unit's data are made once where they fit in memory."""
+"""Settings scored on tuning units, a range of units at a time; data of units are kept as far as memory holds them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,19 +9,18 @@ from jaxtyping import Float
 from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonReturns, ComparisonSettings, unit_bytes
 from mpo_core.evaluation.meta_objective import Units
 from mpo_core.losses.catalogue import make_objective
-from mpo_core.memory import MAX_UNIT_BYTES
+from mpo_core.memory import units_to_keep
 from mpo_experiments.progress import Reporter
 from mpo_experiments.testbed import Testbed
 from mpo_experiments.tuning.setting_search import Setting
 
 
 class SettingScores:
-    """Scores settings on units of a comparison; holds what it compiled, and the units' data where they are small."""
+    """Scores settings on units of a comparison; holds what it compiled, and the data of the units it had last."""
 
     def __init__(self, testbed: Testbed, settings: ComparisonSettings, reporter: Reporter):
         self._testbed, self._settings, self._reporter = testbed, settings, reporter
-        whole = settings.units * unit_bytes(testbed.task, settings.rows)
-        self._made: dict[tuple[int, int], Units] | None = {} if whole <= MAX_UNIT_BYTES else None
+        self._kept = KeptUnits(units_to_keep(unit_bytes(testbed.task, settings.rows)))
         self._programs: dict[tuple[int, float], Comparison] = {}
 
     def __call__(self, tried: list[tuple[str, Setting]], units: range) -> Float[np.ndarray, "setting unit"]:
@@ -46,21 +45,42 @@ class SettingScores:
         """A comparison; those on as many units at one learning rate share what is compiled."""
         name = settings.units, settings.inner.learning_rate
         if name not in self._programs:
-            own = self._testbed.program, self._testbed.agents, settings
-            self._programs[name] = Comparison(*own) if self._made is None else _KeptUnits(*own, self._made)
+            self._programs[name] = _ComparisonOfKept(
+                self._testbed.program, self._testbed.agents, settings, kept=self._kept
+            )
         return self._programs[name].from_unit(settings.first_unit)
 
 
-class _KeptUnits(Comparison):
+class KeptUnits:
+    """Data of batches of units, by their first unit and number: the last ones, always one batch."""
+
+    def __init__(self, most: int):
+        self._most, self._made = most, dict[tuple[int, int], Units]()
+
+    @property
+    def held(self) -> int:
+        """How many units there are data of."""
+        return sum(count for _, count in self._made)
+
+    def get(self, first: int, count: int, make: Callable[[], Units]) -> Units:
+        """A batch; made anew, and those of longest ago dropped, where it is not there."""
+        found = self._made.pop((first, count), None)
+        if found is None:
+            while self._made and self.held + count > self._most:
+                del self._made[next(iter(self._made))]
+            found = make()
+        self._made[first, count] = found
+        return found
+
+
+class _ComparisonOfKept(Comparison):
     """A comparison that takes the data of units from those that others made before."""
 
-    def __init__(self, program, agents, settings: ComparisonSettings, made: dict[tuple[int, int], Units]):
+    def __init__(self, program, agents, settings: ComparisonSettings, *, kept: KeptUnits):
         super().__init__(program, agents, settings)
-        self._made = made
+        self._kept = kept
 
     def make_units(self, batch: range, advance: Callable[[str, int], None] = lambda what, jobs: None) -> Units:
         """As of any comparison."""
-        place = self._settings.first_unit + batch.start, len(batch)
-        if place not in self._made:
-            self._made[place] = super().make_units(batch, advance)
-        return self._made[place]
+        first = self._settings.first_unit + batch.start
+        return self._kept.get(first, len(batch), lambda: super(_ComparisonOfKept, self).make_units(batch, advance))
