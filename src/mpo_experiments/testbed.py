@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapters.processes.distributed import rollout_program
 from adapters.storage.agent_files import AgentsCard, Measured
 from mpo_core.data.generate_pairs import stack_agents
 from mpo_core.data.specification import parse_data_spec
@@ -23,7 +22,7 @@ from mpo_core.settings import FAILED_SCORE, EvaluationSettings, UnusableSetting
 from mpo_experiments.agents.lookup import load_agents, load_card
 from mpo_experiments.progress import Reporter
 from mpo_experiments.settings.run_config import CellConfig
-from mpo_experiments.tasks.load import load_task
+from mpo_experiments.tasks.load import load_program, load_task
 from mpo_experiments.text_table import return_text
 
 CONSTANT_EPISODES = 256
@@ -34,7 +33,7 @@ LONGEST_CHUNK = 50
 
 @dataclasses.dataclass(frozen=True)
 class Testbed:
-    """Build one a process and task: it holds compiled physics."""
+    """Those of one task share their compiled physics."""
 
     name: str
     bin_width: float | None = None
@@ -94,7 +93,7 @@ class Testbed:
     @cached_property
     def program(self) -> RolloutProgram:
         """The rollout program."""
-        return rollout_program(self.task, chunk=self.chunk)
+        return load_program(self.name, self.chunk)
 
     def constants(self, horizon: int, *, mode: bool = False) -> tuple[float, float]:
         """Mean return of original and target agent: normalised scores 0 and 1.

@@ -1,10 +1,15 @@
-"""The environment of a task, built once a process."""
+"""The environment of a task and its rollout program, built once a process."""
 
 import functools
 from typing import Any, cast
 
+from adapters.processes.distributed import rollout_program
+from mpo_core.rollout.program import RolloutProgram
 from mpo_core.rollout.task import Task
 from mpo_experiments.tasks.registry import task_spec
+
+MOST_PROGRAMS = 8
+"""Rollout programs that a process keeps, with the physics that they compiled."""
 
 
 @functools.cache
@@ -20,3 +25,17 @@ def load_task(name: str) -> Task:
     from adapters.brax.environments import brax_task  # before `make`: it keeps brax from printing as it is imported
 
     return brax_task(spec.name, spec.backend, cast(Any, spec.make()))
+
+
+@functools.lru_cache(maxsize=MOST_PROGRAMS)
+def load_program(name: str, chunk: int) -> RolloutProgram:
+    """The rollout program of a task: whoever asks for the same gets what is compiled already.
+
+    Args:
+        name: of the task.
+        chunk: steps of a rollout in one call.
+
+    Raises:
+        ValueError: no such task.
+    """
+    return rollout_program(load_task(name), chunk=chunk)

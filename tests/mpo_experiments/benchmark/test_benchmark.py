@@ -1,4 +1,4 @@
-"""`mpo benchmark` on real physics, small: it resumes cell by cell and repeats itself exactly."""
+"""`mpo benchmark`, small: it resumes cell by cell and repeats itself exactly, on real physics too."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from mpo_experiments.benchmark.folder import BenchmarkFolder
 from mpo_experiments.testbed import Testbed
 
 ARGUMENTS = (
-    "benchmark", "--task", "hopper", "--objectives", "sft,dpo,orpo", "--budget", "2", "--tuning-units", "2",
+    "benchmark", "--task", "reach", "--objectives", "sft,dpo,orpo", "--budget", "2", "--tuning-units", "2",
     "--units", "2", "--preset", "smoke", "--seed", "3",
 )  # fmt: skip
 DATA = ("--data", "base,noisy:0.5")
@@ -32,7 +32,7 @@ def scores(folder, name):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(reach, tmp_path_factory):
     """Both cells in one go."""
     out = tmp_path_factory.mktemp("benchmark")
     found = invoke(*ARGUMENTS, *DATA, "--out", out)
@@ -42,7 +42,7 @@ def whole(tmp_path_factory):
 
 def test_every_objective_was_tuned_alike_and_has_a_score_on_every_unit(whole):
     found, out = whole
-    cell = json.loads((out / "cells" / "hopper-noisy0.5-w0.1.json").read_text())
+    cell = json.loads((out / "cells" / "reach-noisy0.5-w0.1.json").read_text())
     sft, dpo, orpo = cell["objectives"]
     assert (sft["tried"], sft["loops"]) == (1, 2)  # nothing to search
     assert dpo["tried"] == orpo["tried"] >= 2
@@ -53,17 +53,26 @@ def test_every_objective_was_tuned_alike_and_has_a_score_on_every_unit(whole):
     assert cell["method"] == "halving"
     assert {entry["id"]: entry["sft_epochs"] for entry in cell["objectives"]} == {"sft": 0, "dpo": 1, "orpo": 0}
     assert all(len(entry["sampled"]) == len(entry["mode"]) == 2 for entry in cell["objectives"])
-    assert "hopper, noisy:0.5: 2 units" in found.stdout
+    assert "reach, noisy:0.5: 2 units" in found.stdout
     assert max(map(len, found.stdout.split("One cell again")[0].splitlines())) <= 80
 
 
-def test_a_cell_alone_repeats_exactly_by_its_printed_command(whole, tmp_path):
+def test_a_cell_of_several_repeats_exactly_alone_by_its_printed_command(whole, tmp_path):
     _, out = whole
-    command = json.loads((out / "cells" / "hopper-noisy0.5-w0.1.json").read_text())["command"]
-    found = invoke(*command.split()[1:], "--out", tmp_path)
+    assert_repeats(out, "reach-noisy0.5-w0.1", tmp_path)
+
+
+def test_real_physics_repeats_exactly_by_the_printed_command(tmp_path):
+    found = invoke(*ARGUMENTS, "--task", "hopper", "--data", "noisy:0.5", "--out", tmp_path / "first")
     assert found.exit_code == 0, found.output
-    name = "hopper-noisy0.5-w0.1"
-    assert scores(tmp_path, name) == scores(out, name)
+    assert_repeats(tmp_path / "first", "hopper-noisy0.5-w0.1", tmp_path / "again")
+
+
+def assert_repeats(out, name, elsewhere):
+    command = json.loads((out / "cells" / f"{name}.json").read_text())["command"]
+    found = invoke(*command.split()[1:], "--out", elsewhere)
+    assert found.exit_code == 0, found.output
+    assert scores(elsewhere, name) == scores(out, name)
 
 
 def test_an_interrupted_benchmark_goes_on_where_it_was(whole, tmp_path, monkeypatch):
@@ -92,7 +101,7 @@ def test_an_interrupted_benchmark_goes_on_where_it_was(whole, tmp_path, monkeypa
     assert invoke(*ARGUMENTS, *DATA, "--out", tmp_path).exit_code == 0
     assert calls == ["base", "noisy:0.5", "noisy:0.5"]  # the finished cell is not run again
     assert not tuned  # nor is what was tuned
-    for name in ("hopper-base-w0.1", "hopper-noisy0.5-w0.1"):
+    for name in ("reach-base-w0.1", "reach-noisy0.5-w0.1"):
         assert scores(tmp_path, name) == scores(out, name)
 
 
@@ -111,7 +120,7 @@ def test_what_was_judged_before_an_interruption_is_not_run_again_and_units_in_tu
     monkeypatch.setattr(Testbed, "compare", watched)
     monkeypatch.setattr(reporting, "parts_of", lambda units, held, filling: [range(1), range(1, 2)])
     asked = (*ARGUMENTS, "--data", "base", "--out", tmp_path / "parts")
-    log = tmp_path / "parts" / "cells" / "hopper-base-w0.1.scores.jsonl"
+    log = tmp_path / "parts" / "cells" / "reach-base-w0.1.scores.jsonl"
     assert [invoke(*asked).exit_code for _ in range(2)] == [130, 130]
     assert log.is_file()
     assert invoke(*asked).exit_code == 0
@@ -119,14 +128,14 @@ def test_what_was_judged_before_an_interruption_is_not_run_again_and_units_in_tu
     done = [call for at, call in enumerate(calls, 1) if at not in stop]
     assert len(done) == len(set(done))  # nothing twice
     assert [call for call in done if call[0] == "reporting"] == [("reporting", 0, 3), ("reporting", 1, 3)]
-    assert scores(tmp_path / "parts", "hopper-base-w0.1") == scores(out, "hopper-base-w0.1")
+    assert scores(tmp_path / "parts", "reach-base-w0.1") == scores(out, "reach-base-w0.1")
 
 
 def test_tables_of_the_cells_there_are(whole):
     _, out = whole
     found = invoke(*ARGUMENTS, "--data", "base,judge:5", "--out", out, "--only-tables", "--page")
     assert found.exit_code == 0, found.output
-    assert "Not run: hopper, judge:5." in (out / "results.md").read_text()
+    assert "Not run: reach, judge:5." in (out / "results.md").read_text()
     assert "leaderboard.html" in found.output
     written = (out / "leaderboard.html").read_text()
     (out / "leaderboard.html").write_text("an earlier one")
@@ -139,7 +148,7 @@ def test_one_loss_alone_repeats_its_score_by_the_command_of_the_page(tmp_path):
     fixed = (*ARGUMENTS, "--tuning", "fixed", "--data", "base")
     assert invoke(*fixed, "--out", tmp_path / "all").exit_code == 0
     assert invoke(*fixed, "--objectives", "orpo", "--out", tmp_path / "one").exit_code == 0
-    name = "hopper-base-w0.1"
+    name = "reach-base-w0.1"
     assert scores(tmp_path / "one", name)["orpo"] == scores(tmp_path / "all", name)["orpo"]
 
 
@@ -159,7 +168,7 @@ def test_an_objective_that_is_added_costs_itself_alone_and_scores_as_it_would_by
     assert invoke(*asked, found, "--out", tmp_path / "alone").exit_code == 0
     assert reported == [(found,), (found,)]
     before, after, alone = (
-        json.loads((folder / "cells" / "hopper-base-w0.1.json").read_text())
+        json.loads((folder / "cells" / "reach-base-w0.1.json").read_text())
         for folder in (out, tmp_path / "added", tmp_path / "alone")
     )
     entries = {entry["id"]: entry for entry in after["objectives"]}
@@ -185,7 +194,7 @@ def test_an_objective_that_is_added_costs_itself_alone_and_scores_as_it_would_by
 )
 def test_what_cannot_be_added_to_a_finished_cell_is_refused(change, says, whole, tmp_path):
     _, out = whole
-    path = tmp_path / "cells" / "hopper-base-w0.1.json"
+    path = tmp_path / "cells" / "reach-base-w0.1.json"
     cell = json.loads((out / "cells" / path.name).read_text())
     cell["provenance"]["versions"] |= {name: text for name, text in change.items() if name == "optax"}
     cell["provenance"] |= {name: text for name, text in change.items() if name == "backend"}
@@ -205,13 +214,13 @@ def test_tables_of_a_cell_that_lacks_an_objective_are_refused_and_its_cost_is_of
     assert (refused.exit_code, f"has no {ADDED} yet" in refused.stderr) == (2, True), refused.output
     assert not (tmp_path / "results.md").exists()
     cost = invoke(*asked, "--dry-run")
-    assert "hopper, base: 4 policies" in cost.stdout  # on two tuning and two reporting units
+    assert "reach, base: 4 policies" in cost.stdout  # on two tuning and two reporting units
     assert "Nothing is left to run" in invoke(*ARGUMENTS, *DATA, "--out", tmp_path, "--dry-run").stdout
 
 
 def test_settings_that_were_tuned_with_other_agents_are_not_used(whole, monkeypatch):
     _, out = whole
-    key, ids = CellKey("hopper", "base"), ("sft", "dpo", "orpo")
+    key, ids = CellKey("reach", "base"), ("sft", "dpo", "orpo")
     settings = BenchmarkSettings(ids, budget=2, tuning_units=2, units=2, preset="smoke", seed=3)
     assert BenchmarkFolder(out).tuned(key, settings, ids) is not None
     monkeypatch.setattr("mpo_experiments.benchmark.folder.agents_hash", lambda task, data: "others")
@@ -221,14 +230,14 @@ def test_settings_that_were_tuned_with_other_agents_are_not_used(whole, monkeypa
 def test_settings_that_are_borrowed_are_told_by_the_method_they_were_tuned_by(whole, tmp_path):
     _, out = whole
     borrowed = (*ARGUMENTS, "--data", "base", "--tuned-from", out, "--tuning", "fixed")
-    assert "hopper, base: 6 policies" in invoke(*borrowed, "--out", tmp_path, "--dry-run").stdout  # none to tune
+    assert "reach, base: 6 policies" in invoke(*borrowed, "--out", tmp_path, "--dry-run").stdout  # none to tune
     assert invoke(*borrowed, "--out", tmp_path).exit_code == 0
-    cell = json.loads((tmp_path / "cells" / "hopper-base-w0.1.json").read_text())
+    cell = json.loads((tmp_path / "cells" / "reach-base-w0.1.json").read_text())
     assert (cell["method"], cell["settings"]["method"]) == ("halving", "fixed")
-    other = json.loads((out / "cells" / "hopper-base-w0.1.json").read_text())
+    other = json.loads((out / "cells" / "reach-base-w0.1.json").read_text())
     other["objectives"][2]["settings"] = {"lam": 0.123}
     del other["sha256"]
-    write_sealed(tmp_path / "other" / "cells" / "hopper-base-w0.1.json", other)
+    write_sealed(tmp_path / "other" / "cells" / "reach-base-w0.1.json", other)
     refused = invoke(*ARGUMENTS, "--data", "base", "--tuned-from", tmp_path / "other", "--out", tmp_path)
     assert (refused.exit_code, "orpo was run with other settings than" in refused.stderr) == (2, True)
 
@@ -263,7 +272,7 @@ def test_a_folder_of_other_settings_or_a_damaged_cell_is_refused(whole, tmp_path
     assert (found.exit_code, "--tuning halving" in found.stderr) == (2, True)
     cells = tmp_path / "cells"
     cells.mkdir()
-    (cells / "hopper-base-w0.1.json").write_text('{"task": "hopper"}')
+    (cells / "reach-base-w0.1.json").write_text('{"task": "reach"}')
     found = invoke(*ARGUMENTS, "--data", "base", "--out", tmp_path)
     assert (found.exit_code, "is damaged" in found.stderr) == (2, True)
 
@@ -274,7 +283,7 @@ def test_a_dry_run_measures_and_writes_nothing(tmp_path):
     assert "2 cells: about" in found.stdout
     assert "GiB" in found.stdout
     # 5 settings on 2 tuning units, 3 objectives on 2 reporting units
-    assert "hopper, base: 16 policies" in found.stdout
+    assert "reach, base: 16 policies" in found.stdout
     assert not (tmp_path / "new").exists()
 
 
