@@ -21,6 +21,8 @@ ARGUMENTS = (
 DATA = ("--data", "base,noisy:0.5")
 ADDED = "discovered/hopper-noisy20-static"
 
+pytestmark = pytest.mark.usefixtures("reach")
+
 
 def invoke(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -29,6 +31,13 @@ def invoke(*arguments):
 def scores(folder, name):
     cell = json.loads((folder / "cells" / f"{name}.json").read_text())
     return {entry["id"]: (entry["settings"], entry["sampled"], entry["mode"]) for entry in cell["objectives"]}
+
+
+def assert_repeats(out, name, elsewhere):
+    command = json.loads((out / "cells" / f"{name}.json").read_text())["command"]
+    found = invoke(*command.split()[1:], "--out", elsewhere)
+    assert found.exit_code == 0, found.output
+    assert scores(elsewhere, name) == scores(out, name)
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +75,6 @@ def test_real_physics_repeats_exactly_by_the_printed_command(tmp_path):
     found = invoke(*ARGUMENTS, "--task", "hopper", "--data", "noisy:0.5", "--out", tmp_path / "first")
     assert found.exit_code == 0, found.output
     assert_repeats(tmp_path / "first", "hopper-noisy0.5-w0.1", tmp_path / "again")
-
-
-def assert_repeats(out, name, elsewhere):
-    command = json.loads((out / "cells" / f"{name}.json").read_text())["command"]
-    found = invoke(*command.split()[1:], "--out", elsewhere)
-    assert found.exit_code == 0, found.output
-    assert scores(elsewhere, name) == scores(out, name)
 
 
 def test_an_interrupted_benchmark_goes_on_where_it_was(whole, tmp_path, monkeypatch):
@@ -143,7 +145,6 @@ def test_tables_of_the_cells_there_are(whole):
     assert (out / "leaderboard.html").read_text() == written
 
 
-@pytest.mark.slow
 def test_one_loss_alone_repeats_its_score_by_the_command_of_the_page(tmp_path):
     fixed = (*ARGUMENTS, "--tuning", "fixed", "--data", "base")
     assert invoke(*fixed, "--out", tmp_path / "all").exit_code == 0
