@@ -11,11 +11,8 @@ from mpo_core.names import shortened
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Entry, cell_config, tuned_with
 from mpo_experiments.benchmark.score_log import ScoreLog
 from mpo_experiments.objectives.saved import objective_hash
-from mpo_experiments.provenance import PRODUCTS_BEFORE, agents_hash, computed_by, devices, hash_of
-from mpo_experiments.settings.run_config import CellConfig
-from mpo_experiments.tasks.registry import task_spec
+from mpo_experiments.provenance import agents_hash, hash_of, made_elsewhere, made_here
 from mpo_experiments.tuning.tuned import TunedCell, read_tuned
-from mpo_experiments.versions import versions
 
 AGAIN = "remove it to have it run again"
 ELSE = "choose another --out or remove it"
@@ -68,7 +65,8 @@ class BenchmarkFolder:
         for entry in found.objectives:
             if entry.id in settings.objectives and entry.sha256 not in (None, objective_hash(entry.id)):
                 raise ValueError(f"benchmark cell {path}: was made with another {entry.id}; {ELSE}")
-        if lacking(found, settings) and (elsewhere := _made_elsewhere(found, settings.config(key))):
+        here = made_here(key.task, key.data, settings.config(key).inner)
+        if lacking(found, settings) and (elsewhere := made_elsewhere(found.provenance, here)):
             raise ValueError(f"benchmark cell {path}: {elsewhere}, so nothing can be added to it here; {ELSE}")
         return found
 
@@ -132,10 +130,8 @@ class BenchmarkFolder:
     def log(self, key: CellKey, settings: BenchmarkSettings) -> ScoreLog:
         """The scores of a cell that is not finished."""
         config = settings.config(key)
-        depends: list[Any] = [
-            str(key), settings.seed, cell_config(config), agents_hash(key.task, key.data), versions(), devices(),
-            computed_by(config.inner), task_spec(key.task).backend,
-        ]  # fmt: skip
+        made = made_here(key.task, key.data, config.inner)
+        depends: list[Any] = [str(key), settings.seed, cell_config(config), *made.values()]
         return ScoreLog(self._file(key, ".scores").with_suffix(".jsonl"), hash_of([json.dumps(one) for one in depends]))
 
     def save(self, cell: BenchmarkCell) -> None:
@@ -179,18 +175,6 @@ def _tuned_here(key: CellKey, settings: BenchmarkSettings, ids: tuple[str, ...])
         "agents": agents_hash(key.task, key.data), "cell": cell_config(settings.config(key)),
         "saved": {id: objective_hash(id) for id in sorted(ids) if "/" in id},
     }  # fmt: skip
-
-
-def _made_elsewhere(cell: BenchmarkCell, config: CellConfig) -> str:
-    """What of the programs or the device was another one; empty where scores would be as they were."""
-    now = {name: text for name, text in versions().items() if name not in ("evosax", "python")}
-    now |= {name: str(value) for name, value in devices().items() if name != "count"} | computed_by(config.inner)
-    now["backend"] = task_spec(cell.task).backend
-    old = {"backend": cell.provenance.get("backend")} | PRODUCTS_BEFORE
-    for part in ("versions", "devices", "products"):
-        old |= cell.provenance.get(part, {})
-    changed = next((name for name in now if old.get(name) != now[name]), None)
-    return "" if changed is None else f"was made with {changed} {old.get(changed)}, and here is {now[changed]}"
 
 
 def _change(before: BenchmarkSettings | None, now: BenchmarkSettings) -> str:

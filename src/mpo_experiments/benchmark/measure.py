@@ -21,7 +21,7 @@ from mpo_experiments.benchmark.reporting import report_scores
 from mpo_experiments.benchmark.score_log import LoggedScores, ScoreLog
 from mpo_experiments.objectives.saved import objective_hash
 from mpo_experiments.progress import Reporter
-from mpo_experiments.provenance import agents_hash, computed_by, devices, versions
+from mpo_experiments.provenance import made_here
 from mpo_experiments.testbed import Testbed, comparison_settings
 from mpo_experiments.tuning.tune import TuningSettings, tune
 from mpo_experiments.tuning.tuned import TunedCell
@@ -110,10 +110,7 @@ def report_cell(
         task=key.task, data=key.data, bin_width=key.bin_width, rows=key.rows,
         command=settings.command(key), settings=settings,
         config=cell_config(config), seconds={"reporting": round(time.monotonic() - began, 1)},
-        provenance={
-            "agents": agents_hash(key.task, key.data), "backend": testbed.task.backend, "versions": versions(),
-            "devices": devices(), "products": computed_by(config.inner),
-        },
+        provenance=made_here(key.task, key.data, config.inner),
         original=low, target=high, method=settings.method,
         original_mode=testbed.constants(config.report.evaluation.horizon, mode=True)[0],
         ranges=chosen[1], objectives=entries,

@@ -98,14 +98,9 @@ class NamedObjective:
         """
         if self.loss is not None:
             return self.loss.entry.sft_epochs_of(total)
-        inner = self.card()["provenance"].get("inner", {})
-        inner = inner if isinstance(inner, dict) else {"sft_epochs": None}
-        epochs, whole = inner.get("sft_epochs", 0), inner.get("epochs", total)
-        if not isinstance(epochs, int) or not isinstance(whole, int) or not 0 <= epochs <= whole or whole < 1:
-            raise ValueError(
-                f"objective file {self.text}: asks for {epochs!r} epochs of SFT, of {total} in all; set --sft-epochs"
-            )
-        return round(epochs * total / whole)
+        from mpo_experiments.objectives.schedule import searched_sft_epochs
+
+        return searched_sft_epochs(self.text, self.card()["provenance"], total)
 
     def resolved(self) -> "NamedObjective":
         """It with the full path of its file, so that it can be read from anywhere; one that comes with mpo as it is."""

@@ -14,6 +14,7 @@ from mpo_core.losses.catalogue import CatalogueEntry, catalogue_entry, register_
 from mpo_core.losses.entry import PAPER_EPOCHS
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_experiments.objectives.named import bundled_names, located
+from mpo_experiments.objectives.schedule import searched_sft_epochs
 
 FAMILY = "saved"
 
@@ -54,7 +55,8 @@ def entry_of(id: str, path: Path) -> CatalogueEntry:
     return CatalogueEntry(
         id=id, factory=functools.partial(_read, path), family=FAMILY, citation=described(provenance),
         formula=f"learned, see mpo show {id}", needs_reference=objective.reference,
-        length_normalised=objective.bracket == "mean", member=_member(objective), sft_epochs=_sft_epochs(provenance),
+        length_normalised=objective.bracket == "mean", member=_member(objective),
+        sft_epochs=searched_sft_epochs(id, provenance, PAPER_EPOCHS),
     )  # fmt: skip
 
 
@@ -79,11 +81,3 @@ def _read(path: Path) -> MirrorObjective:
 
 def _member(objective: MirrorObjective) -> str:
     return ("MR" if objective.reference else "M0") + ("-bar" if objective.bracket == "mean" else "")
-
-
-def _sft_epochs(provenance: dict[str, Any]) -> int:
-    """Of the paper's schedule; a search of another length had them in proportion."""
-    inner = provenance.get("inner")
-    if not isinstance(inner, dict):
-        return 0
-    return round(int(inner.get("sft_epochs", 0)) * PAPER_EPOCHS / int(inner.get("epochs", PAPER_EPOCHS)))

@@ -12,7 +12,7 @@ from mpo_core.losses.catalogue import CatalogueEntry, catalogue_entry
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import InnerLoopSettings, updates_of
 from mpo_experiments.progress import Reporter
-from mpo_experiments.provenance import computed_by, devices, versions
+from mpo_experiments.provenance import made_here
 from mpo_experiments.testbed import Testbed
 from mpo_experiments.tuning.plan import Method, plan_of
 from mpo_experiments.tuning.ranges import SettingRange, published_ranges, published_values, ranges_with_default
@@ -71,8 +71,8 @@ def tune(
             "rows": dataclasses.asdict(comparison.rows), "inner": comparison.inner.recorded(),
             "evaluation": dataclasses.asdict(comparison.evaluation), "seed": comparison.seed,
             "stream": comparison.stream.name.lower(),
-            "tokens": round(tokens, 1), "bin_width": testbed.token_width, "backend": testbed.task.backend,
-            "versions": versions(), "devices": devices(), "products": computed_by(comparison.inner),
+            "tokens": round(tokens, 1), "bin_width": testbed.token_width,
+            **made_here(testbed.name, str(comparison.spec), comparison.inner),
         },
         objectives={one.id: _tuned(one) for one in searches},
     )  # fmt: skip

@@ -18,6 +18,7 @@ from helpers.objectives import canonical_text, is_path, learned_start, load_obje
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.losses.families.log_ratio import Dpo
 from mpo_core.mirror.learned import split_learned
+from mpo_experiments.objectives.saved import entry_of
 
 INIT = canonical_text("tempo:beta=1.5")
 
@@ -169,10 +170,15 @@ def test_epochs_of_sft_are_those_of_the_search(folder):
     assert sft_epochs_of(str(folder), 12) == 3
     change_card(folder, provenance={"inner": {"sft_epochs": 1, "epochs": 3}})
     assert sft_epochs_of(str(folder), 12) == 4
+    assert entry_of(str(folder), folder).sft_epochs == 4
+
+
+def test_a_card_with_no_number_of_epochs_of_sft_is_refused_wherever_it_is_asked_for(folder):
     for bad in ({"sft_epochs": 13}, {"sft_epochs": "3"}, [1], {"sft_epochs": 13, "epochs": 12}, {"epochs": 0}):
         change_card(folder, provenance={"inner": bad})
-        with pytest.raises(ValueError, match="epochs of SFT, of 12 in all; set --sft-epochs"):
-            sft_epochs_of(str(folder), 12)
+        for ask in (lambda: sft_epochs_of(str(folder), 12), lambda: entry_of(str(folder), folder)):
+            with pytest.raises(ValueError, match=f"{folder}: its card asks for .* epochs of SFT, of"):
+                ask()
 
 
 def test_canonical_text_spells_every_number_out():
