@@ -11,7 +11,14 @@ import numpy as np
 from adapters.storage.agent_files import AgentsCard, Measured
 from mpo_core.data.generate_pairs import stack_agents
 from mpo_core.data.specification import parse_data_spec
-from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonReturns, ComparisonSettings
+from mpo_core.evaluation.comparison import (
+    Candidate,
+    Comparison,
+    ComparisonReturns,
+    ComparisonSettings,
+    UnitsOf,
+    made_anew,
+)
 from mpo_core.evaluation.learning_curve import LearningCurve, learning_curve, steps as curve_steps
 from mpo_core.policies.gaussian import GaussianPolicy, with_bin_width
 from mpo_core.policies.policy import AbstractPolicy
@@ -140,14 +147,14 @@ class Testbed:
         settings: ComparisonSettings,
         reporter: Reporter,
         *,
-        comparison: Comparison | None = None,
+        units_of: UnitsOf = made_anew,
     ) -> ComparisonReturns:
         """Trains and judges objectives on fresh units, as normalised scores.
 
         Args:
-            comparison: one with these settings if at hand: what it has compiled is used again.
+            units_of: as for a `Comparison`.
         """
-        comparison = comparison or Comparison(self.program, self.agents, settings)
+        comparison = Comparison(self.program, self.agents, settings, units_of=units_of)
         returns = comparison.run(candidates, _stages(reporter, comparison.steps(len(candidates)), "Judging"))
         return ComparisonReturns(
             self.normalised(returns.sampled, settings.evaluation),
@@ -161,19 +168,15 @@ class Testbed:
         settings: ComparisonSettings,
         reporter: Reporter,
         *,
-        program: Callable[[ComparisonSettings], Comparison | None] = lambda settings: None,
+        units_of: UnitsOf = made_anew,
     ) -> ComparisonReturns:
-        """`compare`, each objective at a learning rate of its own; None: that of the settings.
-
-        Args:
-            program: the comparison with some settings, where there is one at hand.
-        """
+        """`compare`, each objective at a learning rate of its own; None: that of the settings."""
         rates = list(dict.fromkeys(rate for _, rate in candidates))
         places = [[place for place, (_, rate) in enumerate(candidates) if rate == one] for one in rates]
         found = []
         for rate, group in zip(rates, places, strict=True):
             own, some = at_rate(settings, rate), [candidates[place][0] for place in group]
-            found.append(self.compare(some, own, reporter, comparison=program(own)))
+            found.append(self.compare(some, own, reporter, units_of=units_of))
         order = np.argsort([place for group in places for place in group])
         return jax.tree.map(lambda *parts: np.concatenate(parts)[order], *found)
 

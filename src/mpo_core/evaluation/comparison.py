@@ -3,7 +3,6 @@
 Tuning and the final table both run here; only the seed stream differs.
 """
 
-import copy
 import dataclasses
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from mpo_core.data.generate_pairs import generate_banks
@@ -68,20 +68,33 @@ class ComparisonReturns(eqx.Module):
     """Share of trajectories, over all updates, whose mean token log-prob lay above the clamp of logits."""
 
 
+UnitsOf = Callable[[int, int, Callable[[], Units]], Units]
+"""Given the first of some units, their number and what makes their data: the data."""
+
+
+def made_anew(first: int, count: int, make: Callable[[], Units]) -> Units:
+    """Data of units that nothing is kept of."""
+    return make()
+
+
 class Comparison:
-    """The compiled programs of a comparison, for any number of candidates of the structures it has seen."""
+    """Candidates on the units of some settings; what is compiled is shared by all comparisons of such sizes.
 
-    def __init__(self, program: RolloutProgram, agents: AbstractPolicy, settings: ComparisonSettings):
-        self._program, self._agents, self._settings = program, agents, settings
+    Args:
+        agents: original, target and, where there is one, other agent along a leading axis.
+        units_of: may keep data of units, for comparisons that differ in nothing but their units and learning rate.
+    """
+
+    def __init__(
+        self,
+        program: RolloutProgram,
+        agents: AbstractPolicy,
+        settings: ComparisonSettings,
+        *,
+        units_of: UnitsOf = made_anew,
+    ):
+        self._program, self._agents, self._settings, self._units_of = program, agents, settings, units_of
         self._original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
-        self._train: dict[tuple[int, Block], Callable] = {}
-        self._sft: dict[int, Callable] = {}
-
-    def from_unit(self, first: int) -> "Comparison":
-        """The same on as many units from another one on; what is compiled is shared."""
-        other = copy.copy(self)
-        other._settings = dataclasses.replace(self._settings, first_unit=first)
-        return other
 
     def run(
         self, candidates: list[Candidate], advance: Callable[[str, int], None] = lambda what, jobs: None
@@ -97,7 +110,8 @@ class Comparison:
         for first in range(0, settings.units, self.units_at_once()):
             batch = range(first, min(first + self.units_at_once(), settings.units))
             advance("data", 0)
-            units = self.make_units(batch, advance)
+            make = partial(self.make_units, batch, advance)
+            units = self._units_of(settings.first_unit + first, len(batch), make)
             advance("train", 0)
             trained.append(self.train(candidates, units, len(batch), advance))
         whole, clamped = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *trained)
@@ -169,45 +183,25 @@ class Comparison:
     def _train_group(
         self, stacked, candidates: int, sft_epochs: int, units: Units, count: int, advance
     ) -> tuple[AbstractPolicy, np.ndarray]:
-        units = self._sft_program(sft_epochs)(units) if sft_epochs else units
+        inner, mesh = dataclasses.replace(self._settings.inner, sft_epochs=sft_epochs), self._program.mesh
+        if sft_epochs:
+            units = _after_sft(units, self._original, inner, mesh, self.jobs_at_once())
         candidate, unit = (index.reshape(-1) for index in np.indices((candidates, count)))
-        mesh = self._program.mesh
         plan = arrange(unit, mesh.size, self.jobs_at_once())
         size = mesh.size * plan.block.jobs
         if plan.block == ONE_AFTER_ANOTHER:
             size = round_up(JOBS_A_CALL, mesh)
             plan = arrange_calls(len(unit), mesh.size, size)
-        train, parts = self._train_program(sft_epochs, plan.block), []
+        parts = []
         for first in range(0, len(plan.job), size):
             at = plan.job[first : first + size]
             asked = None if plan.asked is None else jnp.asarray(plan.asked[first : first + size])
             own = jax.tree.map(lambda leaf, at=at: leaf[candidate[at]], stacked)
             jobs = Jobs(own, jnp.asarray(unit[at], jnp.int32), asked)
-            parts.append(jax.tree.map(np.asarray, train(jobs, units)))
+            parts.append(jax.tree.map(np.asarray, _trained(jobs, units, self._original, inner, mesh, plan.block)))
             advance("train", int(np.sum((plan.place >= first) & (plan.place < first + size))))
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves)[plan.place], *parts)
         return jax.tree.map(lambda leaf: leaf.reshape(candidates, count, *leaf.shape[1:]), whole)
-
-    def _sft_program(self, sft_epochs: int) -> Callable:
-        """Runs the SFT phase once a unit, for all objectives that have it."""
-        if sft_epochs not in self._sft:
-            inner = dataclasses.replace(self._settings.inner, sft_epochs=sft_epochs)
-            original, mesh, at_once = self._original, self._program.mesh, self.jobs_at_once()
-            self._sft[sft_epochs] = jax.jit(lambda units: with_sft(units, original, inner, mesh, at_once))
-        return self._sft[sft_epochs]
-
-    def _train_program(self, sft_epochs: int, block: Block) -> Callable:
-        if (sft_epochs, block) not in self._train:
-            inner = dataclasses.replace(self._settings.inner, sft_epochs=sft_epochs)
-            original, mesh = self._original, self._program.mesh
-
-            def program(jobs: Jobs, units: Units) -> tuple[AbstractPolicy, Array]:
-                nothing = jax.tree.map(lambda _: None, jobs.objective)
-                policies, trace = train_jobs(jobs, nothing, units, original, inner, mesh, block)
-                return policies, trace.clamped.mean(1)
-
-            self._train[sft_epochs, block] = jax.jit(program)
-        return self._train[sft_epochs, block]
 
     def evaluate(
         self,
@@ -247,6 +241,19 @@ class Comparison:
 def unit_bytes(task: Task, size: RowSettings) -> int:
     """Size of one unit's rows."""
     return 4 * (task.observation_size + task.action_size + 1) * 2 * size.count * size.length
+
+
+_after_sft = jax.jit(with_sft, static_argnums=(2, 3, 4))
+"""Runs the SFT phase once a unit, for all objectives that have it."""
+
+
+@partial(jax.jit, static_argnums=(3, 4, 5))
+def _trained(
+    jobs: Jobs, units: Units, original: AbstractPolicy, inner: InnerLoopSettings, mesh: Mesh, block: Block
+) -> tuple[AbstractPolicy, Array]:
+    nothing = jax.tree.map(lambda _: None, jobs.objective)
+    policies, trace = train_jobs(jobs, nothing, units, original, inner, mesh, block)
+    return policies, trace.clamped.mean(1)
 
 
 @partial(jax.jit, static_argnums=2)

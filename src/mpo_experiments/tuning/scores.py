@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonReturns, ComparisonSettings, unit_bytes
+from mpo_core.evaluation.comparison import Candidate, ComparisonReturns, ComparisonSettings, unit_bytes
 from mpo_core.evaluation.meta_objective import Units
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.memory import units_to_keep
@@ -16,12 +16,11 @@ from mpo_experiments.tuning.setting_search import Setting
 
 
 class SettingScores:
-    """Scores settings on units of a comparison; holds what it compiled, and the data of the units it had last."""
+    """Scores settings on units of a comparison; holds the data of the units it had last."""
 
     def __init__(self, testbed: Testbed, settings: ComparisonSettings, reporter: Reporter):
         self._testbed, self._settings, self._reporter = testbed, settings, reporter
         self._kept = KeptUnits(units_to_keep(unit_bytes(testbed.task, settings.rows)))
-        self._programs: dict[tuple[int, float], Comparison] = {}
 
     def __call__(self, tried: list[tuple[str, Setting]], units: range) -> Float[np.ndarray, "setting unit"]:
         """Normalised scores, sampled actions.
@@ -39,16 +38,7 @@ class SettingScores:
         candidates = [
             (Candidate(make_objective(id, **one.values), one.sft_epochs), one.learning_rate) for id, one in tried
         ]
-        return self._testbed.compare_at_rates(candidates, settings, self._reporter, program=self._program)
-
-    def _program(self, settings: ComparisonSettings) -> Comparison:
-        """A comparison; those on as many units at one learning rate share what is compiled."""
-        name = settings.units, settings.inner.learning_rate
-        if name not in self._programs:
-            self._programs[name] = _ComparisonOfKept(
-                self._testbed.program, self._testbed.agents, settings, kept=self._kept
-            )
-        return self._programs[name].from_unit(settings.first_unit)
+        return self._testbed.compare_at_rates(candidates, settings, self._reporter, units_of=self._kept.get)
 
 
 class KeptUnits:
@@ -71,16 +61,3 @@ class KeptUnits:
             found = make()
         self._made[first, count] = found
         return found
-
-
-class _ComparisonOfKept(Comparison):
-    """A comparison that takes the data of units from those that others made before."""
-
-    def __init__(self, program, agents, settings: ComparisonSettings, *, kept: KeptUnits):
-        super().__init__(program, agents, settings)
-        self._kept = kept
-
-    def make_units(self, batch: range, advance: Callable[[str, int], None] = lambda what, jobs: None) -> Units:
-        """As of any comparison."""
-        first = self._settings.first_unit + batch.start
-        return self._kept.get(first, len(batch), lambda: super(_ComparisonOfKept, self).make_units(batch, advance))

@@ -1,5 +1,7 @@
 """Objectives side by side on the toy task: nobody's score depends on who else runs, or on how the work is packed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -88,11 +90,10 @@ def test_progress_adds_up_to_what_was_announced(toy_program, toy_agents):
 
 def test_a_sweep_of_64_settings_is_one_compilation(toy_program, toy_agents):
     sweep = [Candidate(make_objective("simpo", beta=beta)) for beta in np.linspace(1, 10, 64)]
-    runner = Comparison(toy_program, toy_agents, settings(units=2, mode_actions=False))
+    own = settings(units=2, mode_actions=False, inner=InnerLoopSettings(epochs=EPOCHS, learning_rate=1.2e-2))
     with compilations() as found:
-        runner.run(sweep)
-    (train,) = runner._train.values()
-    assert found.count(f"jit({train.__name__})") == 1
+        Comparison(toy_program, toy_agents, own).run(sweep)
+    assert found.count("jit(_trained)") == 1
     with compilations() as found:
-        runner.run(sweep[::-1])
+        Comparison(toy_program, toy_agents, dataclasses.replace(own, seed=1, first_unit=3)).run(sweep[::-1])
     assert not found
