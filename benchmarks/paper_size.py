@@ -1,9 +1,12 @@
 """Cells at the paper's size (1280 rows of 2 x 1000 steps): runs those that are named, then writes a table of all.
 
-Run: python -m benchmarks.paper_size [CELL ...]   (as halfcheetah-mixed75; none: the table alone). It can be
-interrupted and goes on where it was. A cell takes an hour on two cores, and two to three where these are slow.
+Run: python -m benchmarks.paper_size [--pairs DIR] [CELL ...]   (as halfcheetah-mixed75; none: the table alone). It can
+be interrupted and goes on where it was. A cell takes an hour on two cores, and two to three where these are slow; half
+of it is rolling out. `--pairs` keeps what was rolled out, for controls of the cell, what is added to it, and the task's
+other kinds of data (some 6 GB a cell).
 """
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -217,13 +220,27 @@ def _label(task: str, one: Standing) -> str:
     return name if name == one.id else f"discovered at quick size, {name.rpartition('-')[2]}"
 
 
-def main(names: list[str]) -> None:
-    """Runs the cells of these names, one after another."""
+def asked_for(arguments: list[str], what: str) -> tuple[list[str], list[str]]:
+    """Names on a command line, and the options that `mpo benchmark` is given for all of them.
+
+    Args:
+        what: the names are of, in capitals.
+    """
+    parser = argparse.ArgumentParser(description=f"Run benchmarks at the paper's size; without a {what}: their tables.")
+    parser.add_argument("names", nargs="*", metavar=what)
+    parser.add_argument("--pairs", metavar="DIR", help="keeps what is rolled out, and takes what is there")
+    given = parser.parse_args(arguments)
+    return given.names, [] if given.pairs is None else ["--pairs", given.pairs]
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the cells that are named, one after another."""
+    names, options = asked_for(arguments, "CELL")
     unknown = [name for name in names if name not in FOLDERS]
     if unknown:
         raise SystemExit(f"paper_size: no cell {unknown[0]!r}; there are {', '.join(FOLDERS)}")
     for name in names:
-        subprocess.run([*MPO, *command(*FOLDERS[name])], check=True)
+        subprocess.run([*MPO, *command(*FOLDERS[name]), *options], check=True)
     draw(PICTURE, cells_there())
     sys.stdout.write(f"Written to {write_table()} and {PICTURE}\n")
 

@@ -1,10 +1,13 @@
 """Controls of the cells at the paper's size: runs those that are named, then writes a table of all.
 
-    python -m benchmarks.paper_size_controls [KIND:CELL ...]   (as long:halfcheetah-mixed75; none: the table alone)
+    python -m benchmarks.paper_size_controls [--pairs DIR] [KIND:CELL ...]
+
+A name is one as long:halfcheetah-mixed75; without any it writes the table alone.
 
 `generous` tunes the learning rate, the split of epochs and the times of all losses beside their own settings. `long`
 tunes the losses that led a cell with as many inner loops as a search trains. Both are judged on the units of the cell
-itself, which must be there. It can be interrupted and goes on. A control takes one to two hours on two cores.
+itself, which must be there. It can be interrupted and goes on. A control takes one to two hours on two cores; `--pairs`
+is as for the cells.
 """
 
 import subprocess
@@ -12,7 +15,15 @@ import sys
 from pathlib import Path
 
 from benchmarks import paper_size
-from benchmarks.paper_size import HEADLINE, benchmark_command, cells_there, gains_tables, name_of, write_tables
+from benchmarks.paper_size import (
+    HEADLINE,
+    asked_for,
+    benchmark_command,
+    cells_there,
+    gains_tables,
+    name_of,
+    write_tables,
+)
 from benchmarks.starts import MPO
 from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkCell
 from mpo_experiments.benchmark.summary import best_on_units, required_best
@@ -59,8 +70,9 @@ def write_controls(root: Path = paper_size.ROOT, out: Path | None = None) -> Pat
     return write_tables((out or root / "controls") / "results.md", "Controls at the paper's size", tables)
 
 
-def main(names: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Runs controls, one after another."""
+    names, options = asked_for(arguments, "KIND:CELL")
     there = {name_of(cell.task, cell.data): cell for cell in cells_there(paper_size.ROOT, HEADLINE)}
     headline, asked = [name_of(*cell) for cell in HEADLINE], []
     for name in names:
@@ -71,8 +83,8 @@ def main(names: list[str]) -> None:
         if cell not in there:
             raise SystemExit(f"paper_size_controls: {name!r} needs its cell: python -m benchmarks.paper_size {cell}")
         asked.append(command(kind, there[cell]))
-    for arguments in asked:
-        subprocess.run([*MPO, *arguments], check=True)
+    for one in asked:
+        subprocess.run([*MPO, *one, *options], check=True)
     sys.stdout.write(f"Written to {write_controls()}\n")
 
 

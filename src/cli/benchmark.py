@@ -54,6 +54,10 @@ def benchmark(
     out: Annotated[Path, typer.Option(help="Folder of cells, tables and figures; continued if it is there.")] = Path(
         "benchmark"
     ),
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="Folder to keep the units' pairs in: what is there is not rolled out again."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost; an estimate.")] = False,
     measure: Annotated[
         bool, typer.Option("--measure", help="With --dry-run: measure on each task, which compiles its programs first.")
@@ -72,6 +76,8 @@ def benchmark(
         settings = _settings(objectives, budget, tuning_units, units, preset, seed, tuned_from, how)
         keys = plan_cells(task, data, settings, bin_widths=bin_width, rows=rows, to_run=not only_tables)
         check_folder("--out", out)
+        if pairs is not None:
+            check_folder("--pairs", pairs)
         if measure and not dry_run:
             raise ValueError("--measure: goes with --dry-run")
     from adapters.storage.folder_lock import locked_folder
@@ -87,19 +93,19 @@ def benchmark(
             if only_tables:
                 _check_there(folder, keys, settings, len(there))
             held.enter_context(locked_folder(out, "--out"))
-        _run(folder, keys, settings, there if only_tables else None, page)
+        _run(folder, keys, settings, there if only_tables else None, page, pairs)
 
 
 def _run(
     folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings",
-    there: "list[BenchmarkCell] | None", page: bool,
+    there: "list[BenchmarkCell] | None", page: bool, pairs: Path | None,
 ) -> None:  # fmt: skip
     from cli.display import Display, console
     from mpo_experiments.benchmark.run import run_benchmark
 
     screen, again = console(), f"Run the same command again: finished cells in {folder.path} are kept."
     with interruptible(again), Display(screen) as display:
-        cells = run_benchmark(keys, settings, folder, display) if there is None else there
+        cells = run_benchmark(keys, settings, folder, display, pairs) if there is None else there
     from mpo_experiments.benchmark.report import write_benchmark
 
     with interruptible(again):

@@ -34,8 +34,8 @@ def computed_by(inner: InnerLoopSettings) -> dict[str, str]:
 def made_here(task: str, data: str, inner: InnerLoopSettings) -> dict[str, Any]:
     """What scores on a task follow from besides their settings: agents, physics, programs and devices."""
     return {
-        "agents": agents_hash(task, data), "backend": task_spec(task).backend, "versions": versions(),
-        "devices": devices(), "products": computed_by(inner),
+        "agents": agents_hash(task, data), "versions": versions(), "devices": devices(),
+        "products": computed_by(inner), "backend": task_spec(task).backend,
     }  # fmt: skip
 
 

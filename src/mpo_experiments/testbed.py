@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from mpo_core.evaluation.comparison import (
     ComparisonSettings,
     UnitsOf,
     made_anew,
+    rolled_out,
 )
 from mpo_core.evaluation.learning_curve import LearningCurve, learning_curve, steps as curve_steps
 from mpo_core.policies.gaussian import GaussianPolicy, with_bin_width
@@ -27,6 +29,7 @@ from mpo_core.rollout.task import Task
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import FAILED_SCORE, EvaluationSettings, UnusableSetting
 from mpo_experiments.agents.lookup import load_agents, load_card
+from mpo_experiments.kept_pairs import KeptPairs
 from mpo_experiments.progress import Reporter
 from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.tasks.load import load_program, load_task
@@ -47,6 +50,8 @@ class Testbed:
     """Width of a token in action units, where it is not that of the agents' card."""
     length: int = LONGEST_CHUNK
     """Steps of a trajectory of its preference data."""
+    kept_pairs: Path | None = None
+    """A folder where comparisons keep the pairs of their units, and take those that are there."""
     _constants: dict[tuple[int, bool], tuple[float, float]] = dataclasses.field(default_factory=dict, compare=False)
 
     @cached_property
@@ -154,7 +159,9 @@ class Testbed:
         Args:
             units_of: as for a `Comparison`.
         """
-        comparison = Comparison(self.program, self.agents, settings, units_of=units_of)
+        kept = self.kept_pairs
+        banks_of = rolled_out if kept is None else KeptPairs(kept, self.task, self.token_width, settings)
+        comparison = Comparison(self.program, self.agents, settings, units_of=units_of, banks_of=banks_of)
         returns = comparison.run(candidates, _stages(reporter, comparison.steps(len(candidates)), "Judging"))
         return ComparisonReturns(
             self.normalised(returns.sampled, settings.evaluation),

@@ -71,4 +71,5 @@ def test_a_control_is_run_as_its_command_says(root, cell, monkeypatch):
     ran = []
     monkeypatch.setattr(paper_size_controls.subprocess, "run", lambda given, check: ran.append(given))
     main(["long:ant-noisy20"])
-    assert [given[3:] for given in ran] == [command("long", cell)]
+    main(["long:ant-noisy20", "--pairs", "kept"])
+    assert [given[3:] for given in ran] == [command("long", cell), [*command("long", cell), "--pairs", "kept"]]

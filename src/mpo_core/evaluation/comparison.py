@@ -72,9 +72,18 @@ UnitsOf = Callable[[int, int, Callable[[], Units]], Units]
 """Given the first of some units, their number and what makes their data: the data."""
 
 
+BanksOf = Callable[[list[int], Callable[[list[int]], list[PairBank]]], list[PairBank]]
+"""Given some units of a stream, and what rolls out the pairs of some: the pairs of each."""
+
+
 def made_anew(first: int, count: int, make: Callable[[], Units]) -> Units:
     """Data of units that nothing is kept of."""
     return make()
+
+
+def rolled_out(units: list[int], make: Callable[[list[int]], list[PairBank]]) -> list[PairBank]:
+    """Pairs of units that nothing is kept of."""
+    return make(units)
 
 
 class Comparison:
@@ -83,6 +92,7 @@ class Comparison:
     Args:
         agents: original, target and, where there is one, other agent along a leading axis.
         units_of: may keep data of units, for comparisons that differ in nothing but their units and learning rate.
+        banks_of: may keep pairs of trajectories, which follow from agents, kind and size of the data, and seeds.
     """
 
     def __init__(
@@ -92,8 +102,10 @@ class Comparison:
         settings: ComparisonSettings,
         *,
         units_of: UnitsOf = made_anew,
+        banks_of: BanksOf = rolled_out,
     ):
-        self._program, self._agents, self._settings, self._units_of = program, agents, settings, units_of
+        self._program, self._agents, self._settings = program, agents, settings
+        self._units_of, self._banks_of = units_of, banks_of
         self._original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
 
     def run(
@@ -147,21 +159,32 @@ class Comparison:
     def make_units(self, batch: range, advance: Callable[[str, int], None] = lambda what, jobs: None) -> Units:
         """Fresh data for some units, padded to as many as fit in memory at once."""
         settings = self._settings
-        keys = [stream_key(settings.seed, settings.stream, settings.first_unit + unit) for unit in batch]
-        together = len(keys) if self._program.fills_blocks else 1
-        banks = []
-        for first in range(0, len(keys), together):
-            some = keys[first : first + together]
-            banks += generate_banks(
-                self._program, self._agents, settings.spec, settings.rows, some, partial(advance, "data")
-            )
-        banks += banks[-1:] * (self.units_at_once() - len(banks))  # one shape for every batch
+        made: list[int] = []
+
+        def make(units: list[int]) -> list[PairBank]:
+            made.extend(units)
+            return self._roll_out(units, partial(advance, "data"))
+
+        banks = self._banks_of([settings.first_unit + unit for unit in batch], make)
+        if kept := len(batch) - len(made):
+            advance("data", kept * 2 * settings.rows.count * settings.rows.length)
+        banks = [*banks, *banks[-1:] * (self.units_at_once() - len(banks))]  # one shape for every batch
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *banks)
         label_key = jnp.stack([self._key(unit, Purpose.LABELS) for unit in batch])
         training_key = jnp.stack([self._key(unit, Purpose.TRAINING) for unit in batch])
         missing = self.units_at_once() - len(batch)
         pad = jnp.concatenate([jnp.arange(len(batch)), jnp.zeros(missing, jnp.int32)]).astype(jnp.int32)
         return _labelled(self._original, stacked, (settings.spec, settings.inner), label_key[pad], training_key[pad])
+
+    def _roll_out(self, units: list[int], advance: Callable[[int], None]) -> list[PairBank]:
+        """Pairs of some units of the stream."""
+        settings, banks = self._settings, []
+        keys = [stream_key(settings.seed, settings.stream, unit) for unit in units]
+        together = len(keys) if self._program.fills_blocks else 1
+        for first in range(0, len(keys), together):
+            some = keys[first : first + together]
+            banks += generate_banks(self._program, self._agents, settings.spec, settings.rows, some, advance)
+        return banks
 
     def train(
         self,

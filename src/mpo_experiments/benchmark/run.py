@@ -14,9 +14,14 @@ from mpo_experiments.testbed import Testbed
 
 
 def run_benchmark(
-    keys: list[CellKey], settings: BenchmarkSettings, folder: BenchmarkFolder, reporter: Reporter
-) -> list[BenchmarkCell]:
-    """All cells, in the order of `keys`; each is on disk as soon as it is finished."""
+    keys: list[CellKey], settings: BenchmarkSettings, folder: BenchmarkFolder, reporter: Reporter,
+    kept_pairs: Path | None = None,
+) -> list[BenchmarkCell]:  # fmt: skip
+    """All cells, in the order of `keys`; each is on disk as soon as it is finished.
+
+    Args:
+        kept_pairs: a folder where the pairs of units are kept, and taken from; None: they are rolled out.
+    """
     cells: list[BenchmarkCell] = []
     testbeds: dict[tuple[str, float], Testbed] = {}
     took: list[float] = []
@@ -27,16 +32,17 @@ def run_benchmark(
         else:
             began = time.monotonic()
             reporter.note(f"cell {place + 1} of {len(keys)}: {key}{_left(took, len(keys) - place)}")
-            testbed = testbeds.setdefault((key.task, key.bin_width), cell_arena(key, settings))
+            testbed = testbeds.setdefault((key.task, key.bin_width), cell_arena(key, settings, kept_pairs))
             found = _run_cell(testbed, key, settings, folder, reporter, before)
             took.append(time.monotonic() - began)
         cells.append(found)
     return cells
 
 
-def cell_arena(key: CellKey, settings: BenchmarkSettings) -> Testbed:
+def cell_arena(key: CellKey, settings: BenchmarkSettings, kept_pairs: Path | None = None) -> Testbed:
     """Where the objectives of a cell are trained and judged."""
-    return Testbed(key.task, bin_width=key.bin_width, length=settings.config(key).rows.length)
+    length = settings.config(key).rows.length
+    return Testbed(key.task, bin_width=key.bin_width, length=length, kept_pairs=kept_pairs)
 
 
 def _run_cell(
