@@ -169,24 +169,6 @@ class Testbed:
             returns.clamped,
         )
 
-    def compare_at_rates(
-        self,
-        candidates: list[tuple[Candidate, float | None]],
-        settings: ComparisonSettings,
-        reporter: Reporter,
-        *,
-        units_of: UnitsOf = made_anew,
-    ) -> ComparisonReturns:
-        """`compare`, each objective at a learning rate of its own; None: that of the settings."""
-        rates = list(dict.fromkeys(rate for _, rate in candidates))
-        places = [[place for place, (_, rate) in enumerate(candidates) if rate == one] for one in rates]
-        found = []
-        for rate, group in zip(rates, places, strict=True):
-            own, some = at_rate(settings, rate), [candidates[place][0] for place in group]
-            found.append(self.compare(some, own, reporter, units_of=units_of))
-        order = np.argsort([place for group in places for place in group])
-        return jax.tree.map(lambda *parts: np.concatenate(parts)[order], *found)
-
     def learning_curve(
         self,
         candidate: Candidate,
@@ -232,13 +214,6 @@ def comparison_settings(
         seed=config.seed, stream=stream, units=units, mode_actions=mode_actions,
         jobs_at_once=config.search.members_at_once,
     )  # fmt: skip
-
-
-def at_rate(settings: ComparisonSettings, rate: float | None) -> ComparisonSettings:
-    """The same comparison at another learning rate of the inner loop; None changes nothing."""
-    if rate is None:
-        return settings
-    return dataclasses.replace(settings, inner=dataclasses.replace(settings.inner, learning_rate=rate))
 
 
 def _measured(card: AgentsCard, role: str, mode: bool) -> Measured:

@@ -1,6 +1,5 @@
 """How an objective works over time: the policy judged after every epoch, beside what the updates saw of the rows."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -102,7 +101,7 @@ class _Training:
         mesh = program.mesh if settings.units >= program.mesh.size else population_mesh(settings.units)
         self._mesh, self._at_once = mesh, at_once
         original, objective = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents), candidate.objective
-        inner = dataclasses.replace(settings.inner, sft_epochs=candidate.sft_epochs)
+        inner = candidate.inner(settings.inner)
 
         @partial(jax.jit, static_argnums=2)
         def train(jobs: Jobs, units: Units, block: Block) -> tuple[AbstractPolicy, TrainingTrace]:

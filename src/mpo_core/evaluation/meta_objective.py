@@ -41,7 +41,7 @@ class Units(eqx.Module):
     """Log-probs of the rows under the original agent, shared by all objectives."""
     training_key: Key[Array, " unit"]
     after_sft: SftPhase | None = None
-    """What the SFT phase made of the original agent, where objectives have one and share it."""
+    """What phases of SFT made of the original agent, along an axis of their own; objectives share them."""
 
 
 class Jobs(eqx.Module):
@@ -52,6 +52,15 @@ class Jobs(eqx.Module):
     unit: Int[Array, " job"]
     asked: Bool[Array, " job"] | None = None
     """False: a slot that is left over; where jobs train one after another it costs nothing, and gives zeros."""
+    learning_rate: Float[Array, " job"] | None = None
+    """None: that of the settings, for all."""
+    phase: Int[Array, " job"] | None = None
+    """Which of the units' `after_sft` each begins from, where there are any."""
+
+    @property
+    def own(self) -> PyTree:
+        """What is a job's own, besides its unit."""
+        return self.objective, self.learning_rate, self.phase
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,16 +108,33 @@ def job_size(policy: AbstractPolicy, rows: tuple[int, int], inner: InnerLoopSett
     )  # fmt: skip
 
 
-def with_sft(units: Units, policy: AbstractPolicy, settings: InnerLoopSettings, mesh: Mesh, at_once: int = 1) -> Units:
-    """The units with their SFT phase done, so that `train_jobs` with the same settings does not repeat it.
+def sft_phases(
+    units: Units,
+    policy: AbstractPolicy,
+    settings: InnerLoopSettings,
+    mesh: Mesh,
+    epochs: tuple[int, ...],
+    learning_rate: Float[Array, " rate"] | None = None,
+    at_once: int = 1,
+) -> tuple[SftPhase, ...]:
+    """The SFT phases of all units at several learning rates, so that `train_jobs` does not repeat them.
 
     Args:
-        at_once: units that a device trains on side by side.
+        epochs: numbers of epochs of SFT; the shorter phases are parts of the longest.
+        learning_rate: None: that of the settings alone.
+        at_once: phases that a device trains side by side.
+
+    Returns:
+        For each of `epochs` the phases, rate after rate, the units of one in turn: `Units.after_sft` for `train_jobs`
+        with so many `sft_epochs`.
     """
-    plan = arrange(np.arange(units.reference.shape[0]), mesh.size, at_once)
-    jobs = Jobs(None, jnp.asarray(plan.job, jnp.int32))
-    phases = _sharded(partial(_sft_shard, settings=settings, block=plan.block), mesh)(jobs, None, units, policy)
-    return dataclasses.replace(units, after_sft=jax.tree.map(lambda leaf: leaf[plan.place], phases))
+    count, rates = units.reference.shape[0], 1 if learning_rate is None else learning_rate.shape[0]
+    rate, unit = (index.reshape(-1) for index in np.indices((rates, count)))
+    plan = arrange(unit, mesh.size, at_once)
+    own = None if learning_rate is None else learning_rate[rate[plan.job]]
+    jobs = Jobs(None, jnp.asarray(unit[plan.job], jnp.int32), learning_rate=own)
+    body = partial(_sft_shard, settings=settings, block=plan.block, epochs=epochs)
+    return jax.tree.map(lambda leaf: leaf[plan.place], _sharded(body, mesh)(jobs, None, units, policy))
 
 
 def train_jobs(
@@ -182,40 +208,50 @@ def _train_shard(
     block: Block,
     by_epoch: bool,
 ) -> tuple[AbstractPolicy, TrainingTrace]:
-    def one(objective: PyTree, unit: Array) -> tuple[AbstractPolicy, TrainingTrace]:
+    def one(own: PyTree, unit: Array) -> tuple[AbstractPolicy, TrainingTrace]:
+        objective, learning_rate, phase = own
         learner = learner_of(policy, units.prepared, unit, settings.products)
         given = {"key": units.training_key[unit], "reference": units.reference[unit]}
         if by_epoch:
             return train_learner_by_epoch(eqx.combine(objective, common), learner, settings, **given)
-        after_sft = jax.tree.map(lambda leaf: leaf[unit], units.after_sft)
-        return train_learner(eqx.combine(objective, common), learner, settings, **given, after_sft=after_sft)
+        after_sft = jax.tree.map(lambda leaf: leaf[phase], units.after_sft)
+        begun = {"after_sft": after_sft, "learning_rate": learning_rate}
+        return train_learner(eqx.combine(objective, common), learner, settings, **given, **begun)
 
     return _in_blocks(one, jobs, block)
 
 
 def _sft_shard(
-    jobs: Jobs, common: PyTree, units: Units, policy: AbstractPolicy, *, settings: InnerLoopSettings, block: Block
-) -> SftPhase:
-    def one(_: None, unit: Array) -> SftPhase:
+    jobs: Jobs,
+    common: PyTree,
+    units: Units,
+    policy: AbstractPolicy,
+    *,
+    settings: InnerLoopSettings,
+    block: Block,
+    epochs: tuple[int, ...],
+) -> tuple[SftPhase, ...]:
+    def one(own: PyTree, unit: Array) -> tuple[SftPhase, ...]:
         learner = learner_of(policy, units.prepared, unit, settings.products)
-        return run_learner_sft(learner, settings, key=units.training_key[unit], reference=units.reference[unit])
+        given = {"key": units.training_key[unit], "reference": units.reference[unit], "learning_rate": own[1]}
+        return run_learner_sft(learner, settings, epochs, **given)
 
     return _in_blocks(one, jobs, block)
 
 
 def _in_blocks(one: Callable[[PyTree, Array], Any], jobs: Jobs, block: Block) -> Any:
-    """Calls `one` with the objective and the unit of every job: block after block, those of a block side by side.
+    """Calls `one` with what is a job's own and with its unit: block after block, those of a block side by side.
 
     Nothing that depends on the unit alone has an axis of members: it is computed once a group.
     """
     if block == ONE_AFTER_ANOTHER:
         return jax.lax.map(partial(_if_asked, one), jobs)
 
-    def group(objectives: PyTree, units: Int[Array, " member"]) -> Any:
-        return jax.vmap(lambda objective: one(objective, units[0]), axis_size=block.members)(objectives)
+    def group(own: PyTree, units: Int[Array, " member"]) -> Any:
+        return jax.vmap(lambda one_own: one(one_own, units[0]), axis_size=block.members)(own)
 
-    def side_by_side(own: Jobs) -> Any:
-        return jax.vmap(group)(own.objective, own.unit)
+    def side_by_side(some: Jobs) -> Any:
+        return jax.vmap(group)(some.own, some.unit)
 
     shape = (-1, block.groups, block.members)
     found = jax.lax.map(side_by_side, jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), jobs))
@@ -224,9 +260,9 @@ def _in_blocks(one: Callable[[PyTree, Array], Any], jobs: Jobs, block: Block) ->
 
 def _if_asked(one: Callable[[PyTree, Array], Any], job: Jobs) -> Any:
     if job.asked is None:
-        return one(job.objective, job.unit)
-    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(one, job.objective, job.unit))
-    return jax.lax.cond(job.asked, one, lambda *_: nothing, job.objective, job.unit)
+        return one(job.own, job.unit)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(one, job.own, job.unit))
+    return jax.lax.cond(job.asked, one, lambda *_: nothing, job.own, job.unit)
 
 
 def _return_shard(

@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -27,7 +28,7 @@ it."""
 
 
 class SftPhase(eqx.Module):
-    """What the SFT phase leaves: it is the same for all objectives of a unit, so that a comparison runs it once."""
+    """What the SFT phase leaves: it is the same for all objectives of a unit and learning rate, and so is run once."""
 
     vector: Float[Array, "*batch parameter"]
     """The policy's trained parameters."""
@@ -90,9 +91,14 @@ def train_learner(
     key: PRNGKeyArray,
     reference: Float[Array, "row side"] | None = None,
     after_sft: SftPhase | None = None,
+    learning_rate: Float[Array, ""] | None = None,
 ) -> tuple[Any, TrainingTrace]:
-    """`train` for any policy and rows that make a learner."""
-    loop = _Loop(learner, settings, key)
+    """`train` for any policy and rows that make a learner.
+
+    Args:
+        learning_rate: instead of that of the settings, which is compiled in.
+    """
+    loop = _Loop(learner, settings, key, learning_rate)
     if after_sft is None:
         vector, phases = loop.phases(objective, reference, _scan_updates)
     else:
@@ -125,15 +131,25 @@ def run_sft(
     reference: Float[Array, "row side"],
 ) -> SftPhase:
     """The SFT phase of `train` alone; arguments as there."""
-    return run_learner_sft(_learner(policy, rows, settings), settings, key=key, reference=reference)
+    learner, epochs = _learner(policy, rows, settings), (settings.sft_epochs,)
+    return run_learner_sft(learner, settings, epochs, key=key, reference=reference)[0]
 
 
 def run_learner_sft(
-    learner: Learner, settings: InnerLoopSettings, *, key: PRNGKeyArray, reference: Float[Array, "row side"]
-) -> SftPhase:
-    """The SFT phase of `train_learner` alone; arguments as there."""
-    vector, reference, trace = _Loop(learner, settings, key).sft_phase(reference, _scan_updates)
-    return SftPhase(vector, reference, trace)
+    learner: Learner,
+    settings: InnerLoopSettings,
+    epochs: tuple[int, ...],
+    *,
+    key: PRNGKeyArray,
+    reference: Float[Array, "row side"],
+    learning_rate: Float[Array, ""] | None = None,
+) -> tuple[SftPhase, ...]:
+    """The SFT phase of `train_learner` alone, for each of several numbers of epochs: all are parts of the longest.
+
+    Args:
+        epochs: at least 1 each; `settings.sft_epochs` is not looked at.
+    """
+    return _Loop(learner, settings, key, learning_rate).sft_phases(reference, epochs)
 
 
 def _learner(policy: AbstractPolicy, rows: PreferenceRows, settings: InnerLoopSettings) -> Learner:
@@ -144,9 +160,13 @@ def _learner(policy: AbstractPolicy, rows: PreferenceRows, settings: InnerLoopSe
 class _Loop:
     """The two phases over one order of minibatches: SFT for the first `switch` updates, then the objective."""
 
-    def __init__(self, learner: Learner, settings: InnerLoopSettings, key: PRNGKeyArray):
+    def __init__(
+        self, learner: Learner, settings: InnerLoopSettings, key: PRNGKeyArray, learning_rate: Array | None = None
+    ):
         self._learner, self._settings, self._key = learner, settings, key
-        self._switch = settings.sft_epochs * (learner.rows // settings.minibatch)
+        self._optimiser = _optimiser(settings, learning_rate)
+        self._epoch = learner.rows // settings.minibatch
+        self._switch = settings.sft_epochs * self._epoch
         self._order = _minibatches(learner.rows, settings, key)
         self._progress = jnp.arange(self._order.shape[0]) / self._order.shape[0]
 
@@ -168,6 +188,17 @@ class _Loop:
         vector, kept = self._phase(SftMean(), self._learner.start, reference, slice(0, self._switch), None, scan)
         return vector, self._learner.all_log_probs(vector), kept
 
+    def sft_phases(self, reference: Array, epochs: tuple[int, ...]) -> tuple[SftPhase, ...]:
+        """What it leaves after each of several numbers of epochs."""
+        part, scan = slice(0, max(epochs) * self._epoch), partial(_scan_epochs, self._epoch)
+        _, (vectors, trace) = self._phase(SftMean(), self._learner.start, reference, part, None, scan)
+        ends = vectors[np.array(epochs) - 1]
+        references = jax.lax.map(self._learner.all_log_probs, ends)
+        return tuple(
+            SftPhase(ends[at], references[at], jax.tree.map(lambda leaf, own=own: _flat(leaf[:own]), trace))
+            for at, own in enumerate(epochs)
+        )
+
     def objective_phase(
         self, objective: AbstractObjective, vector: Array, reference: Array, scan: Callable
     ) -> tuple[Array, Any]:
@@ -178,11 +209,15 @@ class _Loop:
     def _phase(
         self, loss: AbstractObjective, start: Array, reference: Array, part: slice, keys: Array | None, scan: Callable
     ) -> tuple[Array, Any]:
-        step = _update_step(loss, self._learner, reference, self._settings)
-        carry = (start, _optimiser(self._settings).init(start), _initial_state(loss))
+        step = _update_step(loss, self._learner, reference, self._optimiser)
+        carry = (start, self._optimiser.init(start), _initial_state(loss))
         updates = (self._order[part], self._progress[part], None if keys is None else keys[part])
         (end, _, _), kept = scan(step, carry, updates)
         return end, kept
+
+
+def _flat(leaf: Array) -> Array:
+    return leaf.reshape(-1, *leaf.shape[2:])
 
 
 def _joined(phases: list) -> Any:
@@ -228,8 +263,9 @@ def _losses(objective: AbstractObjective, pair: PairLogProbs, progress: Array, s
     return objective(pair, progress), None
 
 
-def _optimiser(settings: InnerLoopSettings) -> optax.GradientTransformation:
-    return optax.chain(optax.clip_by_global_norm(settings.max_grad_norm), optax.adam(settings.learning_rate))
+def _optimiser(settings: InnerLoopSettings, learning_rate: Array | None) -> optax.GradientTransformation:
+    rate = settings.learning_rate if learning_rate is None else learning_rate
+    return optax.chain(optax.clip_by_global_norm(settings.max_grad_norm), optax.adam(rate))
 
 
 def _minibatches(rows: int, settings: InnerLoopSettings, key: PRNGKeyArray) -> Int[Array, "update minibatch"]:
@@ -243,8 +279,10 @@ def _minibatches(rows: int, settings: InnerLoopSettings, key: PRNGKeyArray) -> I
     return kept.reshape(settings.epochs * updates, settings.minibatch)
 
 
-def _update_step(objective: AbstractObjective, learner: Learner, reference: Array, settings: InnerLoopSettings):
-    optimiser, sees_groups = _optimiser(settings), _sees_groups(objective)
+def _update_step(
+    objective: AbstractObjective, learner: Learner, reference: Array, optimiser: optax.GradientTransformation
+):
+    sees_groups = _sees_groups(objective)
 
     def pair_of(vector: Array, index: Array) -> PairLogProbs:
         log_prob, facts = learner.log_probs(vector, index), learner.facts(index)

@@ -1,7 +1,5 @@
 """The agents of a film: the task's own two, and what objectives make of the original."""
 
-import dataclasses
-
 import jax
 
 from mpo_core.evaluation.comparison import Candidate, Comparison
@@ -31,7 +29,7 @@ def film_agents(
     )
     reporter.stage("Training", len(candidates), "policy")
     for name, candidate in candidates:
-        inner = dataclasses.replace(config.inner, sft_epochs=candidate.sft_epochs)
+        inner = candidate.inner(config.inner)
 
         @jax.jit
         def trained(unit, candidate=candidate, inner=inner) -> AbstractPolicy:

@@ -78,15 +78,15 @@ class SearchCell:
 
     def report(self, start: MirrorObjective, discovered: MirrorObjective, reporter: Reporter) -> CellReport:
         """Judges what was discovered beside the hand-written objectives, on fresh units of the reporting stream."""
-        config, candidates = self.config, dict[str, tuple[Candidate, float | None]]()
+        config, candidates = self.config, dict[str, Candidate]()
         for id in BASELINES:
             tuned = self.tuned.objectives.get(id) if self.tuned else None
             settings, rate = (tuned.settings, tuned.learning_rate) if tuned else ({}, None)
-            candidates[id] = (Candidate(make_objective(id, **settings), self._sft_epochs(id)), rate)
-        candidates[START_NAME] = (Candidate(start, config.inner.sft_epochs), None)
-        candidates[DISCOVERED_NAME] = (Candidate(discovered, config.inner.sft_epochs), None)
+            candidates[id] = Candidate(make_objective(id, **settings), self._sft_epochs(id), rate)
+        candidates[START_NAME] = Candidate(start, config.inner.sft_epochs)
+        candidates[DISCOVERED_NAME] = Candidate(discovered, config.inner.sft_epochs)
         comparison = comparison_settings(config, Stream.REPORTING, config.report.units)
-        scores = self.testbed.compare_at_rates(list(candidates.values()), comparison, reporter)
+        scores = self.testbed.compare(list(candidates.values()), comparison, reporter)
         constants = self.testbed.constants(config.report.evaluation.horizon)
         original_mode = self.testbed.constants(config.report.evaluation.horizon, mode=True)[0]
         return make_report(config, (*constants, original_mode), list(candidates), scores, self.tuned)

@@ -36,9 +36,9 @@ class SettingScores:
         first = self._settings.first_unit + units.start
         settings = dataclasses.replace(self._settings, first_unit=first, units=len(units))
         candidates = [
-            (Candidate(make_objective(id, **one.values), one.sft_epochs), one.learning_rate) for id, one in tried
+            Candidate(make_objective(id, **one.values), one.sft_epochs, one.learning_rate) for id, one in tried
         ]
-        return self._testbed.compare_at_rates(candidates, settings, self._reporter, units_of=self._kept.get)
+        return self._testbed.compare(candidates, settings, self._reporter, units_of=self._kept.get)
 
 
 class KeptUnits:

@@ -82,6 +82,22 @@ def test_epochs_of_sft_are_sft(toy_program, toy_agents, returns):
     assert not np.allclose(returns.sampled[1], returns.sampled[4], rtol=1e-3)
 
 
+def test_an_entrant_with_a_learning_rate_scores_as_if_alone_at_it(toy_program, toy_agents, returns):
+    rates = (None, 3e-3, 1e-2, 3e-3, 3e-2)
+    entrants = [dataclasses.replace(one, learning_rate=rate) for one, rate in zip(ENTRANTS, rates, strict=True)]
+    entrants += [Candidate(make_objective("ipo"), 1, 3e-3), Candidate(make_objective("ipo"), 1)]
+    with compilations() as found:
+        together = Comparison(toy_program, toy_agents, settings()).run(entrants)
+    assert (found.count("jit(sft_phases)"), found.count("jit(_trained)")) == (1, 3)  # for 0, 1 and 2 epochs of SFT
+    for place in (0, 2):  # at the rate of the settings, by default or by name
+        np.testing.assert_allclose(together.sampled[place], returns.sampled[place], rtol=1e-4)
+    for place in (1, 3, 4, 5, 6):
+        own = settings(inner=entrants[place].inner(settings().inner))
+        alone = Comparison(toy_program, toy_agents, own).run([dataclasses.replace(entrants[place], learning_rate=None)])
+        np.testing.assert_allclose(together.sampled[place], alone.sampled[0], rtol=1e-4)
+        np.testing.assert_allclose(together.clamped[place], alone.clamped[0], rtol=1e-4)
+
+
 def test_progress_adds_up_to_what_was_announced(toy_program, toy_agents):
     runner, done = Comparison(toy_program, toy_agents, settings(units=2)), {}
     runner.run(ENTRANTS[:1], lambda what, amount: done.update({what: done.get(what, 0) + amount}))

@@ -15,7 +15,7 @@ from mpo_core.data.specification import parse_data_spec
 from mpo_core.devices import population_mesh
 from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonSettings
 from mpo_core.evaluation.learning_curve import learning_curve
-from mpo_core.evaluation.meta_objective import Jobs, make_units, train_jobs, with_sft
+from mpo_core.evaluation.meta_objective import Jobs, make_units, sft_phases, train_jobs
 from mpo_core.evaluation.side_by_side import Block, arrange, arrange_calls
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.losses.members import as_mirror
@@ -151,12 +151,25 @@ def test_slots_that_are_left_over_give_zeros_and_change_no_other(toy_rows, toy_o
         assert not np.asarray(other)[~asked].any()
 
 
-def test_sft_phases_of_units_side_by_side(toy_rows, toy_original):
-    inner, mesh = dataclasses.replace(INNER, sft_epochs=2), population_mesh(2)
-    units = units_of(toy_original, toy_rows, 3)
-    one, other = (with_sft(units, toy_original, inner, mesh, at_once).after_sft for at_once in (1, 2))
+@pytest.mark.parametrize("rates", [None, jnp.array([1e-3, 1e-2])])
+def test_sft_phases_of_units_side_by_side(toy_rows, toy_original, rates):
+    units, mesh = units_of(toy_original, toy_rows, 3), population_mesh(2)
+    one, other = (sft_phases(units, toy_original, INNER, mesh, (1, 2), rates, at_once) for at_once in (1, 2))
     for found, expected in zip(jax.tree.leaves(other), jax.tree.leaves(one), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert one[0].vector.shape[0] == 3 * (1 if rates is None else 2)
+
+
+def test_sft_phases_at_several_rates_are_each_as_alone(toy_rows, toy_original):
+    units, mesh, rates = units_of(toy_original, toy_rows, 2), population_mesh(1), (1e-3, 1e-2)
+    together = sft_phases(units, toy_original, INNER, mesh, (1, 2), jnp.array(rates))
+    for at, rate in enumerate(rates):
+        for phases, epochs in zip(together, (1, 2), strict=True):
+            inner = dataclasses.replace(INNER, learning_rate=rate)
+            (alone,) = sft_phases(units, toy_original, inner, mesh, (epochs,))
+            own = jax.tree.map(lambda leaf, at=at: leaf[2 * at : 2 * at + 2], phases)
+            for found, expected in zip(jax.tree.leaves(own), jax.tree.leaves(alone), strict=True):
+                np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("groups", "members"), [(1, 16), (4, 4), (1, 1)])
