@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cli.display import Display, console, rich_table
-from mpo_core.evaluation.comparison import Candidate
+from mpo_core.evaluation.candidates import Candidate
 from mpo_core.evaluation.statistics import mean_interval, paired_difference
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.mirror.closed_form import SumOfTerms, Term

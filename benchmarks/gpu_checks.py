@@ -28,7 +28,8 @@ from benchmarks.micro_matmul import micro_flops
 from benchmarks.sizes import TASK, TINY, Bench, random_policy, random_rows
 from benchmarks.timing import seconds_of
 from mpo_core.devices import population_mesh
-from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonSettings
+from mpo_core.evaluation.candidates import Candidate
+from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
 from mpo_core.evaluation.meta_objective import Jobs, make_units, train_jobs
 from mpo_core.evaluation.side_by_side import arrange
 from mpo_core.losses.catalogue import make_objective

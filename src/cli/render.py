@@ -35,7 +35,7 @@ def render(
         check_file("--out", path)
         if len(texts) > MOST_OBJECTIVES:
             raise ValueError(f"--objective: at most {MOST_OBJECTIVES} fit beside each other, not {len(texts)}")
-        from mpo_core.evaluation.comparison import Candidate
+        from mpo_core.evaluation.candidates import Candidate
 
         total = config.inner.epochs
         named = [objective_named(text) for text in texts]

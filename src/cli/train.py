@@ -57,7 +57,7 @@ def train(
         if epochs > total:
             raise ValueError(f"--sft-epochs {epochs}: preset {preset} has {total} epochs in all")
     from cli.display import Display, console, rich_table
-    from mpo_core.evaluation.comparison import Candidate
+    from mpo_core.evaluation.candidates import Candidate
     from mpo_core.evaluation.statistics import mean_interval
     from mpo_core.seeds import Stream
     from mpo_experiments.scale import SCALE, UNIT

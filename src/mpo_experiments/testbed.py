@@ -12,8 +12,8 @@ import numpy as np
 from adapters.storage.agent_files import AgentsCard, Measured
 from mpo_core.data.generate_pairs import stack_agents
 from mpo_core.data.specification import parse_data_spec
+from mpo_core.evaluation.candidates import Candidate
 from mpo_core.evaluation.comparison import (
-    Candidate,
     Comparison,
     ComparisonReturns,
     ComparisonSettings,

@@ -205,7 +205,8 @@ def test_wandb_that_is_not_there_or_has_no_account_is_a_sentence(tmp_path, monke
 
 
 def test_kept_policies_are_the_ones_that_were_judged(reach, tmp_path):
-    from mpo_core.evaluation.comparison import Candidate, Comparison
+    from mpo_core.evaluation.candidates import Candidate
+    from mpo_core.evaluation.comparison import Comparison
     from mpo_core.losses.catalogue import make_objective
     from mpo_core.seeds import Stream
     from mpo_experiments.progress import SilentReporter

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mpo_core.devices import population_mesh
-from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonSettings
+from mpo_core.evaluation.candidates import Candidate
+from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
 from mpo_core.evaluation.meta_objective import Jobs, Units, train_jobs_by_epoch
 from mpo_core.evaluation.side_by_side import Block, arrange
 from mpo_core.policies.policy import AbstractPolicy

@@ -13,7 +13,8 @@ import jax
 
 from adapters.storage.files import read_json
 from mpo_core.devices import is_cpu
-from mpo_core.evaluation.comparison import JOBS_A_CALL, Candidate, Comparison, unit_bytes
+from mpo_core.evaluation.candidates import JOBS_A_CALL, Candidate
+from mpo_core.evaluation.comparison import Comparison, unit_bytes
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.memory import peak_process_bytes, units_at_once, units_to_keep
 from mpo_core.seeds import Stream

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from mpo_core.evaluation.comparison import Candidate
+from mpo_core.evaluation.candidates import Candidate
 from mpo_core.evaluation.statistics import Interval, mean_interval, paired_difference
 from mpo_core.losses.catalogue import catalogue_entry, make_objective
 from mpo_core.mirror.mirror_objective import MirrorObjective

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from mpo_core.evaluation.comparison import Candidate
+from mpo_core.evaluation.candidates import Candidate
 from mpo_core.evaluation.learning_curve import LearningCurve
 from mpo_core.evaluation.statistics import mean_interval
 from mpo_core.objective.interface import AbstractObjective

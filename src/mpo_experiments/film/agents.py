@@ -2,7 +2,8 @@
 
 import jax
 
-from mpo_core.evaluation.comparison import Candidate, Comparison
+from mpo_core.evaluation.candidates import Candidate
+from mpo_core.evaluation.comparison import Comparison
 from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.seeds import Stream
 from mpo_core.training.inner_loop import train

@@ -6,7 +6,7 @@ from functools import cached_property
 from mpo_core.data.generate_pairs import generate_pairs
 from mpo_core.data.pair_bank import PairBank
 from mpo_core.data.specification import DataSpec, parse_data_spec
-from mpo_core.evaluation.comparison import Candidate
+from mpo_core.evaluation.candidates import Candidate
 from mpo_core.losses.catalogue import catalogue_entry, make_objective
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.seeds import Stream, stream_key

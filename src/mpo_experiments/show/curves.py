@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from adapters.storage.files import read_json, write_json
-from mpo_core.evaluation.comparison import Candidate, ComparisonSettings
+from mpo_core.evaluation.candidates import Candidate
+from mpo_core.evaluation.comparison import ComparisonSettings
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import agents_hash, hash_of, simulation
 from mpo_experiments.show.subject import Shown

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from mpo_core.evaluation.comparison import Candidate, ComparisonReturns, ComparisonSettings, unit_bytes
+from mpo_core.evaluation.candidates import Candidate
+from mpo_core.evaluation.comparison import ComparisonReturns, ComparisonSettings, unit_bytes
 from mpo_core.evaluation.meta_objective import Units
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.memory import units_to_keep

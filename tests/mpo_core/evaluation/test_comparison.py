@@ -9,7 +9,8 @@ from helpers.compilations import compilations
 from helpers.toy_task import TOY_HORIZON
 from mpo_core import memory
 from mpo_core.data.specification import parse_data_spec
-from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonSettings
+from mpo_core.evaluation.candidates import Candidate
+from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.seeds import Stream
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings

@@ -13,7 +13,8 @@ from helpers.programs import intermediates
 from helpers.toy_task import TOY_HORIZON
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.devices import population_mesh
-from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonSettings
+from mpo_core.evaluation.candidates import Candidate
+from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
 from mpo_core.evaluation.learning_curve import learning_curve
 from mpo_core.evaluation.meta_objective import Jobs, make_units, sft_phases, train_jobs
 from mpo_core.evaluation.side_by_side import Block, arrange, arrange_calls

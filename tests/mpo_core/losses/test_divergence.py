@@ -9,7 +9,8 @@ from adapters.evosax.entries import strategy_names
 from helpers.toy_search import run, vector
 from helpers.toy_task import TOY_HORIZON
 from mpo_core.data.specification import parse_data_spec
-from mpo_core.evaluation.comparison import Candidate, ComparisonSettings
+from mpo_core.evaluation.candidates import Candidate
+from mpo_core.evaluation.comparison import ComparisonSettings
 from mpo_core.evaluation.learning_curve import learning_curve
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.objective.interface import AbstractObjective

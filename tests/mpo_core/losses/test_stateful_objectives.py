@@ -13,7 +13,8 @@ from jax.extend.core import jaxprs_in_params
 from helpers.objective_points import pair_at, random_point
 from helpers.toy_task import TOY_HORIZON
 from mpo_core.data.specification import parse_data_spec
-from mpo_core.evaluation.comparison import Candidate, Comparison, ComparisonSettings
+from mpo_core.evaluation.candidates import Candidate
+from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
 from mpo_core.losses.catalogue import catalogue, make_objective
 from mpo_core.losses.switch import StatefulSwitchObjective, SwitchObjective, stack_objectives
 from mpo_core.objective.interface import AbstractStatefulObjective

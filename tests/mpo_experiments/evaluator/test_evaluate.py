@@ -12,7 +12,7 @@ import pytest
 
 from helpers.reach import reach as reach
 from helpers.toy_run import PROGRAM, environment
-from mpo_core.evaluation.comparison import Candidate
+from mpo_core.evaluation.candidates import Candidate
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.seeds import Stream
 from mpo_experiments.progress import SilentReporter
