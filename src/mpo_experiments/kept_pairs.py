@@ -5,7 +5,6 @@ in their labels alone, such as `base` and `noisy:0.2`, share their files.
 """
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from adapters.storage.pair_files import read_pairs, write_pairs
 from mpo_core.data.pair_bank import PairBank, bank_shapes
 from mpo_core.data.specification import kinds_of_rows
-from mpo_core.evaluation.comparison import ComparisonSettings
+from mpo_core.evaluation.comparison import ComparisonSettings, RollOut
 from mpo_core.rollout.task import Task
 from mpo_experiments.agents.lookup import load_card
 from mpo_experiments.provenance import agents_hash, hash_of, simulation
@@ -38,11 +37,11 @@ class KeptPairs:
             repr(token_width), *simulation().values(),
         ]  # fmt: skip
 
-    def __call__(self, units: list[int], make: Callable[[list[int]], list[PairBank]]) -> list[PairBank]:
-        """The pairs of some units: those that are there, the others made and kept."""
+    def __call__(self, units: list[int], make: RollOut) -> list[PairBank]:
+        """The pairs of some units: those that are there, and the others, each kept as soon as it is made."""
         found = {unit: pairs for unit in units if (pairs := read_pairs(self.path(unit), self._shapes)) is not None}
         missing = [unit for unit in units if unit not in found]
-        for unit, pairs in zip(missing, make(missing) if missing else [], strict=True):
+        for unit, pairs in zip(missing, make(missing) if missing else (), strict=True):
             write_pairs(self.path(unit), pairs)
             found[unit] = pairs
         return [found[unit] for unit in units]

@@ -4,7 +4,7 @@ Tuning and the final table both run here; only the seed stream differs.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import equinox as eqx
@@ -57,8 +57,10 @@ UnitsOf = Callable[[int, int, Callable[[], Units]], Units]
 """Given the first of some units, their number and what makes their data: the data."""
 
 
-BanksOf = Callable[[list[int], Callable[[list[int]], list[PairBank]]], list[PairBank]]
-"""Given some units of a stream, and what rolls out the pairs of some: the pairs of each."""
+RollOut = Callable[[list[int]], Iterator[PairBank]]
+"""Rolls out the pairs of some units of a stream, one after another where that is as fast as together."""
+BanksOf = Callable[[list[int], RollOut], list[PairBank]]
+"""Given some units, and what rolls out those of some: the pairs of each."""
 
 
 def made_anew(first: int, count: int, make: Callable[[], Units]) -> Units:
@@ -66,9 +68,9 @@ def made_anew(first: int, count: int, make: Callable[[], Units]) -> Units:
     return make()
 
 
-def rolled_out(units: list[int], make: Callable[[list[int]], list[PairBank]]) -> list[PairBank]:
+def rolled_out(units: list[int], make: RollOut) -> list[PairBank]:
     """Pairs of units that nothing is kept of."""
-    return make(units)
+    return list(make(units))
 
 
 class Comparison:
@@ -146,7 +148,7 @@ class Comparison:
         settings = self._settings
         made: list[int] = []
 
-        def make(units: list[int]) -> list[PairBank]:
+        def make(units: list[int]) -> Iterator[PairBank]:
             made.extend(units)
             return self._roll_out(units, partial(advance, "data"))
 
@@ -161,15 +163,13 @@ class Comparison:
         pad = jnp.concatenate([jnp.arange(len(batch)), jnp.zeros(missing, jnp.int32)]).astype(jnp.int32)
         return _labelled(self._original, stacked, (settings.spec, settings.inner), label_key[pad], training_key[pad])
 
-    def _roll_out(self, units: list[int], advance: Callable[[int], None]) -> list[PairBank]:
-        """Pairs of some units of the stream."""
-        settings, banks = self._settings, []
+    def _roll_out(self, units: list[int], advance: Callable[[int], None]) -> Iterator[PairBank]:
+        settings = self._settings
         keys = [stream_key(settings.seed, settings.stream, unit) for unit in units]
         together = len(keys) if self._program.fills_blocks else 1
         for first in range(0, len(keys), together):
             some = keys[first : first + together]
-            banks += generate_banks(self._program, self._agents, settings.spec, settings.rows, some, advance)
-        return banks
+            yield from generate_banks(self._program, self._agents, settings.spec, settings.rows, some, advance)
 
     def train(
         self,

@@ -74,6 +74,23 @@ def test_what_is_missing_or_damaged_is_rolled_out_again_and_nothing_else(rolled_
     assert (gone.read_bytes(), damaged.read_bytes()) == before
 
 
+def test_what_was_rolled_out_before_an_interruption_is_kept(tmp_path, monkeypatch):
+    generate, made = comparison.generate_banks, []
+
+    def interrupted(*given):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(given)
+        return generate(*given)
+
+    monkeypatch.setattr(comparison, "generate_banks", interrupted)
+    given = [
+        str(one) for one in (*ARGUMENTS, "--data", "base", "--out", tmp_path / "out", "--pairs", tmp_path / "pairs")
+    ]
+    assert CliRunner().invoke(app, given).exit_code == 130
+    assert len(list((tmp_path / "pairs").iterdir())) == len(made) == 3
+
+
 def settings(**changes):
     given = {
         "spec": parse_data_spec("base"), "rows": RowSettings(8, 6), "inner": InnerLoopSettings(),
