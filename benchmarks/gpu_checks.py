@@ -30,7 +30,7 @@ from benchmarks.timing import seconds_of
 from mpo_core.devices import population_mesh
 from mpo_core.evaluation.candidates import Candidate
 from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
-from mpo_core.evaluation.meta_objective import Jobs, make_units, train_jobs
+from mpo_core.evaluation.jobs import Jobs, make_units, train_jobs
 from mpo_core.evaluation.side_by_side import arrange
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.seeds import Stream

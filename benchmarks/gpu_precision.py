@@ -8,7 +8,7 @@ import numpy as np
 
 from mpo_core.evaluation.candidates import Candidate
 from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
-from mpo_core.evaluation.meta_objective import make_units
+from mpo_core.evaluation.jobs import make_units
 from mpo_core.evaluation.statistics import mean_interval
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.settings import PRECISIONS

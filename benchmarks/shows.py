@@ -28,7 +28,7 @@ from benchmarks.starts import command_seconds, start_seconds
 from benchmarks.timing import alternating, seconds_of
 from benchmarks.usual_language import usual_language_generation, usual_language_training
 from benchmarks.usual_way import usual_generation, usual_training
-from mpo_core.evaluation.meta_objective import Jobs, Units, make_units
+from mpo_core.evaluation.jobs import Jobs, Units, make_units
 from mpo_core.policies.language import LanguagePolicy
 from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import EvaluationSettings

@@ -9,7 +9,7 @@ from benchmarks.micro_matmul import micro_flops, micro_update
 from benchmarks.sizes import TINY, random_policy, random_rows
 from benchmarks.timing import compare
 from mpo_core.devices import population_mesh
-from mpo_core.evaluation.meta_objective import Jobs, make_units, train_jobs
+from mpo_core.evaluation.jobs import Jobs, make_units, train_jobs
 from mpo_core.losses.catalogue import make_objective, objective_ids
 from mpo_core.settings import InnerLoopSettings
 from mpo_core.training.inner_loop import train

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from benchmarks.usual_way import usual_updates
-from mpo_core.evaluation.meta_objective import Jobs, Units
+from mpo_core.evaluation.jobs import Jobs, Units
 from mpo_core.policies.language import LanguagePolicy
 from mpo_core.policies.transformer import Transformer
 from mpo_core.rollout.task import Task

@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float, PyTree
 
 from adapters.brax.environments import BraxTask
-from mpo_core.evaluation.meta_objective import Jobs, Units
+from mpo_core.evaluation.jobs import Jobs, Units
 from mpo_core.objective.pair_log_probs import PairLogProbs
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings

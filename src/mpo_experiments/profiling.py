@@ -16,7 +16,7 @@ from mpo_core.data.generate_pairs import generate_pairs
 from mpo_core.data.pair_bank import PairBank, draw_rows
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.evaluation.comparison import unit_bytes
-from mpo_core.evaluation.meta_objective import Jobs, Units, job_size, make_units, train_jobs
+from mpo_core.evaluation.jobs import Jobs, Units, job_size, make_units, train_jobs
 from mpo_core.evaluation.side_by_side import arrange
 from mpo_core.memory import UNIT_COPIES, jobs_at_once, peak_process_bytes
 from mpo_core.policies.policy import AbstractPolicy

@@ -9,7 +9,7 @@ import pytest
 from mpo_core import memory
 from mpo_core.data.rows import PreferenceRows
 from mpo_core.devices import population_mesh
-from mpo_core.evaluation.meta_objective import Jobs, job_size, make_units, train_jobs
+from mpo_core.evaluation.jobs import Jobs, job_size, make_units, train_jobs
 from mpo_core.evaluation.side_by_side import Block
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.memory import UNIT_COPIES, jobs_at_once

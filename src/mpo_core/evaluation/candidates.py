@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from mpo_core.devices import round_up
-from mpo_core.evaluation.meta_objective import Jobs, Units, sft_phases, train_jobs
+from mpo_core.evaluation.jobs import Jobs, Units, sft_phases, train_jobs
 from mpo_core.evaluation.side_by_side import ONE_AFTER_ANOTHER, Block, arrange, arrange_calls
 from mpo_core.losses.switch import stack_objectives
 from mpo_core.objective.interface import AbstractObjective

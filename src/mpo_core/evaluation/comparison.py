@@ -17,7 +17,7 @@ from mpo_core.data.generate_pairs import generate_banks
 from mpo_core.data.pair_bank import PairBank, label_pairs
 from mpo_core.data.specification import DataSpec
 from mpo_core.evaluation.candidates import Candidate, CandidateTraining
-from mpo_core.evaluation.meta_objective import Units, job_size, make_units
+from mpo_core.evaluation.jobs import Units, job_size, make_units
 from mpo_core.memory import UNIT_COPIES, jobs_at_once, units_at_once
 from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.program import RolloutProgram

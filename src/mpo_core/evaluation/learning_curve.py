@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from mpo_core.devices import population_mesh
 from mpo_core.evaluation.candidates import Candidate
 from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
-from mpo_core.evaluation.meta_objective import Jobs, Units, train_jobs_by_epoch
+from mpo_core.evaluation.jobs import Jobs, Units, train_jobs_by_epoch
 from mpo_core.evaluation.side_by_side import Block, arrange
 from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.program import RolloutProgram

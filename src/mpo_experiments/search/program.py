@@ -22,7 +22,8 @@ from mpo_core.data.pair_bank import PairBank, draw_rows
 from mpo_core.data.rows import PreferenceRows
 from mpo_core.data.specification import DataSpec
 from mpo_core.devices import replicate, replicated
-from mpo_core.evaluation.meta_objective import Jobs, JobSettings, job_returns, job_size, make_units
+from mpo_core.evaluation.jobs import Jobs, job_size, make_units
+from mpo_core.evaluation.meta_objective import JobSettings, job_returns
 from mpo_core.evaluation.side_by_side import arrange
 from mpo_core.memory import UNIT_COPIES, jobs_at_once
 from mpo_core.policies.policy import AbstractPolicy

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
-from mpo_core.evaluation.meta_objective import Units
+from mpo_core.evaluation.jobs import Units
 from mpo_core.losses.switch import stack_objectives
 from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.program import RolloutProgram

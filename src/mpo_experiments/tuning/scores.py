@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from mpo_core.evaluation.candidates import Candidate
 from mpo_core.evaluation.comparison import ComparisonReturns, ComparisonSettings, unit_bytes
-from mpo_core.evaluation.meta_objective import Units
+from mpo_core.evaluation.jobs import Units
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.memory import units_to_keep
 from mpo_experiments.progress import Reporter

@@ -15,8 +15,8 @@ from mpo_core.data.specification import parse_data_spec
 from mpo_core.devices import population_mesh
 from mpo_core.evaluation.candidates import Candidate
 from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
+from mpo_core.evaluation.jobs import Jobs, make_units, sft_phases, train_jobs
 from mpo_core.evaluation.learning_curve import learning_curve
-from mpo_core.evaluation.meta_objective import Jobs, make_units, sft_phases, train_jobs
 from mpo_core.evaluation.side_by_side import Block, arrange, arrange_calls
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.losses.members import as_mirror

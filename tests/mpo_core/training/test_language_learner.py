@@ -11,7 +11,7 @@ from mpo_core.data.generate_pairs import generate_pairs, stack_agents
 from mpo_core.data.pair_bank import label_pairs
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.devices import population_mesh
-from mpo_core.evaluation.meta_objective import Jobs, make_units, train_jobs
+from mpo_core.evaluation.jobs import Jobs, make_units, train_jobs
 from mpo_core.evaluation.side_by_side import arrange
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.losses.switch import stack_objectives

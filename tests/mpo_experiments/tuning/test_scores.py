@@ -3,7 +3,7 @@
 import pytest
 
 from mpo_core import memory
-from mpo_core.evaluation.meta_objective import Units
+from mpo_core.evaluation.jobs import Units
 from mpo_core.memory import MAX_UNIT_BYTES, units_to_keep
 from mpo_experiments.tuning.scores import KeptUnits
 
