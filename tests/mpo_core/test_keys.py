@@ -21,7 +21,8 @@ from mpo_core.losses.catalogue import make_objective
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.settings import InnerLoopSettings, RowSettings
-from mpo_core.training.inner_loop import STEP_KEYS, train
+from mpo_core.training.inner_loop import train
+from mpo_core.training.update import STEP_KEYS
 
 SPEC = parse_data_spec("mixed:0.5+noisy:0.1+judge:0.5")
 LAST = 2**31 - 1

@@ -8,23 +8,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from mpo_core.data.rows import CHOSEN, REJECTED, PreferenceRows
+from mpo_core.data.rows import PreferenceRows
 from mpo_core.losses.families.imitation import SftMean
-from mpo_core.objective.interface import AbstractObjective, AbstractStatefulObjective
-from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_core.objective.interface import AbstractObjective
 from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.settings import InnerLoopSettings
 from mpo_core.training.learner import Learner
 from mpo_core.training.learners import learner_of, prepared_units
-from mpo_core.training.trace import TrainingTrace, trace_of
-
-STEP_KEYS = 0x57A7EF01
-"""Folded into the training key for the keys of `AbstractStatefulObjective.step`. Splitting a key and folding a small
-number into it give the same keys, so the number lies far above any count of epochs, into which `_minibatches` splits
-it."""
+from mpo_core.training.trace import TrainingTrace
+from mpo_core.training.update import initial_state, make_optimiser, step_keys, update_step
 
 
 class SftPhase(eqx.Module):
@@ -164,7 +158,7 @@ class _Loop:
         self, learner: Learner, settings: InnerLoopSettings, key: PRNGKeyArray, learning_rate: Array | None = None
     ):
         self._learner, self._settings, self._key = learner, settings, key
-        self._optimiser = _optimiser(settings, learning_rate)
+        self._optimiser = make_optimiser(settings, learning_rate)
         self._epoch = learner.rows // settings.minibatch
         self._switch = settings.sft_epochs * self._epoch
         self._order = _minibatches(learner.rows, settings, key)
@@ -203,14 +197,14 @@ class _Loop:
         self, objective: AbstractObjective, vector: Array, reference: Array, scan: Callable
     ) -> tuple[Array, Any]:
         """Parameters after it, and what `scan` kept."""
-        keys = _step_keys(objective, self._order.shape[0], self._key)
+        keys = step_keys(objective, self._order.shape[0], self._key)
         return self._phase(objective, vector, reference, slice(self._switch, None), keys, scan)
 
     def _phase(
         self, loss: AbstractObjective, start: Array, reference: Array, part: slice, keys: Array | None, scan: Callable
     ) -> tuple[Array, Any]:
-        step = _update_step(loss, self._learner, reference, self._optimiser)
-        carry = (start, self._optimiser.init(start), _initial_state(loss))
+        step = update_step(loss, self._learner, reference, self._optimiser)
+        carry = (start, self._optimiser.init(start), initial_state(loss))
         updates = (self._order[part], self._progress[part], None if keys is None else keys[part])
         (end, _, _), kept = scan(step, carry, updates)
         return end, kept
@@ -241,33 +235,6 @@ def _scan_epochs(
     return jax.lax.scan(epoch, carry, by_epoch)
 
 
-def _sees_groups(objective: AbstractObjective) -> bool:
-    return isinstance(objective, AbstractStatefulObjective) and objective.sees_groups
-
-
-def _step_keys(objective: AbstractObjective, updates: int, key: PRNGKeyArray) -> Array | None:
-    if not isinstance(objective, AbstractStatefulObjective):
-        return None
-    return jax.random.split(jax.random.fold_in(key, STEP_KEYS), updates)
-
-
-def _initial_state(objective: AbstractObjective) -> Any:
-    """None, which adds nothing to the program, of an objective without state."""
-    return objective.initial_state() if isinstance(objective, AbstractStatefulObjective) else None
-
-
-def _losses(objective: AbstractObjective, pair: PairLogProbs, progress: Array, state: Any, key: Array | None):
-    if isinstance(objective, AbstractStatefulObjective):
-        assert key is not None
-        return objective.step(pair, progress, state, key=key)
-    return objective(pair, progress), None
-
-
-def _optimiser(settings: InnerLoopSettings, learning_rate: Array | None) -> optax.GradientTransformation:
-    rate = settings.learning_rate if learning_rate is None else learning_rate
-    return optax.chain(optax.clip_by_global_norm(settings.max_grad_norm), optax.adam(rate))
-
-
 def _minibatches(rows: int, settings: InnerLoopSettings, key: PRNGKeyArray) -> Int[Array, "update minibatch"]:
     """Every epoch visits the rows in a fresh order; rows left over by the minibatch size sit that epoch out."""
     updates = rows // settings.minibatch
@@ -277,36 +244,3 @@ def _minibatches(rows: int, settings: InnerLoopSettings, key: PRNGKeyArray) -> I
     order = jax.vmap(lambda epoch_key: jax.random.permutation(epoch_key, rows))(keys)
     kept = order[:, : updates * settings.minibatch]
     return kept.reshape(settings.epochs * updates, settings.minibatch)
-
-
-def _update_step(
-    objective: AbstractObjective, learner: Learner, reference: Array, optimiser: optax.GradientTransformation
-):
-    sees_groups = _sees_groups(objective)
-
-    def pair_of(vector: Array, index: Array) -> PairLogProbs:
-        log_prob, facts = learner.log_probs(vector, index), learner.facts(index)
-        return PairLogProbs(
-            chosen=log_prob[:, CHOSEN],
-            rejected=log_prob[:, REJECTED],
-            ref_chosen=reference[index, CHOSEN],
-            ref_rejected=reference[index, REJECTED],
-            chosen_length=facts.tokens[:, CHOSEN],
-            rejected_length=facts.tokens[:, REJECTED],
-            margin=facts.margin,
-            group=facts.group if sees_groups else None,
-        )
-
-    def loss_of(vector: Array, state: Any, update: tuple) -> tuple[Array, tuple[PairLogProbs, Any]]:
-        index, progress, key = update
-        pair = pair_of(vector, index)
-        losses, state = _losses(objective, pair, progress, state, key)
-        return losses.mean(), (pair, state)
-
-    def step(carry: tuple, update: tuple) -> tuple[tuple, TrainingTrace]:
-        vector, moments, state = carry
-        (loss, (pair, state)), gradient = jax.value_and_grad(loss_of, has_aux=True)(vector, state, update)
-        change, moments = optimiser.update(gradient, moments, vector)
-        return (vector + change, moments, state), trace_of(loss, gradient, pair)
-
-    return step

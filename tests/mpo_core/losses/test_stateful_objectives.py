@@ -21,8 +21,9 @@ from mpo_core.objective.interface import AbstractStatefulObjective
 from mpo_core.objective.pair_log_probs import PairLogProbs
 from mpo_core.seeds import Stream
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
-from mpo_core.training.inner_loop import STEP_KEYS, train
+from mpo_core.training.inner_loop import train
 from mpo_core.training.learners import row_log_probs
+from mpo_core.training.update import STEP_KEYS
 
 IDS = ("beta_dpo", "alpha_dpo", "group_robust")
 SETTINGS = InnerLoopSettings(epochs=1, minibatch=4, learning_rate=1e-2)
