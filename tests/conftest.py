@@ -1,8 +1,10 @@
 """Two CPU devices and a compilation cache, before anything starts JAX; toy fixtures that compile in a blink."""
 
+import gc
 import os
 import signal
 import tempfile
+from pathlib import Path
 
 os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2").strip()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), "mpo-test-programs"))
@@ -22,6 +24,9 @@ from mpo_core.data.specification import parse_data_spec
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.settings import RowSettings
 
+MAPS, MOST_MAPS = Path("/proc/self/maps"), 30_000
+"""Linux gives a process 65,530 maps of memory. Every program takes some; where none is left, JAX crashes."""
+
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background has it ignored
 
 
@@ -33,6 +38,15 @@ def handlers():
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_let_go():
+    """Lets compiled programs go, after a file of tests, once they take half of the memory maps that there are."""
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
