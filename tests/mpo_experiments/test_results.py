@@ -112,6 +112,10 @@ def test_the_documentation_has_the_numbers_at_the_papers_size():
     readme = words_of(README)
     noisy = leads.pop("ant, noisy:0.2")
     assert f"(over ORPO, on ant at the paper's size: {noisy[4]}; {noisy[7]})" in readme
+    controls = (RESULTS / "paper-size" / "controls" / "results.md").read_text()
+    control = next(line for line in controls.splitlines() if line.startswith("| ant, noisy:0.2 | discovered/ant-mixed"))
+    longer = control.split(" | ")
+    assert f"(768 trainings: {longer[4]}; {longer[7]})" in readme
     for cell, lead in leads.items():
         task, _, data = cell.partition(", ")
         assert data == "mixed:0.75"

@@ -196,6 +196,7 @@ def test_what_was_found_in_a_cell_is_used_in_the_others(queue, tmp_path):
     _, out = queue
     shutil.copytree(out / "queue", tmp_path / "queue")
     both = (*QUEUE, "--tuned-from", out / "zoo2", "--out", tmp_path / "queue", "--transfer")
+    shutil.copytree(out / "zoo", out / "zoo2")  # base is there, and is not run again
     tuned = invoke(*ZOO[:-1], "base,noisy:0.5", "--out", out / "zoo2")
     assert tuned.exit_code == 0, tuned.output
     found = invoke(*both)
