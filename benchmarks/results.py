@@ -24,7 +24,11 @@ BENCHMARKS = (
     "confirmed-three-legged-ant", "control", "control-ant", "discovery", "discovery-from-orpo",
     "discovery-from-orpo-200", "leaderboard", "reviews/benchmark",
     "reviews/closed-form", "reviews/control",
-    *(str(path.parent.relative_to(RESULTS)) for path in sorted((RESULTS / "paper-size").rglob("scores.csv"))),
+    *(
+        str(path.parent.relative_to(RESULTS))
+        for name in ("pairs", "paper-size")
+        for path in sorted((RESULTS / name).rglob("scores.csv"))
+    ),
 )  # fmt: skip
 """Folders of `mpo benchmark` that have their cells."""
 QUEUE = (

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from adapters.storage.objective_paths import PREFIX
 from mpo_experiments.benchmark.again import keys_of
-from mpo_experiments.benchmark.cell import BenchmarkCell
+from mpo_experiments.benchmark.cell import BenchmarkCell, Entry
 from mpo_experiments.benchmark.difference_tables import differences_summary
 from mpo_experiments.benchmark.folder import BenchmarkFolder
 from mpo_experiments.benchmark.summary import entry_of, no_noise_score, required_best
@@ -29,12 +30,22 @@ def only_cell(name: str) -> BenchmarkCell:
 def confirmed_row(name: str) -> str:
     """The line of a confirmed objective in the table of docs/findings.md."""
     cell = only_cell(name)
-    best = required_best(cell)
     saved = next(entry for entry in cell.objectives if entry.sha256 is not None)
-    (gain,) = (one for one in differences_summary(cell) if one["against"] == best.id)
+    return _lead_row(cell, saved, CONFIRMED[name])
+
+
+def lead_rows(name: str) -> list[str]:
+    """The lines of the bundled objectives of a folder's cell in such a table."""
+    cell = only_cell(name)
+    return [_lead_row(cell, entry, entry.id) for entry in cell.objectives if entry.id.startswith(PREFIX)]
+
+
+def _lead_row(cell: BenchmarkCell, saved: Entry, called: str) -> str:
+    best = required_best(cell)
+    (gain,) = (one for one in differences_summary(cell) if (one["id"], one["against"]) == (saved.id, best.id))
     differences = [_gain_text(gain[kind]) for kind in ("sampled", "mode")]
     cells = (
-        f"{cell.task}, {cell.data}", f"`{CONFIRMED[name]}`", _means(saved), f"{best.id} {_means(best)}", *differences,
+        f"{cell.task}, {cell.data}", f"`{called}`", _means(saved), f"{best.id} {_means(best)}", *differences,
         f"{no_noise_score(cell):.2f}",
     )  # fmt: skip
     assert entry_of(cell, best.id) is best

@@ -15,7 +15,7 @@ from benchmarks.searches_beside import GROUPS, write_beside
 from typer.testing import CliRunner
 
 from cli.app import app
-from helpers.committed_results import CONFIRMED, RESULTS, confirmed_row
+from helpers.committed_results import CONFIRMED, RESULTS, confirmed_row, lead_rows
 from mpo_experiments.benchmark.again import write_again
 from mpo_experiments.benchmark.leaderboard_page import PAGE
 
@@ -134,6 +134,12 @@ def test_the_findings_have_the_numbers_of_the_confirmed_objectives(folder):
     assert confirmed_row(folder) in FINDINGS.read_text()
 
 
+@pytest.mark.parametrize("folder", [path.name for path in sorted((RESULTS / "pairs").glob("*@*"))])
+def test_the_findings_have_the_numbers_of_other_pairs_of_agents(folder):
+    page = FINDINGS.read_text()
+    assert all(row in page for row in lead_rows(f"pairs/{folder}"))
+
+
 def words_of(page):
     return " ".join(page.read_text().split())
 
@@ -215,7 +221,7 @@ def test_findings_count_as_the_adjusted_tests_do():
     ) in text
     total = [one + other for one, other in zip(static, temporal, strict=True)]
     assert (
-        f"{total[0]} are ahead of the best tuned loss with sampled actions and {total[1]} with mode actions"
+        f"{2 * len(cells)} searches {total[0]} are ahead of the best tuned loss with sampled and {total[1]} with mode"
     ) in words_of(README)
     words = [cell[form]["minus_best_tuned"][kind]["so_it_is"] for cell in cells for form in ("static", "temporal")
              for kind in ("sampled", "mode")]  # fmt: skip
