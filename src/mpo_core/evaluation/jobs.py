@@ -144,20 +144,6 @@ def train_jobs(
     return sharded(body, mesh)(jobs, common, units, policy)
 
 
-def train_jobs_by_epoch(
-    jobs: Jobs,
-    common: PyTree,
-    units: Units,
-    policy: AbstractPolicy,
-    settings: InnerLoopSettings,
-    mesh: Mesh,
-    block: Block = ONE_AFTER_ANOTHER,
-) -> tuple[AbstractPolicy, TrainingTrace]:
-    """The same, policies kept after every epoch: a second axis of them, and of the traces, is the epoch."""
-    body = partial(train_shard, settings=settings, block=block, by_epoch=True)
-    return sharded(body, mesh)(jobs, common, units, policy)
-
-
 def sharded(body: Callable[..., Any], mesh: Mesh, extra: int = 0) -> Callable[..., Any]:
     """`body` with its first argument, the jobs, split over the mesh; everything else is whole on every device.
 

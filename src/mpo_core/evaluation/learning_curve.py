@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from mpo_core.devices import population_mesh
 from mpo_core.evaluation.candidates import Candidate
 from mpo_core.evaluation.comparison import Comparison, ComparisonSettings
-from mpo_core.evaluation.jobs import Jobs, Units, train_jobs_by_epoch
+from mpo_core.evaluation.jobs import Jobs, Units, sharded, train_shard
 from mpo_core.evaluation.side_by_side import Block, arrange
 from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.program import RolloutProgram
@@ -106,7 +106,8 @@ class _Training:
 
         @partial(jax.jit, static_argnums=2)
         def train(jobs: Jobs, units: Units, block: Block) -> tuple[AbstractPolicy, TrainingTrace]:
-            return train_jobs_by_epoch(jobs, objective, units, original, inner, mesh, block)
+            body = partial(train_shard, settings=inner, block=block, by_epoch=True)
+            return sharded(body, mesh)(jobs, objective, units, original)
 
         self._train = train
 
