@@ -92,7 +92,7 @@ def test_an_entrant_with_a_learning_rate_scores_as_if_alone_at_it(toy_program, t
     assert (found.count("jit(sft_phases)"), found.count("jit(_trained)")) == (1, 3)  # for 0, 1 and 2 epochs of SFT
     for place in (0, 2):  # at the rate of the settings, by default or by name
         np.testing.assert_allclose(together.sampled[place], returns.sampled[place], rtol=1e-4)
-    for place in (1, 4, 5):  # after two epochs of SFT, none, and one
+    for place in (1, 3, 4, 5, 6):
         own = settings(inner=entrants[place].inner(settings().inner))
         alone = Comparison(toy_program, toy_agents, own).run([dataclasses.replace(entrants[place], learning_rate=None)])
         np.testing.assert_allclose(together.sampled[place], alone.sampled[0], rtol=1e-4)
