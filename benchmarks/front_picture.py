@@ -9,12 +9,12 @@ import csv
 import io
 from pathlib import Path
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
+from adapters.plotting.figures import INK, save_figure
 from mpo_experiments.benchmark.again import keys_of
 from mpo_experiments.benchmark.folder import BenchmarkFolder
+from mpo_experiments.benchmark.score_axes import ScoreLine, draw_scores, name_marks
 from mpo_experiments.benchmark.summary import Standing, standings
 
 FOLDER, PICTURE = Path("docs/results/benchmark"), Path("docs/images/ranking.png")
@@ -53,9 +53,10 @@ def draw(path: Path, ranked: dict[str, list[Standing]]) -> None:
     figure = Figure(figsize=(9.6, 3.7), dpi=150, layout="constrained")
     panels = figure.subplots(1, len(MEANING), sharex=True, sharey=True)
     for axes, (data, meaning) in zip(panels, MEANING.items(), strict=True):
-        _panel(axes, order, {one.id: one for one in ranked[data]})
+        by_id = {one.id: one for one in ranked[data]}
+        draw_scores(axes, [ScoreLine(id, by_id[id]) for id in order])
         axes.set_title(f"{data}\n{meaning}", fontsize=8, color=INK)
-    panels[0].invert_yaxis()
+    name_marks(panels[0])
     figure.supxlabel(
         "normalised score: 0 the policy to be improved, 1 the target; four tasks, 40 units a panel, 128 pairs a unit",
         fontsize=8, color=INK,
@@ -64,22 +65,6 @@ def draw(path: Path, ranked: dict[str, list[Standing]]) -> None:
         *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False, fontsize=8
     )
     save_figure(figure, path)
-
-
-def _panel(axes: Axes, order: list[str], by_id: dict[str, Standing]) -> None:
-    for at, id in enumerate(order):
-        one = by_id[id]
-        names = ("sampled actions, 95 % interval", "mode actions") if at == 0 else (None, None)
-        axes.plot([one.sampled.low, one.sampled.high], [at, at], color=LEARNED, linewidth=2, alpha=0.45)
-        axes.plot(one.sampled.estimate, at, "o", color=LEARNED, markersize=4.5, label=names[0])
-        axes.plot(one.mode.estimate, at, "|", color=INK, markersize=8, label=names[1])
-    for mark in (0, 1):
-        axes.axvline(mark, color=MUTED, linewidth=0.7, linestyle=(0, (4, 3)), zorder=0)
-    axes.set_yticks(range(len(order)), order)
-    axes.tick_params(labelsize=8, length=0)
-    axes.grid(axis="y", linewidth=0.3, alpha=0.5)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
 
 
 def main() -> None:

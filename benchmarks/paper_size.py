@@ -20,6 +20,7 @@ from adapters.storage.files import write_whole
 from benchmarks.starts import MPO
 from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkCell, CellKey, Entry
 from mpo_experiments.benchmark.folder import BenchmarkFolder
+from mpo_experiments.benchmark.score_axes import MODE, SAMPLED, ScoreLine, draw_scores, name_marks
 from mpo_experiments.benchmark.summary import Standing, best_on_units, missing, required_best, standings
 from mpo_experiments.benchmark.tables import NOT_RUN, interval_text, short_id
 from mpo_experiments.benchmark.verdicts import Gain, gain, verdicts
@@ -42,6 +43,11 @@ CELLS = (
     *((task, data) for task in FOUND for data in ("mixed:0.75", "noisy:0.2", "base") if (task, data) not in HEADLINE),
 )
 KINDS = ("sampled", "mode")
+MEANING = (
+    (SAMPLED, LEARNED, "discovered"), (SAMPLED, INK, "hand-written, tuned"),
+    (SAMPLED, MUTED, "sampled actions, 95 % interval"), (MODE, MUTED, "mode actions"),
+)  # fmt: skip
+"""Marks in the picture."""
 CAPTION = (
     f"Means over {UNITS} units, paired by unit: 95 % t interval (not adjusted), p of the paired t test after Holm's "
     "correction for the {count} comparisons of the table, sampled and mode actions apart. Best tuned: highest score on "
@@ -192,25 +198,10 @@ def draw(path: Path, cells: list[BenchmarkCell]) -> None:
 def _panel(axes: Axes, cell: BenchmarkCell) -> None:
     hashed = {one.id for one in cell.objectives if one.sha256 is not None}
     order = standings([cell])
-    for at, one in enumerate(order):
-        colour = LEARNED if one.id in hashed else INK
-        axes.plot([one.sampled.low, one.sampled.high], [at, at], color=colour, linewidth=2, alpha=0.45)
-        axes.plot(one.sampled.estimate, at, "o", color=colour, markersize=4.5)
-        axes.plot(one.mode.estimate, at, "|", color=colour, markersize=8)
-    for colour, mark, name in (
-        (LEARNED, "o", "discovered"), (INK, "o", "hand-written, tuned"), (MUTED, "o", "sampled actions, 95 % interval"),
-        (MUTED, "|", "mode actions"),
-    ):  # fmt: skip
-        axes.plot([], [], mark, color=colour, label=name)
-    for mark in (0, 1):
-        axes.axvline(mark, color=MUTED, linewidth=0.7, linestyle=(0, (4, 3)), zorder=0)
-    axes.set_yticks(range(len(order)), [_label(cell.task, one) for one in order])
-    axes.invert_yaxis()
+    colours = [LEARNED if one.id in hashed else INK for one in order]
+    draw_scores(axes, [ScoreLine(_label(cell.task, one), one, of, of) for one, of in zip(order, colours, strict=True)])
+    name_marks(axes, MEANING)
     axes.set_title(str(cell.key), fontsize=8.5, color=INK)
-    axes.tick_params(labelsize=8, length=0)
-    axes.grid(axis="y", linewidth=0.3, alpha=0.5)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
 
 
 def _label(task: str, one: Standing) -> str:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
 from mpo_experiments.benchmark.cell import BenchmarkCell
+from mpo_experiments.benchmark.score_axes import ScoreLine, draw_scores, name_marks
 from mpo_experiments.benchmark.summary import Standing, standings
 from mpo_experiments.benchmark.tables import Ranked, short_id
 
@@ -25,7 +26,7 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
     """
     tasks, kinds = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("task", "data"))
     ids = [one.id for one in standings(cells)]
-    order = ids[:MOST_DRAWN][::-1]
+    order = ids[:MOST_DRAWN]
     size = (1.8 + 2.5 * len(kinds), 1.4 + (0.6 + 0.21 * len(order)) * len(tasks))
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     panels = figure.subplots(len(tasks), len(kinds), sharex=True, sharey=True, squeeze=False)
@@ -37,6 +38,7 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
             panels[row, column].set_title(f"{task}, {data}{count}", fontsize=8, color=INK)
     for axes in panels[-1]:
         axes.set_xlabel("original 0, target 1", fontsize=8)
+    name_marks(panels[0, 0])
     handles = panels[0, 0].get_legend_handles_labels()
     title = "normalised score" + (f"; the best {MOST_DRAWN} of {len(ids)} objectives" if len(ids) > MOST_DRAWN else "")
     columns = 2 if len(kinds) > 2 else 1
@@ -48,23 +50,12 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
 
 def _panel(axes: Axes, order: list[str], ranked: list[Standing]) -> None:
     by_id = {one.id: one for one in ranked}
-    for at, id in enumerate(order):
-        if id not in by_id:
-            continue
-        one = by_id[id]
-        _off_the_scale(axes, at, one)
-        axes.plot([one.sampled.low, one.sampled.high], [at, at], color=LEARNED, linewidth=2, alpha=0.45)
-        names = (
-            ("sampled actions, inter-quartile mean; bar: 95 % interval", "mode actions") if at == 0 else (None, None)
-        )
-        axes.plot(one.sampled.estimate, at, "o", color=LEARNED, markersize=4, label=names[0])
-        axes.plot(one.mode.estimate, at, "|", color=INK, markersize=7, label=names[1])
+    draw_scores(axes, [ScoreLine(short_id(id), by_id.get(id)) for id in order])
+    for at, id in enumerate(reversed(order)):
+        if id in by_id:
+            _off_the_scale(axes, at, by_id[id])
     if not ranked:
         axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center", color=MUTED)
-    for mark in (0, 1):
-        axes.axvline(mark, color=MUTED, linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
-    axes.set_yticks(range(len(order)), [short_id(id) for id in order])
-    finish_axes(axes)
     axes.set_xlim(MIN_SCORE, MAX_SCORE)
 
 
@@ -80,11 +71,3 @@ def _off_the_scale(axes: Axes, at: int, one: Standing) -> None:
                 va="center", ha="left" if inwards > 0 else "right",
                 bbox={"color": "white", "pad": 1}, arrowprops={"arrowstyle": "-|>", "color": LEARNED, "linewidth": 0.8},
             )  # fmt: skip
-
-
-def finish_axes(axes: Axes) -> None:
-    """How all figures of a benchmark look."""
-    axes.tick_params(labelsize=7)
-    axes.grid(axis="y", linewidth=0.3, alpha=0.5)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)

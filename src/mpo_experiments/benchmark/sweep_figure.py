@@ -5,7 +5,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from adapters.plotting.figures import INK, MARKS, save_figure
-from mpo_experiments.benchmark.figures import finish_axes
 from mpo_experiments.benchmark.summary import standings
 from mpo_experiments.benchmark.sweeps import Sweep
 from mpo_experiments.benchmark.tables import short_id
@@ -49,7 +48,9 @@ def draw_sweep(path: Path, sweep: Sweep) -> None:
         axes.set_xticks(values, [f"{value:g}" for value in values])
         axes.minorticks_off()
         axes.set_xlabel(sweep.label, fontsize=8)
-        finish_axes(axes)
+        axes.tick_params(labelsize=7)
+        axes.grid(axis="y", linewidth=0.3, alpha=0.5)
+        axes.spines[["top", "right"]].set_visible(False)
     score_axes.set_ylabel("normalised score (IQM, 95 % interval)", fontsize=8)
     rank_axes.set_ylabel("rank", fontsize=8)
     rank_axes.set_yticks(range(1, len(ids) + 1))
