@@ -206,9 +206,9 @@ def _panel(axes: Axes, cell: BenchmarkCell) -> None:
 
 def _label(task: str, one: Standing) -> str:
     if one.id in AT_THIS_SIZE.get(task, ()):
-        return "discovered at this size"
-    name = one.id.removeprefix(f"discovered/{task}-")
-    return name if name == one.id else f"discovered at quick size, {name.rpartition('-')[2]}"
+        return "found at this size"
+    cell, _, form = one.id.removeprefix("discovered/").rpartition("-")
+    return f"found on {FOLDERS[cell][1]}, {form}" if cell in FOLDERS else one.id
 
 
 def asked_for(arguments: list[str], what: str) -> tuple[list[str], list[str]]:

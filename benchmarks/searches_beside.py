@@ -29,7 +29,7 @@ KINDS = ("sampled", "mode")
 CAPTION = (
     "The same reporting units for all. Mean of searches: 95 % t interval over searches. Minus the best tuned "
     "loss, and minus the first kind of search (searches of one seed paired): means with 95 % t interval, searches and "
-    "units as crossed random effects, p not adjusted. Searches ahead: share with a mean above that of the best tuned "
+    "units as crossed random effects, p not adjusted. Searches above: share with a mean above that of the best tuned "
     "loss, exact interval (searches of a cell share its units, so it is too narrow over several cells)."
 )
 
@@ -39,7 +39,7 @@ def beside_table(cells: dict[str, BenchmarkCell]) -> TextTable:
     first = next(iter(cells.values()))
     rows = [row for kind in KINDS for name, cell in cells.items() for row in [_row(name, cell, first, kind)]]
     columns = (
-        "actions", "search", "each search", "mean of searches", "best tuned", "minus it", "searches ahead",
+        "actions", "search", "each search", "mean of searches", "best tuned", "minus it", "searches above",
         "minus the first", "p",
     )  # fmt: skip
     return TextTable(f"{first.key}: searches", columns, tuple(rows), CAPTION)
@@ -77,7 +77,7 @@ def ahead_table(tables: list[dict[str, BenchmarkCell]]) -> TextTable:
         for kind in KINDS
         for name in names
     ]
-    return TextTable("All cells", ("actions", "search", "cells", "searches ahead"), tuple(rows))
+    return TextTable("All cells", ("actions", "search", "cells", "searches above"), tuple(rows))
 
 
 def _ahead(cells: list[BenchmarkCell], kind: str) -> tuple[str, str]:

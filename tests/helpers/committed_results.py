@@ -58,5 +58,4 @@ def _means(entry) -> str:
 
 
 def _gain_text(gain: dict) -> str:
-    word = {"ahead": "ahead", "behind": "behind"}.get(gain["so_it_is"], "level")
-    return f"{gain['estimate']:.2f} [{gain['low']:.2f}, {gain['high']:.2f}] {word}"
+    return f"{gain['estimate']:.2f} [{gain['low']:.2f}, {gain['high']:.2f}] {gain['so_it_is']}"

@@ -102,7 +102,7 @@ def _table(title: str, found: Discoveries, lines: list[Comparison], note: str) -
         title=title,
         columns=(
             "cell", "form", "against", "sampled actions", "p (Holm)", "so it is", "detectable", "mode", "p (Holm)",
-            "so it is", "no action noise", *(["searches ahead"] if several else []),
+            "so it is", "no action noise", *(["searches above"] if several else []),
         ),
         rows=tuple(rows),
         caption=(
@@ -110,7 +110,7 @@ def _table(title: str, found: Discoveries, lines: list[Comparison], note: str) -
             f"{len(lines)} comparisons of the table, sampled and mode actions apart; 'ahead' and 'behind' are said "
             "where it is below 0.05. Detectable: what so many units would have shown with power 0.8, had it been the "
             f"only look. {note}"
-            + (" Searches ahead: share with a mean above that of the loss, exact interval." if several else "")
+            + (" Searches above: share with a mean above that of the loss, exact interval." if several else "")
         ),
     )  # fmt: skip
 
