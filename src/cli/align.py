@@ -1,5 +1,6 @@
 """`mpo align`: a language model trained on preference pairs; `mpo align evaluate`: how good it is."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,8 @@ from mpo_core.names import unknown_name
 
 if TYPE_CHECKING:
     from typer import Context
+
+    from mpo_experiments.align.settings import AlignSettings
 else:
     Context = typer.Context.__base__  # what typer really passes
 
@@ -64,15 +67,39 @@ def align(
         check_folder("--out" if resume is None else "--resume", folder)
         settings = _settings(present, set_ or []) if resume is None else None
         check_extra("mpo align", EXTRA)
+    with contextlib.ExitStack() as held:
+        _train(folder, settings, held)
+
+
+def _train(folder: Path, settings: "AlignSettings | None", held: contextlib.ExitStack) -> None:
+    """Begins a run, or goes on with the one that is in the folder.
+
+    Args:
+        settings: of a run that begins.
+        held: what the folder's lock is kept in.
+    """
+    with validating_input():
         settle()
+        from adapters.storage.folder_lock import locked_folder
         from mpo_experiments.align.arguments import settle_adapter
-        from mpo_experiments.align.training import finished, prepare, quiet, read_run, start_run, train
+        from mpo_experiments.align.training import (
+            finished,
+            first_process,
+            prepare,
+            quiet,
+            read_run,
+            start_run,
+            train,
+        )
 
         quiet()
+        fresh = settings is not None
+        if first_process():
+            held.enter_context(locked_folder(folder, "--out" if fresh else "--resume"))
         settings = read_run(folder) if settings is None else settle_adapter(settings)
-        result = None if resume is None else finished(folder)
+        result = None if fresh else finished(folder)
         run = prepare(settings) if result is None else None
-        if run is not None and resume is None:
+        if run is not None and fresh:
             start_run(folder, run)
     from cli.display import Display, console
 
@@ -83,7 +110,7 @@ def align(
             screen.print(f"{settings.loss} on {len(run.pairs)} pairs, {settings.model}", soft_wrap=True, markup=False)
             for note in run.notes():
                 screen.print(f"Note: {note}", soft_wrap=True, markup=False)
-            result = train(run, folder, display, fresh=resume is None)
+            result = train(run, folder, display, fresh=fresh)
     scores = (result or {}).get("held_out")
     if scores is not None:
         accuracy, margin = scores["eval_rewards/accuracies"], scores["eval_rewards/margins"]

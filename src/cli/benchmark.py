@@ -178,7 +178,7 @@ def plan_cells(
     from mpo_experiments.agents.lookup import check_agents
     from mpo_experiments.benchmark.cell import DEFAULT_WIDTH, CellKey
     from mpo_experiments.benchmark.folder import BenchmarkFolder
-    from mpo_experiments.settings.run_config import split_data
+    from mpo_experiments.settings.listed import split_data
     from mpo_experiments.tasks.registry import task_spec
 
     names = [name for text in tasks for name in text.split(",")]

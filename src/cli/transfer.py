@@ -121,7 +121,7 @@ def _plan(
         check_models,
     )
     from mpo_experiments.objectives.named import parse_objectives
-    from mpo_experiments.settings.run_config import split_data
+    from mpo_experiments.settings.listed import split_data
 
     if preset not in SIZES:
         raise unknown_name("preset", preset, SIZES)

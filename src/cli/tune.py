@@ -1,5 +1,7 @@
 """`mpo tune`: the same search of settings for every hand-written objective."""
 
+import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,21 +42,30 @@ def tune(
         from mpo_experiments.tuning.tuned import BASELINES
 
         ids = BASELINES if objectives is None else objective_ids_named(objectives)
+    from adapters.storage.folder_lock import locked_folder
     from cli.display import Display, console
     from mpo_core.seeds import Stream
     from mpo_experiments.settings.command import written_command
     from mpo_experiments.testbed import Testbed, comparison_settings
+    from mpo_experiments.tuning.score_log import LoggedScores, log_of
     from mpo_experiments.tuning.tune import TuningSettings, tune as tuned_cell
-    from mpo_experiments.tuning.tuned import TUNED_DIR_VARIABLE, save_tuned
+    from mpo_experiments.tuning.tuned import TUNED_DIR_VARIABLE, save_tuned, tuned_file
 
     comparison = comparison_settings(config, Stream.TUNING, units, mode_actions=False)
+    log = log_of(tuned_file(out, task, config.data).with_suffix(".scores.jsonl"), config.title, config)
     options = {"objectives": ids, "budget": budget, "units": units, "preset": preset, "seed": seed}
     how = {"tuning": method, "tune": more or None}
     command = written_command("tune", {"task": config.task, "data": config.data} | options | how)
     screen = console()
-    with interruptible("Nothing was written."), Display(screen) as display:
-        cell = tuned_cell(Testbed(task), ids, TuningSettings(budget, comparison, method, more), command, display)
-    path = save_tuned(out, cell)
+    again = "Run the same command again: the scores that were made are kept."
+    with contextlib.ExitStack() as held:
+        with validating_input():
+            held.enter_context(locked_folder(out, "--out"))
+        with interruptible(again), Display(screen) as display:
+            settings, kept = TuningSettings(budget, comparison, method, more), functools.partial(LoggedScores, log=log)
+            cell = tuned_cell(Testbed(task), ids, settings, command, display, kept)
+        path = save_tuned(out, cell)
+        log.remove()
     for line, style in _lines(cell):
         screen.print(line, style=style, markup=False)
     screen.print(

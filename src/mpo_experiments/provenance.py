@@ -8,7 +8,7 @@ import jax
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.settings import InnerLoopSettings
 from mpo_experiments.agents.lookup import agents_folder, load_card
-from mpo_experiments.settings.run_config import split_data
+from mpo_experiments.settings.listed import split_data
 from mpo_experiments.tasks.registry import task_spec
 from mpo_experiments.versions import SIMULATION, versions
 

@@ -35,8 +35,8 @@ def write_trained(
     """
     trained = {name: found[name] for name in ("objective", "sft_epochs")} | {"units": len(found["sampled"])}
     provenance = {
-        "command": "mpo train", "train": trained, "policy": _facts(policies), "agents": agents_hash(config.task),
-        "versions": versions(), "devices": devices(),
+        "command": "mpo train", "train": trained, "policy": _facts(policies),
+        "agents": agents_hash(config.task, config.data), "versions": versions(), "devices": devices(),
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     for unit in range(trained["units"]):

@@ -128,6 +128,8 @@ def test_a_dry_run_is_an_estimate_in_seconds():
     assert "An estimate" in lines[-1]
     longer = [recorded_rates(keys[0], BenchmarkSettings(preset=preset)) for preset in ("quick", "paper")]
     assert longer[0].updates == pytest.approx(5 * longer[1].updates)  # rows of 200 and of 1000 steps
+    other_pair = recorded_rates(CellKey("halfcheetah@7", "base"), BenchmarkSettings())
+    assert other_pair.updates == pytest.approx(longer[0].updates)
     assert recorded_rates(CellKey("reach", "base"), settings) is None
     refused = invoke("benchmark", "--task", "hopper", "--measure")
     assert_refused(refused.exit_code, refused.stdout, refused.stderr, "goes with --dry-run")

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -33,11 +34,16 @@ def take_lock(folder: Path, what: str) -> TextIO:
 
 @contextlib.contextmanager
 def locked_folder(folder: Path, what: str) -> Iterator[None]:
-    """While open, no other process can take the folder, which is made if it is not there.
+    """While open, no other process can take the folder, which is made if it is not there, and goes if it stays empty.
 
     Raises:
         ValueError: as `take_lock`.
     """
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with take_lock(folder, what):
-        yield
+    with take_lock(folder, what) as lock:
+        try:
+            yield
+        finally:
+            if made and [path.name for path in folder.iterdir()] == [Path(lock.name).name]:
+                shutil.rmtree(folder)  # what was asked for was refused

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 
-ARITHMETIC = ("number", "name", "add", "sub", "mul", "div", "neg", "pow", "exp")
 FUNCTIONS = {
     "log": "natural logarithm", "sigmoid": "1 / (1 + e^-x)", "softplus": "log(1 + e^x)", "relu": "max(x, 0)",
     "logit": "log(p / (1 - p))", "tanh": "hyperbolic tangent", "sqrt": "square root", "abs": "absolute value",

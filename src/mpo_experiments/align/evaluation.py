@@ -126,7 +126,9 @@ def generate(model: Any, tokenizer: Any, prompts: list[list[int]], how: Generati
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).eval()
     torch.manual_seed(how.seed)
-    chosen = {"do_sample": True, "temperature": how.temperature} if how.temperature > 0 else {"do_sample": False}
+    chosen = {"do_sample": False}
+    if how.temperature > 0:
+        chosen = {"do_sample": True, "temperature": how.temperature, "top_k": 0, "top_p": 1.0}  # else transformers' own
     answers: list[str] = []
     reporter.stage("answering", len(prompts), "prompt")
     for start in range(0, len(prompts), how.batch):

@@ -112,7 +112,7 @@ def start_run(folder: Path, run: Prepared) -> None:
     Raises:
         ValueError: it holds a run already.
     """
-    if not _first_process():
+    if not first_process():
         return
     if (folder / SETTINGS).exists():
         raise ValueError(f"--out {folder}: holds a run already; continue it with --resume {folder}, or name another")
@@ -173,7 +173,7 @@ def train(run: Prepared, folder: Path, reporter: Reporter, *, fresh: bool = Fals
     result = {
         "updates": trainer.state.global_step, "held_out": scores[-1] if scores else None, "data": run.counts(),
     }  # fmt: skip
-    if _first_process():
+    if first_process():
         write_json(folder / MODEL / ORIGIN, {"settings": run.settings.model_dump(include={"model", "objective"})})
         write_json(folder / RESULT, result)
     return result
@@ -214,7 +214,7 @@ def _made(run: Prepared, folder: Path, reporter: Reporter, fresh: bool) -> Objec
 
 
 def _abandon(folder: Path, fresh: bool) -> None:
-    if not fresh or not _first_process():
+    if not fresh or not first_process():
         return
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     for name in (SETTINGS, METRICS):
@@ -253,7 +253,8 @@ def _trainer(run: Prepared, folder: Path, reporter: Reporter) -> ObjectiveTraine
     return trainer
 
 
-def _first_process() -> bool:
+def first_process() -> bool:
+    """Whether this is the process, of those that train together, that writes."""
     return os.environ.get("RANK", "0") == "0"
 
 

@@ -209,14 +209,8 @@ class BenchmarkCell(pydantic.BaseModel):
 
 
 def complete_command(command: str) -> str:
-    """A cell's command; one of before `--tuning` was an option says what that did."""
-    if " --tuning " in command:
+    """A cell's command; that of a benchmark of before `--tuning` was an option says what that did."""
+    if " --tuning " in command or not command.startswith("mpo benchmark "):
         return command
     before, borrowed, folder = command.partition(" --tuned-from ")
     return f"{before} --tuning fixed{borrowed}{folder}"
-
-
-def cell_config(config: CellConfig) -> dict[str, Any]:
-    """What a cell takes from a configuration."""
-    parts = {"rows": config.rows, "inner": config.inner, "evaluation": config.report.evaluation}
-    return {name: dataclasses.asdict(part) for name, part in parts.items()} | {"inner": config.inner.recorded()}

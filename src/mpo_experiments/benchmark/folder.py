@@ -1,17 +1,16 @@
 """A benchmark on disk: finished cells and, beside each, the tuned settings that it was made with."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 from adapters.storage.files import slug
 from adapters.storage.sealed import read_model, write_sealed
 from mpo_core.names import shortened
-from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Entry, cell_config, tuned_with
-from mpo_experiments.benchmark.score_log import ScoreLog
+from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Entry, tuned_with
 from mpo_experiments.objectives.saved import objective_hash
-from mpo_experiments.provenance import agents_hash, hash_of, made_elsewhere, made_here
+from mpo_experiments.provenance import agents_hash, made_elsewhere, made_here
+from mpo_experiments.tuning.score_log import ScoreLog, log_of
 from mpo_experiments.tuning.tuned import TunedCell, read_tuned
 
 AGAIN = "remove it to have it run again"
@@ -49,7 +48,7 @@ class BenchmarkFolder:
         if before is not None and now.tuned_from is not None:
             self._check_borrowed(key, found, now)
             before, now = before.without_tuning(), now.without_tuning()
-        if before is not None and _differs_in_saved(before, now):
+        if before is not None and _alike_but_for_saved(before, now):
             before = dataclasses.replace(before, objectives=now.objectives)
         if before != now:
             if before is not None and before == dataclasses.replace(now, method=before.method, tune=before.tune):
@@ -58,7 +57,7 @@ class BenchmarkFolder:
                     f"{found.method}, or {ELSE}"
                 )
             raise ValueError(f"benchmark cell {path}: was made with other settings{_change(before, now)}; {ELSE}")
-        if found.config != cell_config(settings.config(key)):
+        if found.config != settings.config(key).recorded():
             raise ValueError(f"benchmark cell {path}: was made with other sizes; {ELSE}")
         if found.provenance.get("agents") != agents_hash(key.task, key.data):
             raise ValueError(f"benchmark cell {path}: was made with other agents; {ELSE}")
@@ -100,7 +99,7 @@ class BenchmarkFolder:
         found = self.any_cell(key)
         if found is None:
             raise ValueError(f"--tuned-from {self.path}: has no cell of {key}; run it with mpo benchmark first")
-        if found.config != cell_config(settings.config(key)) or found.provenance.get("agents") != agents_hash(
+        if found.config != settings.config(key).recorded() or found.provenance.get("agents") != agents_hash(
             key.task, key.data
         ):
             raise ValueError(f"--tuned-from {self.path}: its cell of {key} is of another preset or of other agents")
@@ -129,10 +128,7 @@ class BenchmarkFolder:
 
     def log(self, key: CellKey, settings: BenchmarkSettings) -> ScoreLog:
         """The scores of a cell that is not finished."""
-        config = settings.config(key)
-        made = made_here(key.task, key.data, config.inner)
-        depends: list[Any] = [str(key), settings.seed, cell_config(config), *made.values()]
-        return ScoreLog(self._file(key, ".scores").with_suffix(".jsonl"), hash_of([json.dumps(one) for one in depends]))
+        return log_of(self._file(key, ".scores").with_suffix(".jsonl"), str(key), settings.config(key))
 
     def save(self, cell: BenchmarkCell) -> None:
         """Keeps a finished cell."""
@@ -150,18 +146,16 @@ def lacking(cell: BenchmarkCell, settings: BenchmarkSettings) -> tuple[str, ...]
 
 
 def only_asked(cell: BenchmarkCell, settings: BenchmarkSettings) -> BenchmarkCell:
-    """A cell without the saved objectives that are not asked for."""
-    if len(cell.objectives) == len(settings.objectives):
-        return cell
+    """A cell without the saved objectives that are not asked for, in the order in which they are."""
     entries = {entry.id: entry for entry in cell.objectives}
     return cell.model_copy(update={"objectives": [entries[id] for id in settings.objectives]})
 
 
-def _differs_in_saved(before: BenchmarkSettings, now: BenchmarkSettings) -> bool:
-    """Whether the objectives are the same but for saved ones, some of which came or went."""
+def _alike_but_for_saved(before: BenchmarkSettings, now: BenchmarkSettings) -> bool:
+    """Whether the objectives, in whatever order, are the same but for saved ones, some of which came or went."""
     gone, come = (set(one.objectives) - set(other.objectives) for one, other in ((before, now), (now, before)))
     saved = all("/" in id for id in gone) and all(objective_hash(id) is not None for id in come)
-    return bool(gone or come) and saved
+    return saved
 
 
 def run_with(entry: Entry) -> tuple[dict[str, float], int, float | None]:
@@ -172,7 +166,7 @@ def run_with(entry: Entry) -> tuple[dict[str, float], int, float | None]:
 def _tuned_here(key: CellKey, settings: BenchmarkSettings, ids: tuple[str, ...]) -> dict[str, Any]:
     """What tuned settings depend on besides the settings of a benchmark."""
     return {
-        "agents": agents_hash(key.task, key.data), "cell": cell_config(settings.config(key)),
+        "agents": agents_hash(key.task, key.data), "cell": settings.config(key).recorded(),
         "saved": {id: objective_hash(id) for id in sorted(ids) if "/" in id},
     }  # fmt: skip
 

@@ -15,14 +15,13 @@ from mpo_experiments.benchmark.cell import (
     CellKey,
     Choice,
     Entry,
-    cell_config,
 )
 from mpo_experiments.benchmark.reporting import report_scores
-from mpo_experiments.benchmark.score_log import LoggedScores, ScoreLog
 from mpo_experiments.objectives.saved import objective_hash
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import made_here
 from mpo_experiments.testbed import Testbed, comparison_settings
+from mpo_experiments.tuning.score_log import LoggedScores, ScoreLog
 from mpo_experiments.tuning.tune import TuningSettings, tune
 from mpo_experiments.tuning.tuned import TunedCell
 
@@ -109,7 +108,7 @@ def report_cell(
     return BenchmarkCell(
         task=key.task, data=key.data, bin_width=key.bin_width, rows=key.rows,
         command=settings.command(key), settings=settings,
-        config=cell_config(config), seconds={"reporting": round(time.monotonic() - began, 1)},
+        config=config.recorded(), seconds={"reporting": round(time.monotonic() - began, 1)},
         provenance=made_here(key.task, key.data, config.inner),
         original=low, target=high, method=settings.method,
         original_mode=testbed.constants(config.report.evaluation.horizon, mode=True)[0],

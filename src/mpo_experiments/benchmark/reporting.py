@@ -9,9 +9,9 @@ import numpy as np
 from mpo_core.evaluation.comparison import ComparisonReturns, ComparisonSettings, unit_bytes
 from mpo_core.memory import units_at_once
 from mpo_experiments.benchmark.cell import Choice
-from mpo_experiments.benchmark.score_log import ScoreLog, policy_names
 from mpo_experiments.progress import Reporter
 from mpo_experiments.testbed import Testbed
+from mpo_experiments.tuning.score_log import ScoreLog, policy_names
 from mpo_experiments.tuning.scores import SettingScores
 from mpo_experiments.tuning.setting_search import Setting
 

@@ -8,9 +8,9 @@ from mpo_core.failures import WorkFailed
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
 from mpo_experiments.benchmark.folder import BenchmarkFolder, lacking, only_asked
 from mpo_experiments.benchmark.measure import cell_choices, report_cell, tune_cell, tuned_choices
-from mpo_experiments.benchmark.score_log import ScoreLog
 from mpo_experiments.progress import Reporter
 from mpo_experiments.testbed import Testbed
+from mpo_experiments.tuning.score_log import ScoreLog
 
 
 def run_benchmark(

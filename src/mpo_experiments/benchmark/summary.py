@@ -84,17 +84,17 @@ def no_noise_score(cell: BenchmarkCell) -> float | None:
     """
     mode = cell.original_mode
     agents = cell.provenance.get("agents")
-    if mode is None and agents is not None and agents == _agents_there(cell.task):
+    if mode is None and agents is not None and agents == _agents_there(cell.task, cell.data):
         measured = load_card(cell.task).original.mode
         horizon = cell.config["evaluation"]["horizon"]
         mode = measured.return_ if horizon == load_card(cell.task).horizon else measured.earlier.get(horizon)
     return None if mode is None else (mode - cell.original) / (cell.target - cell.original)
 
 
-def _agents_there(task: str) -> str | None:
-    """The hash of a task's agents; None where there is no such task or no agents."""
+def _agents_there(task: str, data: str) -> str | None:
+    """The hash of the agents that a task's data are made with; None where there is no such task or no agents."""
     try:
-        return agents_hash(task)
+        return agents_hash(task, data)
     except ValueError:
         return None
 

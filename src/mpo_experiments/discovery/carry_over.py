@@ -5,11 +5,13 @@ best tuned hand-written objective on the cell's own reporting units, which no se
 """
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 from adapters.storage.objective_files import read_objective
 from adapters.storage.objective_paths import CARD_NAME
 from mpo_core.mirror.learned import has_frame
+from mpo_core.mirror.monotone_network import Frame
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey, Entry
 from mpo_experiments.benchmark.folder import BenchmarkFolder, run_with
 from mpo_experiments.benchmark.measure import cell_choices, report_cell, tune_cell, tuned_choices
@@ -55,7 +57,7 @@ class Transfer:
         new = self._run(key, missing, finished[key])
         by_id = {one.id: one for one in (*kept, *new.objectives)}
         told = {"settings": settings, "command": settings.command(key)}
-        whole = new.model_copy(update=told | {"objectives": [by_id[id] for id in ids]})
+        whole = BenchmarkCell.model_validate(dict(new) | told | {"objectives": [by_id[id] for id in ids]})
         folder.save(whole)
         return whole
 
@@ -80,10 +82,9 @@ class Transfer:
 
     def _ready(self, found: Found, key: CellKey) -> str:
         """The id of an objective in a cell; it is moved there, and known to the catalogue, from then on."""
-        place = self.place(found, key)
-        if not (place / CARD_NAME).is_file():
-            own = self.queue.run_path(found.key, found.form)
-            save_reframed(NamedObjective(str(own), None, own), frame_of([key.task]), place)
+        own, place = self.queue.run_path(found.key, found.form), self.place(found, key)
+        if place != own:
+            _move(own, frame_of([key.task]), place)
         return register_file(place)
 
     def _settings(self, ids: tuple[str, ...]) -> BenchmarkSettings:
@@ -100,6 +101,17 @@ class Transfer:
         return report_cell(testbed, key, settings, (choices, {}), reporter)
 
 
+def _move(own: Path, frame: Frame, place: Path) -> None:
+    """Writes an objective in another frame, unless what is there was moved from this very one to this very frame."""
+    if (place / CARD_NAME).is_file():
+        moved = read_objective(place)[0]["provenance"].get("reframed", {})
+        made_of = [moved.get(name) for name in ("sha256", "centre", "width")]
+        if made_of == [read_objective(own)[0]["sha256"], frame.centre, frame.width]:
+            return
+        shutil.rmtree(place)
+    save_reframed(NamedObjective(str(own), None, own), frame, place)
+
+
 def same_conditions(before: BenchmarkCell, settings: BenchmarkSettings, own: BenchmarkCell) -> bool:
     """Whether what was run before is of the units, sizes and agents of the cell that it is compared in."""
     return (
@@ -107,12 +119,12 @@ def same_conditions(before: BenchmarkCell, settings: BenchmarkSettings, own: Ben
         and before.settings.seed == settings.seed
         and before.config == own.config
         and before.provenance.get("agents") == own.provenance.get("agents")
-        and (before.original, before.target) == (own.original, own.target)
+        and (before.original, before.target, before.units) == (own.original, own.target, own.units)
     )
 
 
 def _is_current(entry: Entry, ids: tuple[str, ...], best: Entry) -> bool:
     """Whether an entry that was run before is still asked for, and is of the same objective."""
     if entry.id == best.id:
-        return run_with(entry) == run_with(best) and len(entry.sampled) == len(best.sampled)
+        return run_with(entry) == run_with(best)
     return entry.id in ids and entry.sha256 == objective_hash(entry.id)

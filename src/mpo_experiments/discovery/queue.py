@@ -19,7 +19,6 @@ from mpo_experiments.benchmark.cell import (
     BenchmarkSettings,
     CellKey,
     Choice,
-    cell_config,
 )
 from mpo_experiments.benchmark.folder import ELSE, BenchmarkFolder
 from mpo_experiments.benchmark.measure import cell_choices
@@ -114,7 +113,7 @@ class Discovery:
         same = (
             cell.settings is not None
             and compared(dataclasses.replace(cell.settings, tuned_from=None)) == compared(wanted)
-            and cell.config == cell_config(wanted.config(cell.key))
+            and cell.config == wanted.config(cell.key).recorded()
             and cell.provenance.get("agents") == agents_hash(cell.task, cell.data)
         )
         if not same:

@@ -20,6 +20,7 @@ from mpo_core.settings import InnerLoopSettings
 from mpo_core.training.inner_loop import train_by_epoch
 from mpo_core.training.learners import row_log_probs
 from mpo_experiments.progress import Reporter
+from mpo_experiments.settings.listed import named
 from mpo_experiments.settings.run_config import CellConfig, build_config
 from mpo_experiments.testbed import Testbed, comparison_settings
 
@@ -39,7 +40,7 @@ def conditions(
     """
     found = card["provenance"]
     asked = {"task": task, "data": data, "preset": preset}
-    known = {name: _first(found.get(name)) for name in asked}
+    known = {name: next(iter(named(found.get(name))), None) for name in asked}
     chosen = {name: value or known[name] for name, value in asked.items() if value or known[name]}
     if "task" not in chosen:
         raise ValueError("the objective file does not say on which task it was found: name one with --task")
@@ -47,12 +48,6 @@ def conditions(
     if preset is None and task in (None, known["task"]):
         sizes = {name: found[name] for name in ("rows", "inner") if isinstance(found.get(name), dict)}
     return build_config({"seed": seed} | sizes | chosen)
-
-
-def _first(value: Any) -> str | None:
-    """The first of several tasks or kinds of data, as a search on more than one names them."""
-    text = value[0] if isinstance(value, list) and value else value
-    return text.split(",")[0] if isinstance(text, str) else None
 
 
 def training_samples(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import jax
 import numpy as np
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from adapters.storage.sealed import read_model, write_sealed
+from adapters.storage.files import read_json
+from adapters.storage.sealed import read_model, seal_of, unsealed, write_sealed
 from mpo_core.failures import WorkFailed
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_experiments.lm_transfer.corpus import Corpus, read_corpus
@@ -128,7 +130,13 @@ class _Maker:
         self._tokenizer = new_tokenizer(["".join(pair) for pair in corpus.parts["lessons"]], settings.sizes.vocabulary)
 
     def make(self) -> None:
-        """Original, reader, target, and the card."""
+        """Original, reader, target, and the card.
+
+        Raises:
+            ValueError: those that an earlier start left are of other sizes, another corpus or another seed.
+            WorkFailed: as `load_world`.
+        """
+        self._go_on_or_begin()
         sizes, parts = self._settings.sizes, self._corpus.parts
         lessons = {
             name: completions_of(self._tokenizer, parts[name], sizes.longest) for name in ("lessons", "reader", "fresh")
@@ -141,17 +149,36 @@ class _Maker:
         target = self._taught("target", original, best, sizes.target_steps)
         self._write_card(original, target, reward)
 
+    def _go_on_or_begin(self) -> None:
+        settings, path = self._settings, self._folder / "begun.json"
+        made_of = {
+            "sizes": dataclasses.asdict(settings.sizes), "seed": settings.seed, "corpus": self._corpus.sha256,
+        }  # fmt: skip
+        if path.is_file():
+            where = f"language models {path}"
+            begun = unsealed(read_json(path, "language models"), where, advice="remove their folder to have them made")
+        else:
+            begun = {} if any((self._folder / role).exists() for role in ROLES) else made_of
+        if seal_of(begun) != seal_of(made_of):
+            raise ValueError(
+                f"language models {self._folder}: were begun with another preset, seed or corpus; choose another --out"
+            )
+        write_sealed(path, made_of)
+
     def _taught(
         self, role: str, start: LlamaForCausalLM | None, texts: Sequence[TokenText], steps: int
     ) -> LlamaForCausalLM:
-        if (self._folder / role / "model.safetensors").is_file():
+        if (self._folder / role).is_dir():
             return load_model(self._folder / role)
         seed = self._seed(Purpose.TRAINING, ROLES.index(role))
         model = new_model(self._settings.sizes, self._tokenizer, seed=seed) if start is None else copy_of(start)
         self._reporter.stage(f"the {role} model", steps, "update")
         teach(model, texts, steps, self._reporter, seed=seed)
-        self._tokenizer.save_pretrained(self._folder / role)
-        model.save_pretrained(self._folder / role)
+        beside = self._folder / f".{role}"
+        shutil.rmtree(beside, ignore_errors=True)  # what an interrupted start left half written
+        self._tokenizer.save_pretrained(beside)
+        model.save_pretrained(beside)
+        beside.rename(self._folder / role)
         return model
 
     def _best_texts(self, original: LlamaForCausalLM, reward: Reward) -> list[TokenText]:

@@ -72,7 +72,7 @@ class MetaTraining:
         self._save(discovered)
         report = self._report(discovered)
         self.folder.check()
-        self._draw(discovered, banks)
+        self._draw(discovered, banks or self._banks(0))
         report.save(self.folder.path)
         write_run_report(self.folder, self.config)
         return report
@@ -87,13 +87,16 @@ class MetaTraining:
 
     # -- search ---------------------------------------------------------------------------------------------------
 
-    def _search(self, learned: PyTree, common: PyTree) -> tuple[PyTree, tuple[PairBank, ...]]:
+    def _search(self, learned: PyTree, common: PyTree) -> tuple[PyTree, tuple[PairBank, ...] | None]:
+        """What the search found, and the first banks of pairs, if this part of it had them."""
         settings = self.config.search
         program = build_search(self.config, self.cells, (learned, common))
         state = bring_home(program.start())
         first, state = from_first(self.folder.load_checkpoint(state, self.reporter.note) or (0, state))
         first, state = int(first), program.place(state)
         self.folder.keep_metrics_before(first, self.reporter.note)
+        if first >= settings.generations:  # it was interrupted after the last one
+            return bring_home(program.result(state)), None
         with ThreadPoolExecutor(1) as aside:  # compiling takes about as long as the pairs do
             shapes = tuple(bank_shapes(cell.testbed.task, cell.bank_size) for cell in self.cells)
             compiling = aside.submit(program.compiled, shapes)
@@ -116,7 +119,7 @@ class MetaTraining:
                 self.reporter.advance(1)
                 if fault:
                     raise WorkFailed(self._advice(generation, fault))
-        return bring_home(program.result(state)), banks
+        return bring_home(program.result(state)), None if self._bank_number(first) else banks
 
     def _keep(self, record: dict[str, Any], state: SearchState | None, log: Scalars) -> None:
         """Writes a generation down. Without a state there is no checkpoint: a resumed search tries it again."""
@@ -138,22 +141,28 @@ class MetaTraining:
 
     def _advice(self, generation: int, fault: str) -> str:
         config, strategy = self.config, self.config.strategy
+        smaller = [f"strategy.sigma (now {strategy.sigma:g})"]
+        if "learning_rate" not in strategy.without_effect:
+            smaller.append(f"strategy.learning_rate (now {strategy.learning_rate:g})")
+        smaller.append(f"inner.learning_rate (now {config.inner.learning_rate:g})")
         return (
-            f"generation {generation + 1}: {fault}; search anew with a smaller strategy.sigma "
-            f"(now {strategy.sigma:g}), strategy.learning_rate (now {strategy.learning_rate:g}) or "
-            f"inner.learning_rate (now {config.inner.learning_rate:g}), or from another --init (now {config.init}); "
+            f"generation {generation + 1}: {fault}; search anew with a smaller {' or '.join(smaller)}, "
+            f"or from another --init (now {config.init}); "
             f"the generations before are kept, and mpo meta-train --resume {self.folder} tries this one again"
         )
 
     def _banks(self, generation: int) -> tuple[PairBank, ...]:
         """The pairs of every cell, as a generation has them."""
-        refresh = self.config.search.bank_refresh
-        first = (generation // refresh if refresh else 0) * len(self.cells)
+        first = self._bank_number(generation) * len(self.cells)
         found = []
         for place, cell in enumerate(self.cells):
             self._name(cell)
             found.append(cell.bank(first + place, self.reporter))
         return tuple(found)
+
+    def _bank_number(self, generation: int) -> int:
+        refresh = self.config.search.bank_refresh
+        return generation // refresh if refresh else 0
 
     def _name(self, cell: SearchCell) -> None:
         """Says which cell the stages that follow are about, where there are several."""

@@ -40,6 +40,18 @@ def leaves(settings: dict[Any, Any], prefix: str = "") -> list[str]:
     return found
 
 
+def truths_for_others(given: dict[Any, Any], taken: dict[Any, Any], prefix: str = "") -> list[str]:
+    """The names of settings that were given as true or false, and are taken as something else: as 1 or 0."""
+    found: list[str] = []
+    for name, value in given.items():
+        own = taken.get(name)
+        if isinstance(value, dict) and isinstance(own, dict):
+            found += truths_for_others(value, own, f"{prefix}{name}.")
+        elif isinstance(value, bool) and not isinstance(own, bool):
+            found.append(f"{prefix}{name}")
+    return found
+
+
 def without(settings: dict[Any, Any], given: dict[Any, Any]) -> dict[Any, Any]:
     """Settings less those that are given, group by group."""
     kept: dict[Any, Any] = {}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mpo_experiments.settings.listed import split_tasks
 from mpo_experiments.settings.nested import merged, without
 from mpo_experiments.tasks.registry import PAIR_MARK, TASKS
 
@@ -84,8 +85,3 @@ def task_preset(preset: str, task: str) -> dict[str, Any]:
     if base in TASKS and TASKS[base].of_words:
         return WORDS[preset]
     return TASK_PRESETS.get((preset, base), {})
-
-
-def split_tasks(tasks: Any) -> Any:
-    """Tasks in a text, joined by commas, as a list; a list, or what is no text at all, as it is."""
-    return tasks.split(",") if isinstance(tasks, str) else tasks

@@ -2,7 +2,6 @@
 
 import dataclasses
 import typing
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +15,9 @@ from mpo_core.data.specification import parse_data_spec
 from mpo_core.names import shortened, unknown_name
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
 from mpo_experiments.objectives.named import ObjectiveSetting, parse_objective
-from mpo_experiments.settings.nested import leaves, merged
-from mpo_experiments.settings.presets import PRESETS, preset_settings, split_tasks
+from mpo_experiments.settings.listed import canonical_names, listed, split_data, split_tasks
+from mpo_experiments.settings.nested import leaves, merged, truths_for_others
+from mpo_experiments.settings.presets import PRESETS, preset_settings
 from mpo_experiments.settings.search_settings import SearchSettings
 from mpo_experiments.tasks.registry import task_spec
 
@@ -69,6 +69,11 @@ class CellConfig(_Settings):
         """What it is on, such as "halfcheetah, mixed:0.75"."""
         return f"{self.task}, {self.data}"
 
+    def recorded(self) -> dict[str, Any]:
+        """Rows, inner loop and evaluation, as files of results have them."""
+        parts = {"rows": self.rows, "inner": self.inner, "evaluation": self.report.evaluation}
+        return {name: dataclasses.asdict(part) for name, part in parts.items()} | {"inner": self.inner.recorded()}
+
     @pydantic.model_validator(mode="after")
     def _bank_gives_rows(self) -> "CellConfig":
         spec = parse_data_spec(self.data)
@@ -101,22 +106,22 @@ class RunConfig(_Settings):
     @pydantic.field_validator("tasks", mode="before")
     @classmethod
     def _split_tasks(cls, tasks: Any) -> Any:
-        return _listed("task", split_tasks(tasks))
+        return listed("task", split_tasks(tasks))
 
     @pydantic.field_validator("kinds", mode="before")
     @classmethod
     def _split_kinds(cls, kinds: Any) -> Any:
-        return _listed("data", split_data(kinds) if isinstance(kinds, str) else kinds)
+        return listed("data", split_data(kinds) if isinstance(kinds, str) else kinds)
 
     @pydantic.field_validator("tasks")
     @classmethod
     def _known_tasks(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
-        return _canonical("task", tasks, lambda name: task_spec(name).name)
+        return canonical_names("task", tasks, lambda name: task_spec(name).name)
 
     @pydantic.field_validator("kinds")
     @classmethod
     def _canonical_kinds(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        return _canonical("data", kinds, lambda text: str(parse_data_spec(text)))
+        return canonical_names("data", kinds, lambda text: str(parse_data_spec(text)))
 
     @property
     def title(self) -> str:
@@ -169,7 +174,18 @@ def build_run(*layers: dict[str, Any]) -> RunConfig:
             config = RunConfig.model_validate(merged(settings, config.per_task[config.tasks[0]]) | {"per_task": {}})
     except pydantic.ValidationError as error:
         raise ValueError(one_sentence(error)) from None
+    _check_strategy(settings.get("strategy", {}), config.strategy)
+    for name in truths_for_others(settings, config.model_dump(mode="json")):
+        raise ValueError(f"'{name}': is true or false, but must be a number or a name")
     return config
+
+
+def _check_strategy(given: dict[str, Any], strategy: StrategySettings) -> None:
+    """Refuses settings that the strategy does not take, unless they have their default."""
+    usual = StrategySettings()
+    for name in strategy.without_effect:
+        if given.get(name, getattr(usual, name)) != getattr(usual, name):
+            raise ValueError(f"'strategy.{name}': has no effect on strategy {strategy.name!r}: leave it out")
 
 
 def build_single_run(*layers: dict[str, Any]) -> RunConfig:
@@ -195,39 +211,6 @@ def build_config(*layers: dict[str, Any]) -> CellConfig:
         ValueError: as `build_single_run`.
     """
     return build_single_run(*layers).cells()[0]
-
-
-def split_data(text: str) -> list[str]:
-    """The data specifications in a text; the commas within `pairs:oo=A,ot=B` belong to it."""
-    found: list[str] = []
-    for part in text.split(","):
-        before, equals, _ = part.partition("=")
-        if found and equals and ":" not in before:
-            found[-1] += f",{part}"
-        else:
-            found.append(part)
-    return found
-
-
-def _listed(what: str, names: Any) -> list[str] | tuple[str, ...]:
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"'{what}': must be a name, or several in a list or joined by commas")
-    return names
-
-
-def _canonical(what: str, parts: tuple[str, ...], canonical: Callable[[str], str]) -> tuple[str, ...]:
-    """The canonical forms of names.
-
-    Raises:
-        ValueError: one is empty, or there twice, or not known.
-    """
-    if len(parts) > 1 and not all(part.strip() for part in parts):
-        raise ValueError(f"{what} {shortened(','.join(parts))!r}: there is nothing between two commas, or at an end")
-    found = [canonical(part.strip() if len(parts) > 1 else part) for part in parts]
-    for place, name in enumerate(found):
-        if name in found[:place]:
-            raise ValueError(f"{what} {shortened(','.join(parts))!r}: names {name!r} twice")
-    return tuple(found)
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

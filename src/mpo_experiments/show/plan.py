@@ -10,6 +10,7 @@ from mpo_experiments.agents.lookup import check_agents
 from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.runs.folder import open_run
 from mpo_experiments.runs.report import load_report
+from mpo_experiments.settings.listed import named
 from mpo_experiments.settings.run_config import CellConfig, RunConfig, build_config
 from mpo_experiments.show.subject import Shown, find_subject, references
 
@@ -101,14 +102,11 @@ def _config(request: ShowRequest, subject: Shown, run: RunConfig | None) -> Cell
     known: dict[str, Any] = dict(subject.card["provenance"]) if subject.card else {}
     if run is not None:
         known = {name: getattr(run.cells()[0], name) for name in DEFAULTS}
-    known = {name: value for name, value in known.items() if name in ("task", "data", "preset") and _single(value)}
+    known = {
+        name: value for name, value in known.items() if name in ("task", "data", "preset") and len(named(value)) == 1
+    }
     asked = {name: getattr(request, name) for name in DEFAULTS if getattr(request, name) is not None}
     return build_config(DEFAULTS | known | asked | {"seed": request.seed})
-
-
-def _single(value: Any) -> bool:
-    """Whether a card names one task or kind of data."""
-    return isinstance(value, str) and "," not in value
 
 
 def _slug(text: str) -> str:

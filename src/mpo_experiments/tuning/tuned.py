@@ -95,9 +95,14 @@ class TunedCell(pydantic.BaseModel):
 
 def save_tuned(folder: Path, cell: TunedCell) -> Path:
     """Writes a cell; returns its file."""
-    path = folder / cell.task / f"{slug(cell.data)}.json"
+    path = tuned_file(folder, cell.task, cell.data)
     write_sealed(path, cell.model_dump(mode="json"))
     return path
+
+
+def tuned_file(folder: Path, task: str, data: str) -> Path:
+    """Where the settings of a task and a kind of data are, in a folder."""
+    return folder / task / f"{slug(data)}.json"
 
 
 def read_tuned(path: Path) -> TunedCell:
@@ -119,7 +124,7 @@ def load_tuned(task: str, data: str) -> TunedCell | None:
     folders = ([Path(own)] if own else []) + [BUNDLED]
     for wanted in (data, DEFAULT_DATA):
         for folder in folders:
-            path = folder / task / f"{slug(wanted)}.json"
+            path = tuned_file(folder, task, wanted)
             if path.is_file():
                 found = read_tuned(path)
                 if (found.task, found.data) != (task, wanted):

@@ -1,5 +1,6 @@
 """Settings of cells are compared, not their commands; cells of before say theirs in their commands."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def test_options_in_another_order_are_the_same_settings(tmp_path):
     options = {"seed": 11, "units": 10, "task": KEY.task, "data": KEY.data, "tuning_units": 3}
     command = written_command("benchmark", options)  # and what has its default left out
     assert rewritten(tmp_path, command=command).cell(KEY, SETTINGS) is not None
+
+
+def test_objectives_in_another_order_are_the_same_cell(tmp_path):
+    folder = BenchmarkFolder(RESULTS / "benchmark")
+    backwards = SETTINGS.objectives[::-1]
+    found = folder.cell(KEY, dataclasses.replace(SETTINGS, objectives=backwards))
+    assert tuple(one.id for one in found.objectives) == backwards
+    assert found.objectives[::-1] == folder.cell(KEY, SETTINGS).objectives
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import equinox as eqx
 import numpy as np
@@ -151,13 +152,19 @@ def test_searches_of_other_agents_are_refused(queue, monkeypatch):
         check_search(out / "queue" / "runs" / "reach-base-static", settings.model_copy(update={"provenance": {}}))
 
 
-@pytest.mark.parametrize("change", [{}, {"seed": 7}, {"agents": "others"}, {"horizon": 9}, {"target": 901.0}])
+@pytest.mark.parametrize(
+    "change", [{}, {"seed": 7}, {"agents": "others"}, {"horizon": 9}, {"target": 901.0}, {"units": 3}]
+)
 def test_what_was_carried_over_is_kept_on_the_same_units_alone(change):
     own = make_cell()
     before = own.model_copy(
         update={
             "config": {"evaluation": {"horizon": change.get("horizon", 1000)}}, "target": change.get("target", 900.0),
             "provenance": own.provenance | ({"agents": "others"} if "agents" in change else {}),
+            "objectives": [
+                one.model_copy(update={kind: getattr(one, kind)[: change.get("units")] for kind in ("sampled", "mode")})
+                for one in own.objectives
+            ],
         }
     )  # fmt: skip
     asked = dataclasses.replace(SETTINGS, objectives=("sft",), seed=change.get("seed", SETTINGS.seed))
@@ -236,7 +243,14 @@ def test_on_another_task_an_objective_lies_where_that_task_has_its_log_probs(tmp
     network = load_objective(away).phi_inv.network
     target = load_card("ant").token_log_probs
     np.testing.assert_allclose([network.centre, network.centre - network.width], target, rtol=1e-5)
-    assert transfer._ready(Found(key, "static"), CellKey("ant", "noisy:0.2")) == away  # as it was
+    before = (Path(away) / "objective.safetensors").stat().st_mtime_ns
+    assert transfer._ready(Found(key, "static"), CellKey("ant", "noisy:0.2")) == away
+    assert (Path(away) / "objective.safetensors").stat().st_mtime_ns == before  # as it was
+    shutil.rmtree(own)
+    shutil.copytree(located("discovered/halfcheetah-mixed75-temporal"), own)  # as where its search was run again
+    transfer._ready(Found(key, "static"), CellKey("ant", "base"))
+    moved, again = (json.loads((Path(place) / "objective.json").read_text()) for place in (away, own))
+    assert moved["provenance"]["reframed"]["sha256"] == again["sha256"]
 
 
 def test_an_objective_file_runs_in_a_benchmark_and_a_changed_one_is_refused(queue, tmp_path):

@@ -374,6 +374,12 @@ def test_conditions_are_those_of_the_search_unless_told_otherwise():
     assert (same.task, same.data, same.rows.count, same.seed) == ("hopper", "noisy:0.2", 6, 1)
     other = conditions({"provenance": found}, task="halfcheetah", data=None, preset="quick", seed=1)
     assert (other.task, other.data, other.rows.count) == ("halfcheetah", "noisy:0.2", 128)
+    shares = found | {"data": "pairs:oo=0.5,ot=0.3,tt=0.2"}
+    whole = conditions({"provenance": shares}, task=None, data=None, preset=None, seed=1)
+    assert whole.data == "pairs:oo=0.5,ot=0.3,tt=0.2"
+    several = found | {"data": "noisy:0.2,pairs:oo=0.5,ot=0.3,tt=0.2", "task": ["ant", "hopper"]}
+    first = conditions({"provenance": several}, task=None, data=None, preset=None, seed=1)
+    assert (first.task, first.data) == ("ant", "noisy:0.2")
     with pytest.raises(ValueError, match="name one with --task"):
         conditions({"provenance": {}}, task=None, data=None, preset=None, seed=0)
 

@@ -1,6 +1,7 @@
 """Transfer to language models: the models, the suite's faults in the pairs, a small experiment as a whole."""
 
 import csv
+import dataclasses
 import json
 import shutil
 
@@ -278,6 +279,32 @@ def test_a_discovered_objective_is_known_by_what_it_holds(folder, corpus, monkey
     before = len(ran)
     assert invoke(*arguments).exit_code == 0
     assert len(ran) == before
+
+
+@pytest.mark.parametrize("change", ["seed", "corpus"])
+def test_models_that_were_begun_otherwise_are_refused(first, tmp_path, corpus, settings, change):
+    """As an interrupted start leaves them: one model is made, there is no card."""
+    shutil.copytree(first[1] / "world" / "original", tmp_path / "world" / "original")
+    shutil.copy(first[1] / "world" / "begun.json", tmp_path / "world")
+    other = tmp_path / "other.txt"
+    other.write_text(corpus.read_text() + "\nthe film is good .")
+    asked = {"seed": {"seed": 7}, "corpus": {"corpus": str(other)}}[change]
+    with pytest.raises(ValueError, match="world: were begun with another preset, seed or corpus; choose another"):
+        load_world(tmp_path, dataclasses.replace(settings, **asked), SilentReporter())
+
+
+def test_models_go_on_where_an_interrupted_start_left_them(first, world, tmp_path, settings):
+    """One model is made, another was being written."""
+    made = first[1] / "world"
+    for name in ("original", "reader"):
+        shutil.copytree(made / name, tmp_path / "world" / name)
+    shutil.copy(made / "begun.json", tmp_path / "world")
+    shutil.copytree(made / "target", tmp_path / "world" / ".target")
+    (tmp_path / "world" / ".target" / "model.safetensors").write_bytes(b"half")
+    assert (
+        load_world(tmp_path, settings, SilentReporter()).card == load_world(first[1], settings, SilentReporter()).card
+    )
+    assert {path.name for path in (tmp_path / "world").iterdir()} == {path.name for path in made.iterdir()}
 
 
 def test_an_interrupted_experiment_goes_on_and_ends_alike(first, folder, corpus, monkeypatch):

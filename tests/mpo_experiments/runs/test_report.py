@@ -56,9 +56,18 @@ def test_constants_of_a_shorter_horizon_are_those_of_the_card(monkeypatch):
     known = Testbed("halfcheetah")
     card = known.card.original.sampled.earlier[250], known.card.target.sampled.earlier[250]
     assert known.constants(250) == card
-    measured = Testbed("halfcheetah", bin_width=0.2)  # of other tokens the card knows nothing
     monkeypatch.setattr(Testbed, "_measured_constants", lambda self, horizon, mode: (1.0, 2.0))
-    assert measured.constants(250) == known.constants(270) == (1.0, 2.0)
+    assert known.constants(270) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("horizon", [250, 1000])
+def test_agents_whose_action_noise_wide_tokens_raise_are_measured_anew(monkeypatch, horizon):
+    """At width 1 no deviation is below 0.4: the target of the card (0.29) acts more at random."""
+    monkeypatch.setattr(Testbed, "_measured_constants", lambda self, horizon, mode: (1.0, 2.0))
+    card, middling, wide = (Testbed("halfcheetah", bin_width=width) for width in (None, 0.5, 1.0))
+    assert middling.constants(horizon) == card.constants(horizon) != (1.0, 2.0)
+    assert wide.constants(horizon) == (1.0, 2.0)
+    assert wide.constants(horizon, mode=True) == card.constants(horizon, mode=True)  # has no noise
 
 
 def test_a_setting_that_only_the_run_could_refuse_is_refused_in_one_sentence(capsys):

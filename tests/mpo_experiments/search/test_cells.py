@@ -34,7 +34,8 @@ from mpo_experiments.runs import marks
 from mpo_experiments.runs.report import CellReport, Row, RunReport, load_report, load_reports, pooled_differences
 from mpo_experiments.search import cells, meta_train, program as search
 from mpo_experiments.search.program import FIRST_MEMBER, SearchProblem, SearchProgram
-from mpo_experiments.settings.run_config import build_config, build_run, read_run_config, split_data
+from mpo_experiments.settings.listed import split_data
+from mpo_experiments.settings.run_config import build_config, build_run, read_run_config
 from mpo_experiments.settings.search_settings import SearchSettings
 from mpo_experiments.tasks import registry as tasks
 

@@ -7,8 +7,10 @@ import time
 
 import pytest
 
-from helpers.toy_run import ARGUMENTS, assert_same_results, begin, environment, the_run
+from helpers.toy_run import ARGUMENTS as TOY, assert_same_results, begin, environment, the_run
 
+ARGUMENTS = (*TOY, "--set", "search.bank_refresh=1")
+"""A toy run with fresh pairs in every generation."""
 SMOKE = ("meta-train", "--task", "halfcheetah", "--preset", "smoke", "--seed", "1", "--generations", "8")
 WAIT = 600
 WHOLE = ("objective.safetensors", "report.json", "figures/maps.png")

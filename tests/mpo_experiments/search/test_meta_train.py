@@ -145,12 +145,13 @@ def test_a_damaged_report_is_refused(run, tmp_path):
     assert "is damaged; remove it and resume the run" in found.stderr
 
 
-def test_an_interrupted_run_ends_as_if_it_never_stopped(run, tmp_path):
+@pytest.mark.parametrize("lost", ["000002.*", "nothing"], ids=["before the last generation", "after it"])
+def test_an_interrupted_run_ends_as_if_it_never_stopped(run, tmp_path, lost):
     _, folder = run
     copy = shutil.copytree(folder, tmp_path / "copy")
     for path in copy.glob("objective.*"):
         path.unlink()
-    for path in copy.glob("checkpoints/000002.*"):
+    for path in copy.glob(f"checkpoints/{lost}"):
         path.unlink()
     (copy / "report.json").unlink()
     shutil.rmtree(copy / "figures")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from mpo_experiments.settings.listed import named
 from mpo_experiments.settings.nested import parse_override
 from mpo_experiments.settings.presets import PRESETS, task_preset
 from mpo_experiments.settings.run_config import RunConfig, build_config, build_run, read_config_file
@@ -16,6 +17,19 @@ def refusal(*layers) -> str:
     assert type(refused.value) is ValueError
     assert "\n" not in str(refused.value)
     return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("hopper", ["hopper"]),
+        ("base,pairs:oo=0.5,ot=0.3,tt=0.2", ["base", "pairs:oo=0.5,ot=0.3,tt=0.2"]),
+        (["ant", "hopper"], ["ant", "hopper"]),
+        (None, []),
+    ],
+)
+def test_a_card_names_tasks_and_kinds_of_data(value, names):
+    assert named(value) == names
 
 
 @pytest.mark.parametrize("task", task_names())
@@ -81,6 +95,14 @@ def test_unknown_settings_are_told_the_nearest(layer, says):
         ({"strategy": {"name": "nosuch"}}, "unknown strategy 'nosuch'"),
         ({"strategy": {"name": "openes", "population": 7}}, "population 7 is odd"),
         ({"strategy": {"sigma": -1}}, "must be positive"),
+        ({"strategy": {"learning_rate": 0.9}}, "'strategy.learning_rate': has no effect on strategy 'snes': leave it"),
+        (
+            {"strategy": {"name": "pgpe", "sigma_decay": 0.1}},
+            "'strategy.sigma_decay': has no effect on strategy",
+        ),
+        ({"inner": {"minibatch": True}}, "'inner.minibatch': is true or false, but must be a number or a name"),
+        ({"seed": True}, "'seed': is true or false, but must be a number"),
+        ({"strategy": {"sigma": True}}, "'strategy.sigma': is true or false"),
         ({"search": {"generations": "many"}}, "'search.generations': input should be a valid integer"),
         ({"search": 3}, "'search': "),
         ({"search": {"generations": 0}}, "generations must be at least 1, not 0"),

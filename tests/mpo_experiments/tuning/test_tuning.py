@@ -16,6 +16,7 @@ from mpo_core.seeds import Stream
 from mpo_core.settings import EvaluationSettings, InnerLoopSettings, RowSettings
 from mpo_experiments.tuning.plan import bracket_loops, halving_rungs, plan_of
 from mpo_experiments.tuning.ranges import MOST_EXTENSIONS, SettingRange, published_ranges, ranges_with_default
+from mpo_experiments.tuning.scores import SettingScores
 from mpo_experiments.tuning.setting_search import LEARNING_RATE, SFT_EPOCHS, search_settings
 from mpo_experiments.tuning.tune import TuningSettings, objective_search
 
@@ -198,6 +199,34 @@ def test_a_file_says_how_it_was_tuned_and_at_which_rate(reach, tmp_path):
     assert set(orpo["searched"]) == {"lam", LEARNING_RATE}
     assert f"{8 * sft['loops']:,} updates" in found.stdout
     assert max(map(len, found.stdout.split("Written to")[0].splitlines())) <= 80
+
+
+def test_an_interrupted_tuning_goes_on_where_it_was_left(reach, tmp_path, monkeypatch):
+    arguments = (
+        "tune", "--task", "reach", "--data", "base", "--objectives", "sft,orpo", "--budget", "3", "--units", "2",
+        "--preset", "smoke",
+    )  # fmt: skip
+    whole = invoke(*arguments, "--out", tmp_path / "whole")
+    assert whole.exit_code == 0, whole.output
+    asked, score, most = [], SettingScores.__call__, 1
+
+    def interrupted(self, tried, units):
+        if len(asked) == most:
+            raise KeyboardInterrupt
+        asked.append((len(tried), units))
+        return score(self, tried, units)
+
+    monkeypatch.setattr(SettingScores, "__call__", interrupted)
+    stopped = invoke(*arguments, "--out", tmp_path / "out")
+    assert (stopped.exit_code, "the scores that were made are kept" in stopped.stderr) == (130, True), stopped.output
+    assert [path.name for path in (tmp_path / "out" / "reach").iterdir()] == ["base.scores.jsonl"]
+    most = 100
+    resumed = invoke(*arguments, "--out", tmp_path / "out")
+    assert resumed.exit_code == 0, resumed.output
+    assert asked.count(asked[0]) == 1  # the first round was not run again
+    assert [path.name for path in (tmp_path / "out" / "reach").iterdir()] == ["base.json"]
+    cells = [json.loads((tmp_path / name / "reach" / "base.json").read_text()) for name in ("whole", "out")]
+    assert cells[0] == cells[1]
 
 
 def test_what_was_tuned_trains_at_its_own_rate_and_schedule(reach, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mpo_experiments.benchmark.reporting import parts_of
-from mpo_experiments.benchmark.score_log import LoggedScores, ScoreLog, policy_names
+from mpo_experiments.tuning.score_log import LoggedScores, ScoreLog, policy_names
 from mpo_experiments.tuning.setting_search import Setting
 
 ORPO, DPO = ("orpo", Setting({"lam": 0.5}, 0)), ("dpo", Setting({}, 10, 1e-3))

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from mpo_experiments.objectives.saved import objective_hash
+from mpo_experiments.provenance import hash_of, made_here
+from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.tuning.setting_search import Score, Setting
 
 
@@ -60,6 +62,17 @@ class ScoreLog:
         """What is finished needs no log."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+
+def log_of(path: Path, where: str, config: CellConfig) -> ScoreLog:
+    """A log of scores that follow from the sizes and the seed of a configuration, and from what makes them here.
+
+    Args:
+        where: the task, the kind of data and whatever else tells apart what is run with the same sizes.
+    """
+    made = made_here(config.task, config.data, config.inner)
+    depends: list[Any] = [where, config.seed, config.recorded(), *made.values()]
+    return ScoreLog(path, hash_of([json.dumps(one) for one in depends]))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,32 @@
+"""One process at a time writes to a folder, and what was refused leaves none behind."""
+
+import pytest
+
+from adapters.storage.folder_lock import locked_folder, take_lock
+
+
+def test_a_folder_that_is_taken_is_refused(tmp_path):
+    with locked_folder(tmp_path, "--out"), pytest.raises(ValueError, match="another mpo process is writing to it"):
+        take_lock(tmp_path, "--out")
+    take_lock(tmp_path, "--out").close()
+
+
+def hold(folder, *written):
+    """Takes a folder, writes files, and fails."""
+    with locked_folder(folder, "--out"):
+        for name in written:
+            (folder / name).touch()
+        raise ValueError("refused")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_that_was_made_for_nothing_goes_again(there, tmp_path):
+    folder = tmp_path / "out"
+    if there:
+        folder.mkdir()
+    with pytest.raises(ValueError, match="refused"):
+        hold(folder)
+    assert folder.exists() == there
+    with pytest.raises(ValueError, match="refused"):
+        hold(folder, "kept")
+    assert (folder / "kept").exists()
