@@ -8,6 +8,7 @@ import typer
 
 from cli.validation import validating_input
 from mpo_core.names import unknown_name
+from mpo_core.settings import AGENTS
 
 if TYPE_CHECKING:
     from mpo_core.losses.catalogue import CatalogueEntry, Setting
@@ -22,7 +23,6 @@ reference; -bar on mean token log-probs; ~row up to a constant of the row, w up
 to its weight. needs: what it reads beside the pair's log-probs and lengths."""
 NEEDS = {"reference": "ref", "rewards": "rewards", "groups": "groups"}
 """What an objective may need beside the pair log-probs, and how the table calls it."""
-AGENTS = ("original", "target", "other")
 WIDEST = {"needs": 7, "settings": 16}
 """Columns that fold to make room for formulas, in characters."""
 Row = dict[str, Any]

@@ -8,6 +8,8 @@ from mpo_core.names import unknown_name
 
 MAPS = {"phi": "phi_inv", "psi": "psi", "g": "g"}
 """Short names of the three maps of the mirror family, and what a `MirrorObjective` calls them."""
+AGENTS = ("original", "target", "other")
+"""Who may have made a trajectory, in the order of their numbers in `PreferenceRows.source`."""
 FAILED_SCORE = -1.0
 """What a policy scores whose return is not a number: as far under the original as the target is above it (ours)."""
 

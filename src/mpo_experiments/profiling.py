@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from adapters.evosax.strategy import Strategy
 from mpo_core.data.generate_pairs import generate_pairs
@@ -108,7 +109,7 @@ def profile(run: RunConfig, say: Callable[[str], None], trace: Path | None = Non
         with jax.profiler.trace(str(trace)):
             jax.block_until_ready(generation(state, number, placed))
     say("timing the parts")
-    at_once = _at_once(testbed, cell)
+    at_once = _at_once(testbed, cell, bank)
     parts = _parts(testbed, cell, (program.jobs, at_once), learned, placed)
     seconds = parts | {"evaluation": max(whole - sum(parts.values()), 0.0), "generation": whole}
     updates = program.jobs * cell.inner.epochs * (cell.rows.count // cell.inner.minibatch)
@@ -138,11 +139,11 @@ def _of_accelerator(testbed: Testbed, say: Callable[[str], None]) -> dict[str, A
     }
 
 
-def _at_once(testbed: Testbed, config: CellConfig) -> int:
+def _at_once(testbed: Testbed, config: CellConfig, banks: PyTree) -> int:
     """Inner loops that a device runs side by side, as the search plans them."""
     size = job_size(testbed.original, (config.rows.count, config.rows.length), config.inner)
     each = unit_bytes(testbed.task, config.rows)
-    held = UNIT_COPIES * config.search.datasets * each
+    held = sum(leaf.nbytes for leaf in jax.tree.leaves(banks)) + UNIT_COPIES * config.search.datasets * each
     return jobs_at_once(config.search.members_at_once, size.bytes, held)
 
 

@@ -29,9 +29,9 @@ from adapters.storage.dataset_files import (
     write_files,
 )
 from adapters.storage.files import slug, write_whole
-from mpo_core.data.rows import AGENTS, CHOSEN, REJECTED
+from mpo_core.data.rows import CHOSEN, REJECTED
 from mpo_core.names import unknown_name
-from mpo_core.settings import RowSettings
+from mpo_core.settings import AGENTS, RowSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from mpo_core.settings import UnusableSetting
+
 
 def take_lock(folder: Path, what: str) -> TextIO:
     """Takes the lock of a folder for this process; it is free again when the file that comes back is closed, or the
@@ -16,19 +18,19 @@ def take_lock(folder: Path, what: str) -> TextIO:
         what: what the folder is, for the message: "run folder".
 
     Raises:
-        ValueError: another process has it, or it cannot be written to.
+        UnusableSetting: another process has it, or it cannot be written to.
     """
     try:
         file = (folder / ".lock").open("w")
     except OSError as error:
-        raise ValueError(f"{what} {folder}: cannot be written to ({error.strerror})") from None
+        raise UnusableSetting(f"{what} {folder}: cannot be written to ({error.strerror})") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
         if isinstance(error, BlockingIOError):
-            raise ValueError(f"{what} {folder}: another mpo process is writing to it") from None
-        raise ValueError(f"{what} {folder}: cannot be locked ({error.strerror})") from None
+            raise UnusableSetting(f"{what} {folder}: another mpo process is writing to it") from None
+        raise UnusableSetting(f"{what} {folder}: cannot be locked ({error.strerror})") from None
     return file
 
 
@@ -37,7 +39,7 @@ def locked_folder(folder: Path, what: str) -> Iterator[None]:
     """While open, no other process can take the folder, which is made if it is not there, and goes if it stays empty.
 
     Raises:
-        ValueError: as `take_lock`.
+        UnusableSetting: as `take_lock`.
     """
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,5 +47,5 @@ def locked_folder(folder: Path, what: str) -> Iterator[None]:
         try:
             yield
         finally:
-            if made and [path.name for path in folder.iterdir()] == [Path(lock.name).name]:
+            if made and folder.is_dir() and [path.name for path in folder.iterdir()] == [Path(lock.name).name]:
                 shutil.rmtree(folder)  # what was asked for was refused

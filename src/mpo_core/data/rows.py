@@ -6,8 +6,6 @@ from jaxtyping import Bool, Float, Int
 from mpo_core.arrays import AnyArray
 
 CHOSEN, REJECTED = 0, 1
-AGENTS = ("original", "target", "other")
-"""Who may have made a trajectory, in the order of their numbers in `PreferenceRows.source`."""
 ORIGINAL, TARGET, OTHER = range(3)
 
 
@@ -23,7 +21,7 @@ class PreferenceRows(eqx.Module):
     flipped: Bool[AnyArray, " row"]
     """True where label faults turned the judge's verdict."""
     source: Int[AnyArray, "row side"]
-    """Place in `AGENTS` of the agent that made the trajectory."""
+    """Place in `mpo_core.settings.AGENTS` of the agent that made the trajectory."""
 
     @property
     def tokens(self) -> Float[AnyArray, "row side"]:

@@ -11,10 +11,9 @@ from mpo_core.data.fault_registry import STAGES, data_fault
 from mpo_core.data.faults.base import Base
 from mpo_core.data.faults.judge import Judge
 from mpo_core.names import shortened
+from mpo_core.settings import AGENTS
 
 FaultT = TypeVar("FaultT", bound=DataFault)
-ROLES = ("original", "target", "other")
-"""The agents that trajectories may come from, in the order of their numbers."""
 _TEXT_STAGES = ("pairs", "labels", "judge")
 """The order of terms in a text; within a stage by name."""
 
@@ -66,7 +65,7 @@ class DataSpec:
     def roles(self) -> tuple[str, ...]:
         """The agents that a task needs to make these data: original and target always, perhaps other."""
         most = max(max(kind) for kind, share in zip(KINDS, self.shares, strict=True) if share)
-        return ROLES[: max(most + 1, 2)]
+        return AGENTS[: max(most + 1, 2)]
 
     def find(self, kind: type[FaultT]) -> FaultT | None:
         """The fault of a class, if there is one."""

@@ -1,6 +1,7 @@
-"""Which learner a policy and its rows make: the one place where a new kind of policy is entered.
+"""Which learner a policy and its rows make: the one place where the training of a new kind of policy is entered.
 
-A kind of policy is entered by two functions, registered with `prepared_units` and `learner_of` for its class.
+A kind of policy is entered by two functions, registered with `prepared_units` and `learner_of` for its class. How its
+agents are kept in files is said in `adapters/storage/agent_files.py`.
 """
 
 import functools

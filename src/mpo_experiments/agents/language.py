@@ -10,8 +10,8 @@ import numpy as np
 
 from adapters.storage.agent_files import AgentRecord, AgentsCard, OtherRecord, save_agents, save_other
 from adapters.storage.language_files import facts_of
-from mpo_core.data.rows import AGENTS
 from mpo_core.policies.language import LanguagePolicy
+from mpo_core.settings import AGENTS
 from mpo_experiments.agents.measuring import MEASUREMENT_SEED, measure, token_log_probs
 from mpo_experiments.reviews.grammar import LONGEST
 from mpo_experiments.reviews.settings import LanguageRecipe, Lessons

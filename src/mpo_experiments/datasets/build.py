@@ -1,10 +1,8 @@
 """Making preference datasets: rolled out part by part, kept in a cache under a hash of everything they follow from."""
 
-import contextlib
 import dataclasses
-import fcntl
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -26,6 +24,7 @@ from adapters.storage.dataset_files import (
     signed,
 )
 from adapters.storage.files import write_whole
+from adapters.storage.folder_lock import locked_folder
 from mpo_core.data.generate_pairs import agents_for, pair_episodes
 from mpo_core.data.pair_bank import row_labels
 from mpo_core.data.rows import PreferenceRows
@@ -103,7 +102,7 @@ def build_dataset(recipe: DatasetRecipe, cache: Path, reporter: Reporter) -> Bui
     if found is not None:
         shutil.rmtree(partial, ignore_errors=True)  # left by a build that was killed at its very end
         return Built(folder, found, reused=True)
-    with _only_builder(partial):
+    with locked_folder(partial, "dataset"):
         if folder.exists():  # another process has finished it in the meantime
             return Built(folder, load_dataset(folder), reused=True)
         dataset, content = _made(recipe, partial, reporter)
@@ -155,18 +154,6 @@ def _cached(folder: Path, recipe: DatasetRecipe, reporter: Reporter) -> Preferen
         reporter.note(f"What the cache holds is made again: {error}")
         shutil.rmtree(folder)
         return None
-
-
-@contextlib.contextmanager
-def _only_builder(partial: Path) -> Iterator[None]:
-    """Holds a folder of parts for this process, however it ends."""
-    partial.mkdir(parents=True, exist_ok=True)
-    with (partial / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UnusableSetting(f"dataset {partial}: another mpo process is making it") from None
-        yield
 
 
 # -- rolling out ------------------------------------------------------------------------------------------------------

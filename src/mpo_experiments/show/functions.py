@@ -13,9 +13,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from adapters.plotting.figures import INK, MUTED, save_figure
+from mpo_core.mirror.distillation import MAP_NAMES
 from mpo_core.mirror.maps import AbstractMap
 from mpo_experiments.show.html import HtmlTable
-from mpo_experiments.show.inputs import MAPS, Inputs
+from mpo_experiments.show.inputs import Inputs
 from mpo_experiments.show.style import TIME_COLOURS, TIMES, headed, small_ticks, tidy, within
 from mpo_experiments.show.subject import Shown
 
@@ -38,10 +39,10 @@ def draw_functions(path: Path, shown: list[Shown], inputs: list[Inputs], where: 
     """
     members = [(one, met, one.mirror) for one, met in zip(shown, inputs, strict=True) if one.mirror is not None]
     figure = Figure(figsize=(10.0, 0.9 + 2.1 * len(members)), dpi=150, layout="constrained")
-    panels = figure.subplots(len(members), len(MAPS), squeeze=False)
+    panels = figure.subplots(len(members), len(MAP_NAMES), squeeze=False)
     for row, (one, met, mirror) in zip(panels, members, strict=True):
         realised = met.realised(mirror)
-        for axes, name in zip(row, MAPS, strict=True):
+        for axes, name in zip(row, MAP_NAMES, strict=True):
             _draw_map(axes, getattr(mirror, name), realised[name], level=name != "psi")
             if met.trained:
                 _draw_met(axes, realised[name])
@@ -76,7 +77,7 @@ def functions_table(shown: list[Shown], inputs: list[Inputs]) -> HtmlTable:
 def _lines(one: Shown, met: Inputs) -> list[tuple[str, ...]]:
     assert one.mirror is not None
     realised, found = met.realised(one.mirror), []
-    for name, sign in zip(MAPS, ("φ⁻¹", "ψ", "g"), strict=True):
+    for name, sign in zip(MAP_NAMES, ("φ⁻¹", "ψ", "g"), strict=True):
         low, middle, high = np.quantile(realised[name], (0.05, 0.5, 0.95))
         slopes = [_mean_slope(getattr(one.mirror, name), low, high, within(time)) for time in (0.0, 1.0)]
         met_from, met_to, median, *steep = (_short(value) for value in (low, high, middle, *slopes))

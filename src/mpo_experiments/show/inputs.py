@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mpo_core.data.rows import PreferenceRows
+from mpo_core.mirror.distillation import MAP_NAMES
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.objective.pair_log_probs import PairLogProbs
 from mpo_experiments.show.style import LAST, TIMES, within
@@ -18,7 +19,6 @@ MOST_ROWS = 128
 """Rows of a training behind the figures: more would cost minutes and show the same."""
 HIGHEST = -0.02
 """The highest mean token log-prob of a range."""
-MAPS = ("phi_inv", "psi", "g")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Inputs:
 
     def realised(self, mirror: MirrorObjective) -> dict[str, Float[np.ndarray, " value"]]:
         """Every number that each of the three maps was applied to."""
-        found: dict[str, list[np.ndarray]] = {name: [] for name in MAPS}
+        found: dict[str, list[np.ndarray]] = {name: [] for name in MAP_NAMES}
         for moment in self.seen():
             sums, means = self.log_prob[moment], self.means[moment]
             found["phi_inv"].append((sums if mirror.bracket == "sum" else means).ravel())

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 PAIR_MARK = "@"
 SEED = re.compile(r"[1-9][0-9]{0,8}")
+RIGHT_BACK_LEG = (0, 1)
+"""Ant's actions of leg 4 (hip and ankle). The actuators of ant.xml are in another order than its docstring says."""
+LEG_WEIGHT = 10.0
+"""What the squared torques of that leg cost."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,10 @@ def _brax(name: str, backend: str) -> "Env":
 
 
 def _three_legged_ant() -> "Env":
-    from adapters.brax.penalised_leg import three_legged_ant
+    """Brax's ant, with the use of its right back leg penalised (our reconstruction of the paper's task)."""
+    from adapters.brax.penalised_actions import PenalisedActions
 
-    return three_legged_ant()
+    return PenalisedActions(_brax("ant", "spring"), RIGHT_BACK_LEG, LEG_WEIGHT)
 
 
 def reviews(name: str) -> "Callable[[], Task]":

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from adapters.brax.environments import build_environment
-from adapters.brax.penalised_leg import METRIC, RIGHT_BACK_LEG, WEIGHT, PenalisedActions
+from adapters.brax.penalised_actions import METRIC
 from adapters.brax.ppo import to_brax, to_gaussian_policy
 from mpo_experiments.agents.lookup import load_agents, load_card
 from mpo_experiments.agents.training import choose
-from mpo_experiments.tasks.registry import task_spec
+from mpo_experiments.tasks.registry import LEG_WEIGHT, RIGHT_BACK_LEG, task_spec
 
 
 @pytest.fixture(scope="module")
 def envs_():
     plain = build_environment("ant", "spring")
-    return plain, PenalisedActions(plain, RIGHT_BACK_LEG, WEIGHT)
+    return plain, task_spec("three_legged_ant").make()
 
 
 def test_the_leg_is_the_one_that_its_actuators_move(envs_):
@@ -33,8 +33,8 @@ def test_only_the_leg_costs_more(envs_):
     states = [env.reset(jax.random.key(0)) for env in (plain, penalised)]
     before, after = (jax.jit(env.step)(state, action) for env, state in zip((plain, penalised), states, strict=True))
     np.testing.assert_allclose(before.obs, after.obs)
-    np.testing.assert_allclose(before.reward - after.reward, WEIGHT * 1.25, rtol=1e-4)
-    np.testing.assert_allclose(after.metrics[METRIC], -WEIGHT * 1.25, rtol=1e-6)
+    np.testing.assert_allclose(before.reward - after.reward, LEG_WEIGHT * 1.25, rtol=1e-4)
+    np.testing.assert_allclose(after.metrics[METRIC], -LEG_WEIGHT * 1.25, rtol=1e-6)
     assert jax.tree.structure(states[1]) == jax.tree.structure(after)
 
 

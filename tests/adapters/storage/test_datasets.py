@@ -272,7 +272,7 @@ def test_two_builds_of_one_dataset_do_not_meet(tmp_path, program):
     partial.mkdir()
     with (partial / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UnusableSetting, match="another mpo process is making it"):
+        with pytest.raises(UnusableSetting, match="another mpo process is writing to it"):
             build_dataset(RECIPE, tmp_path, SilentReporter())
     assert build_dataset(RECIPE, tmp_path, SilentReporter()).folder.is_dir()
 

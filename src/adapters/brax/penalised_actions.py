@@ -5,16 +5,13 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from adapters.brax.environments import build_environment, envs
+from adapters.brax.environments import envs
 
-RIGHT_BACK_LEG = (0, 1)
-"""Ant's actions of leg 4 (hip and ankle). The actuators of ant.xml are in another order than its docstring says."""
-WEIGHT = 10.0
 METRIC = "reward_penalised_actions"
 
 
 class PenalisedActions(envs.Wrapper):
-    """Takes `weight` times the sum of squares of some actions off the reward (our reconstruction of the task)."""
+    """Takes `weight` times the sum of squares of some actions off the reward."""
 
     def __init__(self, env: envs.Env, actions: tuple[int, ...], weight: float):
         super().__init__(env)
@@ -32,8 +29,3 @@ class PenalisedActions(envs.Wrapper):
         penalty = self._weight * jnp.square(action[self._actions]).sum()
         metrics = {**state.metrics, METRIC: -penalty}
         return dataclasses.replace(state, reward=state.reward - penalty, metrics=metrics)
-
-
-def three_legged_ant() -> envs.Env:
-    """Brax's ant on spring, with the use of its right back leg penalised."""
-    return PenalisedActions(build_environment("ant", "spring"), RIGHT_BACK_LEG, WEIGHT)
