@@ -14,6 +14,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
 from adapters.storage.files import write_whole
@@ -45,7 +46,7 @@ CELLS = (
 KINDS = ("sampled", "mode")
 MEANING = (
     (SAMPLED, LEARNED, "discovered"), (SAMPLED, INK, "hand-written, tuned"),
-    (SAMPLED, MUTED, "sampled actions, 95 % interval"), (MODE, MUTED, "mode actions"),
+    ("-", MUTED, "sampled actions, 95 % interval"), (MODE, MUTED, "mode actions"),
 )  # fmt: skip
 """Marks in the picture."""
 CAPTION = (
@@ -201,6 +202,7 @@ def _panel(axes: Axes, cell: BenchmarkCell) -> None:
     colours = [LEARNED if one.id in hashed else INK for one in order]
     draw_scores(axes, [ScoreLine(_label(cell.task, one), one, of, of) for one, of in zip(order, colours, strict=True)])
     name_marks(axes, MEANING)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_title(str(cell.key), fontsize=8.5, color=INK)
 
 

@@ -26,7 +26,7 @@ BENCHMARKS = (
     "reviews/closed-form", "reviews/control",
     *(
         str(path.parent.relative_to(RESULTS))
-        for name in ("pairs", "paper-size")
+        for name in ("pairs", "paper-size", "sweeps")
         for path in sorted((RESULTS / name).rglob("scores.csv"))
     ),
 )  # fmt: skip

@@ -9,6 +9,7 @@ import typer
 
 from cli.tuning_options import TuneOption, TuningOption, check_tuning
 from cli.validation import MOST_SETTINGS, MOST_UNITS, check_folder, interruptible, objective_ids_named, validating_input
+from mpo_core.names import shortened
 
 CELLS_SHOWN = 4
 """Of more cells, the terminal shows what they say together; the files have them all."""
@@ -92,24 +93,39 @@ def benchmark(
             there = [cell for key in keys if (cell := folder.cell(key, settings)) is not None]
             if only_tables:
                 _check_there(folder, keys, settings, len(there))
+            beside, otherwise = folder.beside(keys, settings)
             held.enter_context(locked_folder(out, "--out"))
-        _run(folder, keys, settings, there if only_tables else None, page, pairs)
+        _run(folder, keys, settings, (there if only_tables else None, beside), page, pairs)
+    if otherwise:
+        names = shortened("; ".join(str(cell.key) for cell in otherwise))
+        typer.echo(
+            f"The tables in {out} leave out cells that were run with other settings or objectives ({names}); their "
+            f"files are kept, and the command that made one writes its tables again: {otherwise[0].command} "
+            f"--out {out} --only-tables"
+        )
 
 
 def _run(
     folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings",
-    there: "list[BenchmarkCell] | None", page: bool, pairs: Path | None,
+    there: "tuple[list[BenchmarkCell] | None, list[BenchmarkCell]]", page: bool, pairs: Path | None,
 ) -> None:  # fmt: skip
+    """Runs what is not there, and writes the tables of the whole folder.
+
+    Args:
+        there: the cells that are asked for, if nothing is to be run; and the others of the folder.
+    """
     from cli.display import Display, console
     from mpo_experiments.benchmark.run import run_benchmark
 
     screen, again = console(), f"Run the same command again: finished cells in {folder.path} are kept."
     with interruptible(again), Display(screen) as display:
-        cells = run_benchmark(keys, settings, folder, display, pairs) if there is None else there
+        cells = run_benchmark(keys, settings, folder, display, pairs) if there[0] is None else there[0]
     from mpo_experiments.benchmark.report import write_benchmark
 
     with interruptible(again):
-        paths = write_benchmark(folder.path, keys, cells, settings, page=page)
+        every = [*cells, *there[1]]
+        listed = dict.fromkeys([*(cell.key for cell in every), *keys])  # those that were not run come last
+        paths = write_benchmark(folder.path, list(listed), every, settings, page=page)
     _show(screen, cells, paths)
 
 

@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from mpo_experiments.runs.report import CellReport, RunReport
-from mpo_experiments.scale import SCALE, UNIT
+from mpo_experiments.scale import NO_NOISE, SCALE, UNIT
 from mpo_experiments.text_table import TextTable, p_text, return_text
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SECONDS_BETWEEN_LINES = 15.0
 LONG_COMPILATION = 5.0
-"""Seconds before a stage's first work is done, from which on a person is told what they were spent on."""
+"""Seconds of a stage spent on compiling, from which on a person is told."""
 
 
 def console() -> Console:
@@ -30,13 +30,16 @@ class Display:
     """A `Reporter` for people. Use as a context manager."""
 
     def __init__(self, out: Console, marks: dict[str, float] | None = None):
+        from mpo_core.compile_clock import compile_seconds  # imports JAX
+
+        self._compile_seconds, self._compiled_before = compile_seconds, 0.0
         self._out, self._marks = out, marks or {}
         self._means: list[float | None] = []
         self._last: dict[str, Any] | None = None
         self._stage = ("", 0, "")
         self._done, self._first, self._began, self._said = 0, 0, 0.0, 0.0
-        self._compiled: float | None = None
-        """When the first work of the stage was done: until then its programs are compiled."""
+        self._started: float | None = None
+        """When the first work of the stage was done: before that its programs may have been compiled."""
         self._progress = Progress(
             TextColumn("{task.description:<21}"), BarColumn(bar_width=16), TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.fields[amount]}"), TimeElapsedColumn(), TextColumn("{task.fields[ahead]}"),
@@ -63,7 +66,8 @@ class Display:
         self._finish_stage()
         self._stage, self._done, self._first = (title, total, unit), done, done
         self._began = self._said = time.monotonic()
-        self._compiled = self._began if unit == "generation" else None  # compiled in a stage of its own
+        self._compiled_before = self._compile_seconds()
+        self._started = self._began if unit == "generation" else None  # compiled in a stage of its own
         if self._live:
             self._task = self._progress.add_task(
                 title, total=total, completed=done, amount=self._amount(), ahead=self._ahead()
@@ -72,8 +76,8 @@ class Display:
     def advance(self, amount: int) -> None:
         """So much more is done."""
         self._done = min(self._done + amount, self._stage[1])
-        if amount and self._compiled is None:
-            self._first, self._compiled = self._done, time.monotonic()
+        if amount and self._started is None:
+            self._first, self._started = self._done, time.monotonic()
         if self._live and self._task is not None:
             self._progress.update(self._task, completed=self._done, amount=self._amount(), ahead=self._ahead())
             self._live.update(self._picture())
@@ -101,28 +105,28 @@ class Display:
         if not title:
             return
         took = time.monotonic() - self._began
-        first = 0.0 if self._compiled is None else self._compiled - self._began
-        compiled = f", compiling for up to {_duration(first)} of it" if first > LONG_COMPILATION else ""
+        compiling = min(self._compile_seconds() - self._compiled_before, took)  # another thread may compile meanwhile
+        compiled = f", compiling for {_duration(compiling)} of it" if compiling > LONG_COMPILATION else ""
         if self._live and self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
         if self._done:  # else it was there already
-            self._out.print(f"{title}: {_count(self._done)} {_plural(unit)} in {_duration(took)}{compiled}")
+            self._out.print(f"{title}: {_count(self._done)} {_plural(unit, self._done)} in {_duration(took)}{compiled}")
         self._stage = ("", 0, "")
 
     def _amount(self) -> str:
         _, total, unit = self._stage
-        return f"{_count(self._done)}/{_count(total)} {_plural(unit)}"
+        return f"{_count(self._done)}/{_count(total)} {_plural(unit, total)}"
 
     def _ahead(self) -> str:
         """What a bar says of the time to come."""
-        return "compiling" if self._compiled is None else f"eta {self._eta()}"
+        return "starting" if self._started is None else f"eta {self._eta()}"
 
     def _eta(self, ahead: int = 0) -> str:
         here, left = self._done + ahead - self._first, self._stage[1] - self._done - ahead
         if not left:
             return "0 s"
-        return _duration((time.monotonic() - (self._compiled or self._began)) / here * left) if here else "?"
+        return _duration((time.monotonic() - (self._started or self._began)) / here * left) if here else "?"
 
     def _picture(self) -> Group:
         if self._last is None or self._stage[2] != "generation":
@@ -180,14 +184,14 @@ def _empty_table(title: str) -> Table:
 def report_table(report: CellReport) -> Table:
     """The final table: normalised score with 95 % interval, sampled and mode actions, fits 80 columns."""
     table = _empty_table(f"{report.title}: normalised score on {report.units} fresh units")
-    table.add_column("objective")
-    table.add_column("sampled actions", justify="right")
-    table.add_column("mode", justify="right")
+    table.add_column("objective", no_wrap=True)
+    table.add_column("sampled actions", justify="right", no_wrap=True)
+    table.add_column("mode", justify="right", no_wrap=True)
     table.add_column("settings", overflow="fold", style="dim")
     table.add_row("original", "0", "0", f"return {return_text(report.original)}")
     if report.no_noise is not None and report.original_mode is not None:
         shown = f"return {return_text(report.original_mode)}"
-        table.add_row("original, no action noise", f"{report.no_noise:.3f}", "0", shown)
+        table.add_row(NO_NOISE, f"{report.no_noise:.3f}", "0", shown)
     table.add_row("target", "1", "1", f"return {return_text(report.target)}", end_section=True)
     best = report.best_hand_written().name
     for row in report.rows:
@@ -219,11 +223,11 @@ def difference_lines(report: CellReport) -> list[str]:
     best = report.best_hand_written().name
     others = ("start", best)
     p_values = [report.p_values(others, mode=mode) for mode in (False, True)]
-    lines = [f"{'discovered minus':<17}{'sampled actions':<24}{'p':<7}{'mode':<24}p"]
+    lines = [f"{'discovered minus':<18}{'sampled actions':<24}{'p':<7}{'mode':<24}p"]
     for place, name in enumerate(others):
         sampled, mode = (report.difference(name, mode=mode) for mode in (False, True))
         first, second = (p_text(found[place]) for found in p_values)
-        lines.append(f"{name:<17}{sampled!s:<24}{first:<7}{mode!s:<24}{second}")
+        lines.append(f"{name:<18}{sampled!s:<24}{first:<7}{mode!s:<24}{second}")
     return [
         *lines,
         f"{best} is the best hand-written row; paired by unit, n = {report.units}, mean with 95 % t",
@@ -266,7 +270,9 @@ def _sparkline(values: list[float | None], width: int = 60) -> str:
     return "".join(BLOCKS[min(7, int(8 * (value - low) / span))] for value in shown)
 
 
-def _plural(unit: str) -> str:
+def _plural(unit: str, count: int) -> str:
+    if count == 1:
+        return unit
     return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
 
 

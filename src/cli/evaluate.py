@@ -61,7 +61,12 @@ def evaluate(
 
     text = json.dumps(found, indent=2, sort_keys=True)
     typer.echo(text)
-    typer.echo(f"Took {took:.0f} s, network {found['network']}", err=True)
+    low, high = found["interval"]
+    typer.echo(
+        f"Score {found['score']:.3f} [{low:.3f}, {high:.3f}], mode actions {found['mode_score']:.3f}; "
+        f"took {took:.0f} s, network {found['network']}",
+        err=True,
+    )
     if out is not None:
         from adapters.storage.files import write_whole
 

@@ -21,6 +21,10 @@ A = a / nw, B = b / nl, P = lw - ll; m reward margin; t progress.
 member: place in the Mirror Preference Optimization class: M0 without, MR with
 reference; -bar on mean token log-probs; ~row up to a constant of the row, w up
 to its weight. needs: what it reads beside the pair's log-probs and lengths."""
+TASKS_LEGEND = """
+Returns of each task's agents: mean over episodes with sampled actions, 95 %
+interval. original: the policy to be improved, score 0; target: a better one,
+score 1; other: a third, about as good as the original. backend: brax's physics."""
 NEEDS = {"reference": "ref", "rewards": "rewards", "groups": "groups"}
 """What an objective may need beside the pair log-probs, and how the table calls it."""
 WIDEST = {"needs": 7, "settings": 16}
@@ -51,6 +55,8 @@ def tasks(as_json: AsJson = False) -> None:
     if not as_json:
         found = [row | {"other": _rounded(row["other"])} for row in found]
     _show(found, as_json, ("name", "backend", *AGENTS))
+    if not as_json:
+        typer.echo(TASKS_LEGEND)
 
 
 @app.command()

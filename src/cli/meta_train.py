@@ -197,7 +197,8 @@ def _show(report: "RunReport", folder: "RunFolder", settings: "RunConfig") -> No
         screen.print(line)
     screen.print()
     screen.print(f"Run folder   {folder}", soft_wrap=True, markup=False)
-    screen.print(f"Figures      {folder}/figures/fitness.png, {folder}/figures/maps.png", soft_wrap=True, markup=False)
+    for name in ("fitness", "maps"):
+        screen.print(f"Figure       {folder}/figures/{name}.png", soft_wrap=True, markup=False)
     screen.print(f"Report       {folder}/report.html", soft_wrap=True, markup=False)
     screen.print(f"Took         {(time.monotonic() - _PROCESS_START) / 60:.1f} minutes")
     first = report.cells[0]

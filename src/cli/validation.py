@@ -98,11 +98,15 @@ def check_folder(option: str, folder: Path) -> None:
     Raises:
         ValueError: it, or what it would lie in, is a file or not writable.
     """
+    _check_place(f"{option} {folder}", folder)
+
+
+def _check_place(asked: str, folder: Path) -> None:
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
-        raise ValueError(f"{option} {folder}: {existing} is a file, not a folder")
+        raise ValueError(f"{asked}: {existing} is a file, not a folder")
     if not os.access(existing, os.W_OK):
-        raise ValueError(f"{option} {folder}: {existing} cannot be written to")
+        raise ValueError(f"{asked}: {existing} cannot be written to")
 
 
 def check_file(option: str, path: Path) -> None:
@@ -115,7 +119,7 @@ def check_file(option: str, path: Path) -> None:
         raise ValueError(f"{option} {path}: is a folder, name a file")
     if path.exists() and not path.is_file():
         raise ValueError(f"{option} {path}: is no regular file")
-    check_folder(option, path.parent)
+    _check_place(f"{option} {path}", path.parent)
 
 
 def objective_named(text: str) -> "NamedObjective":

@@ -8,6 +8,7 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
@@ -16,6 +17,7 @@ from adapters.storage.agent_files import load_agent
 from cli.display import Display
 from helpers.command_line import assert_refused, invoke
 from helpers.reach import reach as reach
+from mpo_core.compile_clock import compile_seconds
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey
 from mpo_experiments.benchmark.cost import describe_cost, recorded_rates
 from mpo_experiments.settings.run_config import read_run_config
@@ -79,19 +81,19 @@ def clock(monkeypatch):
     return clock
 
 
-def test_compiling_is_shown_as_compiling(clock):
+def test_the_time_before_the_first_work_is_no_part_of_the_eta(clock):
     out = Console(force_terminal=True, width=100, record=True, file=io.StringIO())
     with Display(out) as display:
         display.stage("Training", 10, "policy")
         display.advance(0)
         clock.now = 60.0
-        assert shown(display, out).endswith("compiling")
+        assert shown(display, out).endswith("starting")
         display.advance(2)
         clock.now = 64.0
         display.advance(4)
         line = shown(display, out)
         assert "eta 4 s" in line  # not the minute before it
-        assert "compiling" not in line
+        assert "starting" not in line
     assert "Training: 10 policies" not in out.export_text()
 
 
@@ -101,13 +103,27 @@ def shown(display, out):
     return captured.get().strip().splitlines()[-1].rstrip()
 
 
-def test_a_long_compilation_is_said(clock, capsys):
-    out = Console(width=100)
-    with Display(out) as display:
+@pytest.mark.parametrize(
+    ("compiling", "said"), [(50.0, ", compiling for 50 s of it"), (99.0, ", compiling for 1 min 02 s of it"), (2.0, "")]
+)
+def test_a_long_compilation_is_said_and_slow_work_is_no_compilation(clock, capsys, monkeypatch, compiling, said):
+    """In another thread it may take longer than the stage."""
+    spent = [7.0]
+    monkeypatch.setattr("mpo_core.compile_clock.compile_seconds", lambda: spent[0])
+    with Display(Console(width=100)) as display:
         display.stage("Training", 4, "policy")
-        clock.now = 62.0
+        clock.now, spent[0] = 62.0, 7.0 + compiling
         display.advance(4)
-    assert "Training: 4 policies in 1 min 02 s, compiling for up to 1 min 02 s of it" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines()[-1] == f"Training: 4 policies in 1 min 02 s{said}"
+
+
+def test_jax_tells_how_long_it_compiles():
+    before = compile_seconds()
+    jax.jit(lambda x: x + 1.5)(jnp.ones(17)).block_until_ready()
+    after = compile_seconds()
+    assert after > before
+    time.sleep(0.05)
+    assert compile_seconds() == after
 
 
 def test_what_was_there_already_is_no_line(clock, capsys):

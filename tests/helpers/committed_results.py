@@ -20,24 +20,29 @@ CONFIRMED = {
 """Folders of objectives on 100 further units, and their bundled names."""
 
 
-def only_cell(name: str) -> BenchmarkCell:
-    """The cell of a folder that has one."""
-    cell = BenchmarkFolder(RESULTS / name).any_cell(keys_of(RESULTS / name)[0])
-    assert cell is not None
-    return cell
+def cells_of(name: str) -> list[BenchmarkCell]:
+    """The cells of a folder."""
+    found = [BenchmarkFolder(RESULTS / name).any_cell(key) for key in keys_of(RESULTS / name)]
+    cells = [cell for cell in found if cell is not None]
+    assert len(cells) == len(found)
+    return cells
 
 
 def confirmed_row(name: str) -> str:
     """The line of a confirmed objective in the table of docs/findings.md."""
-    cell = only_cell(name)
+    (cell,) = cells_of(name)
     saved = next(entry for entry in cell.objectives if entry.sha256 is not None)
     return _lead_row(cell, saved, CONFIRMED[name])
 
 
 def lead_rows(name: str) -> list[str]:
-    """The lines of the bundled objectives of a folder's cell in such a table."""
-    cell = only_cell(name)
-    return [_lead_row(cell, entry, entry.id) for entry in cell.objectives if entry.id.startswith(PREFIX)]
+    """The lines of the bundled objectives of a folder's cells in such a table."""
+    return [
+        _lead_row(cell, entry, entry.id)
+        for cell in cells_of(name)
+        for entry in cell.objectives
+        if entry.id.startswith(PREFIX)
+    ]
 
 
 def _lead_row(cell: BenchmarkCell, saved: Entry, called: str) -> str:
@@ -45,7 +50,7 @@ def _lead_row(cell: BenchmarkCell, saved: Entry, called: str) -> str:
     (gain,) = (one for one in differences_summary(cell) if (one["id"], one["against"]) == (saved.id, best.id))
     differences = [_gain_text(gain[kind]) for kind in ("sampled", "mode")]
     cells = (
-        f"{cell.task}, {cell.data}", f"`{called}`", _means(saved), f"{best.id} {_means(best)}", *differences,
+        str(cell.key), f"`{called}`", _means(saved), f"{best.id} {_means(best)}", *differences,
         f"{no_noise_score(cell):.2f}",
     )  # fmt: skip
     assert entry_of(cell, best.id) is best

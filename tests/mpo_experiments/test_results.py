@@ -1,8 +1,8 @@
 """Results are what their commands print from the cells beside them, and README and findings say no more."""
 
 import csv
+import io
 import json
-import re
 import shutil
 
 import pytest
@@ -12,12 +12,15 @@ from benchmarks.paper_size import write_table
 from benchmarks.paper_size_controls import write_controls
 from benchmarks.results import BENCHMARKS, DISCOVERY, ENGLISH, REVIEWS, SEEDS
 from benchmarks.searches_beside import GROUPS, write_beside
+from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.app import app
+from cli.display import report_lines
 from helpers.committed_results import CONFIRMED, RESULTS, confirmed_row, lead_rows
 from mpo_experiments.benchmark.again import write_again
 from mpo_experiments.benchmark.leaderboard_page import PAGE
+from mpo_experiments.runs.report import load_report
 
 README, FINDINGS = RESULTS.parents[1] / "README.md", RESULTS.parent / "findings.md"
 QUICKSTART = RESULTS.parent / "quickstart.md"
@@ -157,6 +160,13 @@ def test_the_findings_have_the_numbers_of_other_pairs_of_agents(folder):
     assert all(row in page for row in rows)
 
 
+@pytest.mark.parametrize("folder", [path.name for path in sorted((RESULTS / "sweeps").iterdir())])
+def test_the_findings_have_the_numbers_of_the_sweeps(folder):
+    page, rows = FINDINGS.read_text(), lead_rows(f"sweeps/{folder}")
+    assert len(rows) == 2 * 3
+    assert all(row in page for row in rows)
+
+
 def words_of(page):
     return " ".join(page.read_text().split())
 
@@ -253,11 +263,15 @@ def test_the_findings_count_what_carries_over_between_noisy_data():
     assert f"ahead on another's in {sampled} of {len(noisy)} cases with sampled actions and in {mode} with mode" in text
 
 
-def test_the_quickstart_and_the_page_of_the_main_job_have_the_same_run():
-    """The output in the quickstart is of a run that is not kept; the page on the main job has its numbers too."""
-    (shown,) = (part for part in QUICKSTART.read_text().split("```") if "discovered - start" in part)
+def test_the_quickstart_shows_what_the_scores_of_its_run_say():
+    out = Console(file=io.StringIO(), width=80, highlight=False)
+    report = load_report(RESULTS / "main-job" / "seed-0")
+    for line in report_lines(report):
+        out.print(line)
+    printed = [line.rstrip() for line in out.file.getvalue().strip().splitlines()]
+    (shown,) = (part for part in QUICKSTART.read_text().split("```") if "discovered minus" in part)
+    assert shown.partition("\n")[2].strip().splitlines() == printed
     page = (RESULTS / "main-job.md").read_text()
-    for name in ("sft", "dpo", "orpo", "simpo", "cpo", "tempo", "start", "discovered"):
-        scores = re.search(rf"^{name} +│ +(\S+ \[\S+ \S+\]) │ +(\S+) │", shown, re.MULTILINE)
-        assert scores is not None, name
-        assert f"| {scores[1]} | {scores[2]} |" in page, name
+    (cell,) = report.cells
+    for mode in (False, True):
+        assert str(cell.difference(cell.best_hand_written().name, mode=mode)) in page

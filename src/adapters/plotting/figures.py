@@ -22,7 +22,7 @@ def draw_fitness(path: Path, records: list[dict[str, Any]], marks: dict[str, flo
     """Fitness over generations: search mean, best member, and the start on the same units; tuned baselines as marks."""
     figure = Figure(figsize=(8.4, 4.4), dpi=150, layout="constrained")
     axes: Axes = figure.subplots()
-    generation = np.array([record["generation"] for record in records])
+    generation = np.array([record["generation"] + 1 for record in records])  # people count from 1
     for name, label, colour, width in (
         ("best", "best member", BEST, 1.0),
         ("start", "start, same units", MUTED, 1.0),

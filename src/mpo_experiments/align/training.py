@@ -46,6 +46,7 @@ from mpo_experiments.align.preference_rows import RowRule
 from mpo_experiments.align.settings import AlignSettings, build_settings
 from mpo_experiments.align.token_rows import TokenRule
 from mpo_experiments.align.trainer import ObjectiveTrainer, micro_batch_note
+from mpo_experiments.objectives.export import where_it_bends
 from mpo_experiments.progress import Reporter
 from mpo_experiments.versions import ALIGNMENT, versions
 
@@ -67,8 +68,11 @@ class Prepared:
     def notes(self) -> list[str]:
         """What a user should know before it begins."""
         several = [self.pairs] if self.held_out is None else [self.pairs, self.held_out]
-        found = micro_batch_note(self.loss, self.settings.batch // self.settings.micro_batch)
-        return [note for pairs in several for note in pairs.notes()] + ([] if found is None else [found])
+        rest = (
+            micro_batch_note(self.loss, self.settings.batch // self.settings.micro_batch),
+            where_it_bends(self.settings.loss),
+        )
+        return [note for pairs in several for note in pairs.notes()] + [note for note in rest if note is not None]
 
     def counts(self) -> dict[str, Any]:
         """How many pairs the data have, and what became of them."""

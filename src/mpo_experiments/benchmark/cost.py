@@ -173,9 +173,8 @@ def describe_cost(left: dict[CellKey, BenchmarkSettings], *, measure: bool = Fal
         minutes, measured = minutes + COMPILE_SECONDS / 60, measured and rates.how == Rates.how
     if any(one.method == "halving" and one.tuned_from is None for one in left.values()):
         lines.append("More where the best setting lies at the edge of its range: then all losses are searched longer")
-    lines.append(
-        f"{len(left)} cells: about {minutes:.0f} min, compilation included, and {memory:.1f} GiB of host memory"
-    )
+    cells = "1 cell" if len(left) == 1 else f"{len(left)} cells"
+    lines.append(f"{cells}: about {minutes:.0f} min, compilation included, and {memory:.1f} GiB of host memory")
     if not measured:
         lines.append("An estimate, within about a factor of two on an idle machine; --measure compiles and measures")
     return lines

@@ -12,6 +12,8 @@ from mpo_experiments.benchmark.summary import Standing, standings
 from mpo_experiments.benchmark.tables import Ranked, short_id
 
 MIN_SCORE, MAX_SCORE = -1.05, 1.35
+"""What an axis shows at most."""
+MARGIN = 0.08
 MOST_DRAWN = 30
 """Objectives in one panel."""
 
@@ -38,6 +40,7 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
             panels[row, column].set_title(f"{task}, {data}{count}", fontsize=8, color=INK)
     for axes in panels[-1]:
         axes.set_xlabel("original 0, target 1", fontsize=8)
+    panels[0, 0].set_xlim(*_limits([one for cell in cells for one in ranked[cell.key] if one.id in order]))
     name_marks(panels[0, 0])
     handles = panels[0, 0].get_legend_handles_labels()
     title = "normalised score" + (f"; the best {MOST_DRAWN} of {len(ids)} objectives" if len(ids) > MOST_DRAWN else "")
@@ -56,7 +59,12 @@ def _panel(axes: Axes, order: list[str], ranked: list[Standing]) -> None:
             _off_the_scale(axes, at, by_id[id])
     if not ranked:
         axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center", color=MUTED)
-    axes.set_xlim(MIN_SCORE, MAX_SCORE)
+
+
+def _limits(drawn: list[Standing]) -> tuple[float, float]:
+    """Of the axis of scores: 0, 1 and all that is drawn, as far as an axis goes."""
+    values = [value for one in drawn for value in (one.sampled.low, one.sampled.high, one.mode.estimate)]
+    return max(MIN_SCORE, min(0.0, *values) - MARGIN), min(MAX_SCORE, max(1.0, *values) + MARGIN)
 
 
 def _off_the_scale(axes: Axes, at: int, one: Standing) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.storage.files import write_json, write_whole
+from mpo_core.settings import FAILED_SCORE
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
 from mpo_experiments.benchmark.difference_tables import differences_summary, differences_table
 from mpo_experiments.benchmark.figures import draw_ranking
@@ -28,7 +29,10 @@ PROTOCOL = (
     "among the settings tried) and its best setting was then run on the reporting stream, which nothing had seen "
     "before. "
     "All objectives share units; a unit has its own data, label noise, training seed and evaluation episodes. "
-    "The search's tuning score is an optimistic one and is not shown. See docs/protocol.md."
+    "The search's tuning score is an optimistic one and is not shown. See docs/protocol.md. "
+    "Columns: P(> sft), probability that a random unit is above a random one of SFT; clamped, share of mean log-probs "
+    "so close to 0 that a logit of them is taken at -1e-6; failed, units whose training was not finite, which score "
+    f"{FAILED_SCORE:g}; detectable, the difference that so many units would have shown with power 0.8."
 )
 
 

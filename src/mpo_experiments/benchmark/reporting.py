@@ -37,8 +37,8 @@ def report_scores(
         missing = log.without(names, part)
         if not missing:
             continue
-        if len(parts) > 1:
-            reporter.note(clock.told(part))
+        several = len(parts) > 1
+        reporter.note(clock.told(part) if several else f"Reporting: {len(missing)} objectives on {len(part)} units")
         found = score.compare([tried[place] for place in missing], part)
         log.put(_made([names[place] for place in missing], part, found))
     return [_scores([log.get(name) or {} for name in own]) for own in names]

@@ -15,10 +15,10 @@ from mpo_core.evaluation.statistics import Interval
 from mpo_core.settings import InnerLoopSettings, RowSettings, updates_of
 from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey, Entry
 from mpo_experiments.benchmark.summary import BASELINE, Standing, entry_of, no_noise_score, standings
+from mpo_experiments.scale import NO_NOISE
 from mpo_experiments.text_table import TextTable, return_text
 
 NOT_RUN = "not run"
-NO_NOISE = "original, no action noise"
 """The row of what the original agent's mode actions return, on the scale of sampled ones."""
 BOOTSTRAP = "inter-quartile mean of the normalised score (original 0, target 1) with 95 % stratified bootstrap interval"
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
 from adapters.storage.files import write_whole
+from mpo_experiments.diagnose.label_noise import LEAST_ROWS
 from mpo_experiments.diagnose.run import Diagnosis
 from mpo_experiments.objectives.frames import LEAST_WIDTH
 from mpo_experiments.show.html import HtmlTable, Section, page
@@ -17,6 +18,8 @@ from mpo_experiments.show.html import HtmlTable, Section, page
 STRONG = 0.2
 """Correlation of length and label from which on it is remarked upon."""
 BINS = 60
+NO_ESTIMATE = f"fewer than {LEAST_ROWS} pairs without ties, no clear margins, no near-duplicates"
+"""Why nothing is said of flipped labels."""
 
 
 def facts(found: Diagnosis) -> list[tuple[str, str]]:
@@ -43,7 +46,7 @@ def facts(found: Diagnosis) -> list[tuple[str, str]]:
         if found.view.both_own is not None:
             rows.append(("both sides own", f"{found.view.both_own:.1%} of the pairs look like the model's own twice"))
     rows += [(f"flipped labels ({one.by})", str(one)) for one in found.noise]
-    return rows
+    return rows if found.noise else [*rows, ("flipped labels", f"not estimated: {NO_ESTIMATE}")]
 
 
 def remarks(found: Diagnosis) -> list[str]:
@@ -60,7 +63,7 @@ def remarks(found: Diagnosis) -> list[str]:
         for one in found.noise
         if one.bound
     ]
-    if abs(found.length_correlation) > STRONG:
+    if abs(found.length_correlation) > max(STRONG, 2 / found.pairs**0.5):  # as much by chance in few pairs
         which = "longer" if found.length_correlation > 0 else "shorter"
         said.append(f"Length: the {which} response is mostly the chosen one; a loss may learn length alone.")
     if found.dropped:
@@ -72,6 +75,8 @@ def remarks(found: Diagnosis) -> list[str]:
             "Log-probs lie in two heaps, own and other texts: "
             f"mpo reframe OBJECTIVE --own {own:.3f} --wanted {min(wanted, own - LEAST_WIDTH):.3f} --out FOLDER"
         )
+    if not found.noise:
+        said.append(f"Labels: whether any are flipped was not estimated ({NO_ESTIMATE}).")
     return said or ["Nothing stands out."]
 
 
@@ -112,7 +117,7 @@ def write_page(path: Path, found: Diagnosis) -> None:
             Section(
                 "How label noise was estimated",
                 tuple(f"By {one.by}: {one}. Assumes: {one.assumes}." for one in found.noise)
-                or ("Not at all: too few rows, no clear margins, no near-duplicates.",),
+                or (f"Not at all: {NO_ESTIMATE}.",),
             ),
             Section(table.title, table=HtmlTable(table.columns, table.rows, table.caption)),
         ]  # fmt: skip

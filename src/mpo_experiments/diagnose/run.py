@@ -90,13 +90,13 @@ def diagnose(found: Read, reporter: Reporter) -> Diagnosis:
         view = model_view(request.model, found.in_tokens, found.tokenizer, request.max_length, request.batch, reporter)
     estimates = (None if view is None else view.noise(), noise_from_words(untied), noise_from_duplicates(repeated))
     noise = tuple(one for one in estimates if one is not None)
-    told = next((one.share for one in noise if one.found), 0.0)
+    told = next((one.share for one in noise if one.found), 0.0) if noise else None
     both_own = None if view is None else view.both_own
     return Diagnosis(
         request=request, pairs=len(pairs), ties=float(tied.mean()), duplicates=repeated,
         length_difference=float(difference.mean()) if len(difference) else 0.0,
         length_correlation=length_correlation(difference), dropped=dropped, cut=cut, noise=noise, view=view,
-        nearest=nearest(told, both_own or 0.0),
+        nearest=nearest(told, both_own),
     )  # fmt: skip
 
 

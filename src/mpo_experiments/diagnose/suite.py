@@ -24,16 +24,16 @@ class Nearest:
     """Task -> ids of its best losses, the best first."""
 
 
-def nearest(noise: float, both_own: float) -> Nearest:
+def nearest(noise: float | None, both_own: float | None) -> Nearest:
     """The suite's kind of data with the nearest share of flipped labels and of pairs with both sides the model's own.
 
     Args:
-        noise: share of flipped labels.
-        both_own: share of pairs in which both sides look like the model's own.
+        noise: share of flipped labels; None: it is not known, and taken as 0.
+        both_own: share of pairs in which both sides look like the model's own; likewise.
     """
     cells: list[dict[str, Any]] = read_json(SUITE, "summary of the suite")["cells"]
     kinds = list(dict.fromkeys(cell["data"] for cell in cells))
-    kind = min(kinds, key=lambda data: _distance(data, noise, both_own))
+    kind = min(kinds, key=lambda data: _distance(data, noise or 0.0, both_own or 0.0))
     there = [cell for cell in cells if cell["data"] == kind]
     rows = tuple(
         (cell["task"] if not place else "", one["objective"], _shown(one["sampled"]), _shown(one["mode"]))
@@ -44,6 +44,9 @@ def nearest(noise: float, both_own: float) -> Nearest:
         "In the suite: policies for simulated robots trained on such data, original 0, target 1; interquartile mean "
         f"over {there[0]['units']} units with 95 % interval. Not measured on language models."
     )
+    unknown = [what for what, value in (("labels", noise), ("pairs of the model's own", both_own)) if value is None]
+    if unknown:
+        caption += f" What is not known of the {' and the '.join(unknown)} is taken as no fault."
     table = TextTable(f"Best in the suite on {kind}", ("task", "objective", "sampled actions", "mode"), rows, caption)
     best = {cell["task"]: [one["objective"] for one in cell["standings"][:SHOWN]] for cell in there}
     return Nearest(kind, table, best)

@@ -42,7 +42,10 @@ def evaluate_file(path: Path, request: EvaluationRequest, limits: Limits) -> dic
         ended = run_confined(command, limits, folder, _environment(folder))
         result = _result(folder / RESULT)
     if ended.code is None:
-        raise WorkFailed(f"loss file {path.name}: was not done after {limits.seconds:g} s (--seconds) and was ended")
+        raise WorkFailed(
+            f"loss file {path.name}: was not done after {limits.seconds:g} s (--seconds), compilation included, "
+            "and was ended"
+        )
     if "refused" in result:
         raise ValueError(result["refused"])
     if "failed" in result:

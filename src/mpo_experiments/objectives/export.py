@@ -38,11 +38,12 @@ def export(named: NamedObjective, form: str) -> str:
 
 
 def where_it_bends(named: NamedObjective) -> str | None:
-    """A sentence for who would use a learned objective elsewhere; None for one that has no frame."""
+    """A sentence for who would use a learned objective elsewhere; None for one without a frame, or moved already."""
     if named.loss is not None:
         return None
-    frame = own_frame(read_objective(named.file)[1])
-    if frame is None:
+    card, objective = read_objective(named.file)
+    frame = own_frame(objective)
+    if frame is None or "reframed" in card["provenance"]:
         return None
     own, wanted = frame.centre, frame.centre - frame.width
     return (

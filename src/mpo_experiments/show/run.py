@@ -10,9 +10,10 @@ from adapters.storage.objective_files import read_objective, told_of
 from adapters.storage.run_folder import RunFolder
 from mpo_experiments.runs.marks import mean_marks
 from mpo_experiments.runs.report import CellReport, load_report
+from mpo_experiments.scale import NO_NOISE
 from mpo_experiments.settings.run_config import RunConfig
 from mpo_experiments.show.html import HtmlTable, Section, page
-from mpo_experiments.text_table import return_text
+from mpo_experiments.text_table import p_text, return_text
 
 CLASS_FORMULA = "L = -E[ ψ( φ⁻¹(p_w) - φ⁻¹(q_w) - φ⁻¹(p_l) + φ⁻¹(q_l) ) + g(p_w) ]"
 CLASS_TEXT = (
@@ -78,24 +79,31 @@ def provenance_section(known: dict[str, Any]) -> Section:
 
 
 def _result(report: CellReport) -> str:
-    best = report.best_hand_written().name
+    others = ("start", report.best_hand_written().name)
+    told = []
+    for mode, actions in ((False, "sampled"), (True, "mode")):
+        p_values = report.p_values(others, mode=mode)
+        told += [
+            f"minus {name} {report.difference(name, mode=mode)} (p {p_text(p)}) with {actions} actions"
+            for name, p in zip(others, p_values, strict=True)
+        ]
     return (
-        f"On {report.units} fresh units, paired by unit with 95 % t intervals, discovered minus start is "
-        f"{report.difference('start')}, and discovered minus {best}, the best hand-written row, "
-        f"{report.difference(best)}."
+        f"Discovered, on {report.units} fresh units: {'; '.join(told)}. {others[1]} is the best hand-written row; "
+        "paired by unit, 95 % t intervals, p of the paired t test after Holm's correction for the two comparisons of "
+        "each kind of actions."
     )
 
 
 def _final_table(report: CellReport) -> HtmlTable:
-    rows = tuple(
-        (row.name, str(row.interval()), f"{row.interval(mode=True).estimate:.3f}", row.note) for row in report.rows
-    )
+    rows = [(row.name, str(row.interval()), f"{row.interval(mode=True).estimate:.3f}", row.note) for row in report.rows]
+    if report.no_noise is not None and report.original_mode is not None:
+        rows.append((NO_NOISE, f"{report.no_noise:.3f}", "0", f"return {return_text(report.original_mode)}"))
     caption = (
         f"Normalised score on {report.task}, {report.data}: original 0 (return {return_text(report.original)}), "
         f"target 1 (return {return_text(report.target)}); mean over {report.units} units with 95 % t interval, "
         f"seed {report.seed}."
     )
-    return HtmlTable(("objective", "sampled actions", "mode actions", "settings"), rows, caption)
+    return HtmlTable(("objective", "sampled actions", "mode actions", "settings"), tuple(rows), caption)
 
 
 def _search(records: list[dict[str, Any]]) -> str:

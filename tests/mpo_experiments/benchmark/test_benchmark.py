@@ -145,6 +145,26 @@ def test_tables_of_the_cells_there_are(whole):
     assert (out / "leaderboard.html").read_text() == written
 
 
+def test_tables_hold_the_cells_of_a_folder_that_were_run_alike_and_say_which_were_not(whole, tmp_path):
+    _, out = whole
+    shutil.copytree(out, tmp_path / "out")
+    asked = (*ARGUMENTS, "--data", "base", "--only-tables", "--out", tmp_path / "out", "--objectives")
+    found = invoke(*asked, "sft,dpo,orpo")
+    assert found.exit_code == 0, found.output
+    keys = {(cell["task"], cell["data"]) for cell in json.loads((out / "summary.json").read_text())["cells"]}
+    written = json.loads((tmp_path / "out" / "summary.json").read_text())["cells"]
+    assert {(cell["task"], cell["data"]) for cell in written} == keys
+    assert "leave out" not in found.stdout
+    other = tmp_path / "out" / "cells" / "reach-noisy0.5-w0.1.json"
+    cell = json.loads(other.read_text()) | {"settings": None, "command": "mpo benchmark --units 99"}
+    write_sealed(other, {name: value for name, value in cell.items() if name != "sha256"})
+    found = invoke(*asked, "sft,dpo,orpo")
+    assert found.exit_code == 0, found.output
+    assert "(reach, noisy:0.5); their files are kept" in " ".join(found.stdout.split())
+    written = json.loads((tmp_path / "out" / "summary.json").read_text())["cells"]
+    assert {(cell["task"], cell["data"]) for cell in written} == keys - {("reach", "noisy:0.5")}
+
+
 def test_one_loss_alone_repeats_its_score_by_the_command_of_the_page(tmp_path):
     fixed = (*ARGUMENTS, "--tuning", "fixed", "--data", "base")
     assert invoke(*fixed, "--out", tmp_path / "all").exit_code == 0

@@ -69,7 +69,8 @@ def model(tmp_path_factory):
 def diagnosed(tmp_path, model, rows, *more):
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    done = invoke("diagnose", "--dataset", path, "--model", model, "--batch", 64, "--json", *more)
+    under = () if model is None else ("--model", model, "--batch", 64)
+    done = invoke("diagnose", "--dataset", path, *under, "--json", *more)
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -104,6 +105,16 @@ def test_clean_data_have_none(tmp_path, model):
     assert told["dropped"] == told["cut"] == 0
     assert told["suite"]["data"] == "base"
     assert told["remarks"] == ["Nothing stands out."]
+
+
+def test_few_pairs_are_said_to_tell_nothing_of_labels(tmp_path):
+    rows = [{"prompt": f"p{at}", "chosen": f"good {at}", "rejected": f"a longer bad {at}"} for at in range(64)]
+    told = diagnosed(tmp_path, None, rows)
+    assert told["label_noise"] == []
+    assert "whether any are flipped was not estimated (fewer than 100 pairs" in " ".join(told["remarks"])
+    assert "Nothing stands out." not in told["remarks"]
+    few = diagnosed(tmp_path, None, rows[:3])
+    assert not any("Length" in remark for remark in few["remarks"])  # any correlation is strong in so few
 
 
 def test_pairs_of_the_models_own_texts_are_counted(tmp_path, model):

@@ -90,6 +90,7 @@ def test_held_out_scores_are_those_of_the_benchmarks_table(mpo, reach, id, loss)
 def test_the_same_bytes_again_and_timings_only_when_asked(mpo, tmp_path):
     first, second = mpo("--out", "score.json", loss=ORPO), mpo("--timings", loss=ORPO)
     assert "Written to score.json" in first.stderr
+    assert f"Score {json.loads(first.stdout)['score']:.3f} [" in first.stderr
     assert first.stdout == (tmp_path / "score.json").read_text()
     assert "seconds" not in found(first)
     timed = found(second)
@@ -107,7 +108,8 @@ def test_a_loss_without_numbers_scores_minus_one(mpo):
 def test_an_endless_loop_is_ended(mpo):
     began = time.monotonic()
     loop = "def loss(pair, progress):\n    while True:\n        pass\n"
-    assert "mine.py: was not done after 8 s (--seconds) and was ended" in sentence(mpo("--seconds", 8, loss=loop), 1)
+    said = sentence(mpo("--seconds", 8, loss=loop), 1)
+    assert "mine.py: was not done after 8 s (--seconds), compilation included, and was ended" in said
     assert time.monotonic() - began < 60
 
 

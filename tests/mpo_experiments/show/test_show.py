@@ -241,7 +241,14 @@ def test_a_run_is_shown_in_its_folder(smoke_run, tmp_path):
     assert {path.stem for path in (folder / "figures").iterdir()} == {
         "fitness", "functions", "field", "weights", "kinds", "returns",
     }  # fmt: skip
-    for word in ("discovered minus start", "After the last epoch", "learned from", "bin width", "tempo (tuned)"):
+    for word in (
+        "with mode actions",
+        "original, no action noise",
+        "After the last epoch",
+        "learned from",
+        "bin width",
+        "tempo (tuned)",
+    ):
         assert word in text
 
 
