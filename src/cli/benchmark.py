@@ -9,7 +9,6 @@ import typer
 
 from cli.tuning_options import TuneOption, TuningOption, check_tuning
 from cli.validation import MOST_SETTINGS, MOST_UNITS, check_folder, interruptible, objective_ids_named, validating_input
-from mpo_core.names import shortened
 
 CELLS_SHOWN = 4
 """Of more cells, the terminal shows what they say together; the files have them all."""
@@ -93,15 +92,13 @@ def benchmark(
             there = [cell for key in keys if (cell := folder.cell(key, settings)) is not None]
             if only_tables:
                 _check_there(folder, keys, settings, len(there))
-            beside, otherwise = folder.beside(keys, settings)
+            beside, left_out = folder.beside(keys, settings)
             held.enter_context(locked_folder(out, "--out"))
         _run(folder, keys, settings, (there if only_tables else None, beside), page, pairs)
-    if otherwise:
-        names = shortened("; ".join(str(cell.key) for cell in otherwise))
+    if left_out:
         typer.echo(
-            f"The tables in {out} leave out cells that were run with other settings or objectives ({names}); their "
-            f"files are kept, and the command that made one writes its tables again: {otherwise[0].command} "
-            f"--out {out} --only-tables"
+            f"The tables in {out} leave out {len(left_out)} of its cells, whose files are kept: {left_out[0]}"
+            f"{' ...' if len(left_out) > 1 else ''}"
         )
 
 

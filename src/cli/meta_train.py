@@ -77,7 +77,7 @@ def meta_train(
         from adapters.logging.scalars import check_log
         from adapters.processes.process_group import process_group_of
         from mpo_experiments.settings.nested import parse_override
-        from mpo_experiments.settings.run_config import build_run, read_config_file
+        from mpo_experiments.settings.run_config import build_run, check_overrides, read_config_file
 
         check_log(log)
         process_group = process_group_of(distributed, coordinator, processes, process)
@@ -89,6 +89,7 @@ def meta_train(
             file_layer = read_config_file(config) if config is not None else {}
             overrides = [parse_override(text) for text in set_ or []]
             asked = build_run(file_layer, _present(given), *overrides)
+            check_overrides(overrides, asked.strategy)
             asked.init.check()
     with together(process_group):
         if not isinstance(asked, Path):

@@ -52,7 +52,6 @@ def tune(
     from mpo_experiments.tuning.tuned import TUNED_DIR_VARIABLE, save_tuned, tuned_file
 
     comparison = comparison_settings(config, Stream.TUNING, units, mode_actions=False)
-    log = log_of(tuned_file(out, task, config.data).with_suffix(".scores.jsonl"), config.title, config)
     options = {"objectives": ids, "budget": budget, "units": units, "preset": preset, "seed": seed}
     how = {"tuning": method, "tune": more or None}
     command = written_command("tune", {"task": config.task, "data": config.data} | options | how)
@@ -60,7 +59,9 @@ def tune(
     again = "Run the same command again: the scores that were made are kept."
     with contextlib.ExitStack() as held:
         with validating_input():
-            held.enter_context(locked_folder(out, "--out"))
+            file = tuned_file(out, config.task, config.data)
+            held.enter_context(locked_folder(file.parent, "--out"))
+            log = log_of(file.with_name(f"{file.stem}-{preset}-{seed}.scores.jsonl"), config.title, config)
         with interruptible(again), Display(screen) as display:
             settings, kept = TuningSettings(budget, comparison, method, more), functools.partial(LoggedScores, log=log)
             cell = tuned_cell(Testbed(task), ids, settings, command, display, kept)

@@ -36,7 +36,7 @@ from mpo_experiments.tasks.load import load_program, load_task
 from mpo_experiments.text_table import return_text
 
 CONSTANT_EPISODES = 256
-"""Episodes an agent behind the search's constants where the card has none for its horizon."""
+"""Episodes an agent behind the constants where the card has none that hold."""
 LONGEST_CHUNK = 50
 """Steps of a rollout in one call."""
 
@@ -110,16 +110,20 @@ class Testbed:
     def constants(self, horizon: int, *, mode: bool = False) -> tuple[float, float]:
         """Mean return of original and target agent: normalised scores 0 and 1.
 
-        From the card where it knows the horizon, otherwise measured here once, on `CONSTANT_EPISODES` episodes.
+        From the card where it knows the horizon and its agents act as they do here, otherwise measured here once, on
+        `CONSTANT_EPISODES` episodes.
 
         Raises:
-            UnusableSetting: the target is not better than the original over so short a horizon.
+            UnusableSetting: the target is not better than the original over so short a horizon, or with so much noise.
         """
         low, high = self._known_constants(horizon, mode) or self._measured_constants(horizon, mode)
         if not low < high:
+            why = f"horizon {horizon} is too short"
+            if not (mode or self._deviate_as_on_the_card):
+                why = f"tokens of width {self.token_width:g} make actions too random"
             raise UnusableSetting(
-                f"horizon {horizon} is too short for task {self.name!r}: its target agent returns {return_text(high)}, "
-                f"no more than the original's {return_text(low)}"
+                f"{why} for task {self.name!r}: its target agent returns {return_text(high)}, no more than the "
+                f"original's {return_text(low)}"
             )
         return low, high
 

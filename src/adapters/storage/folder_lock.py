@@ -2,12 +2,14 @@
 
 import contextlib
 import fcntl
-import shutil
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from mpo_core.settings import UnusableSetting
+
+LOCK = ".lock"
 
 
 def take_lock(folder: Path, what: str) -> TextIO:
@@ -21,11 +23,13 @@ def take_lock(folder: Path, what: str) -> TextIO:
         UnusableSetting: another process has it, or it cannot be written to.
     """
     try:
-        file = (folder / ".lock").open("w")
+        file = (folder / LOCK).open("w")
     except OSError as error:
         raise UnusableSetting(f"{what} {folder}: cannot be written to ({error.strerror})") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _is_there(file, folder):  # whoever had it has removed it in the meantime
+            raise BlockingIOError
     except OSError as error:
         file.close()
         if isinstance(error, BlockingIOError):
@@ -36,16 +40,27 @@ def take_lock(folder: Path, what: str) -> TextIO:
 
 @contextlib.contextmanager
 def locked_folder(folder: Path, what: str) -> Iterator[None]:
-    """While open, no other process can take the folder, which is made if it is not there, and goes if it stays empty.
+    """While open, no other process can take the folder. It is made if it is not there, with what it lies in; what was
+    made goes again if nothing is written to it.
 
     Raises:
         UnusableSetting: as `take_lock`.
     """
-    made = not folder.exists()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    with take_lock(folder, what) as lock:
+    with take_lock(folder, what):
         try:
             yield
         finally:
-            if made and folder.is_dir() and [path.name for path in folder.iterdir()] == [Path(lock.name).name]:
-                shutil.rmtree(folder)  # what was asked for was refused
+            with contextlib.suppress(OSError):  # it is gone, or somebody else has written to it
+                if os.listdir(folder) == [LOCK]:
+                    (folder / LOCK).unlink()
+                    for path in made:
+                        path.rmdir()
+
+
+def _is_there(file: TextIO, folder: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(folder / LOCK))
+    except OSError:
+        return False

@@ -144,7 +144,7 @@ def _parsed(text: str, what: str) -> Any:
     try:
         return json.loads(text.rstrip())  # else the end of a line that was cut off would be column 1 of the next
     except json.JSONDecodeError as error:
-        why = error.msg.lower().removesuffix(" at")
+        why = error.msg.lower().removesuffix(" at").removesuffix(" starting")
         raise ValueError(f"{what} is not JSON ({why}, column {error.colno})") from None
     except (ValueError, RecursionError):
         raise ValueError(f"{what} is not JSON that can be read (a number too long, or nested too deeply)") from None

@@ -69,31 +69,25 @@ class BenchmarkFolder:
             raise ValueError(f"benchmark cell {path}: {elsewhere}, so nothing can be added to it here; {ELSE}")
         return found
 
-    def beside(
-        self, keys: list[CellKey], settings: BenchmarkSettings
-    ) -> tuple[list[BenchmarkCell], list[BenchmarkCell]]:
-        """The finished cells that are not asked for: those that tables may hold beside what is, and those made
-        otherwise (other settings, objectives or agents).
-
-        Raises:
-            ValueError: one is damaged.
-        """
-        found, otherwise = [], []
+    def beside(self, keys: list[CellKey], settings: BenchmarkSettings) -> tuple[list[BenchmarkCell], list[str]]:
+        """The finished cells that are not asked for: those that tables may hold beside what is, and why others not."""
+        found, left_out = [], []
         for path in sorted(self.path.glob("cells/*.json")):
             if path.name.endswith(".tuned.json"):
                 continue
-            cell = read_model(path, "benchmark cell", BenchmarkCell, advice=AGAIN)
-            if cell.key in keys:
-                continue
             try:
+                cell = read_model(path, "benchmark cell", BenchmarkCell, advice=AGAIN)
+                if cell.key in keys:
+                    continue
                 alike = self.cell(cell.key, settings)
-            except ValueError:
-                alike = None
+            except ValueError as error:
+                left_out.append(str(error))
+                continue
             if alike is None:
-                otherwise.append(cell)
+                left_out.append(f"benchmark cell {path}: was made without some of the objectives")
             else:
                 found.append(alike)
-        return found, otherwise
+        return found, left_out
 
     def _check_borrowed(self, key: CellKey, found: BenchmarkCell, settings: BenchmarkSettings) -> None:
         """Refuses a cell whose settings are others than those that are to be borrowed now."""

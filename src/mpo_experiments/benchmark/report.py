@@ -91,6 +91,8 @@ def _figures(folder: Path, cells: list[BenchmarkCell], ranked: Ranked) -> list[P
     for size, group in groups.items():
         paths.append(folder / ("ranking.png" if len(groups) == 1 else f"ranking-{size}.png"))
         draw_ranking(paths[-1], group, ranked)
+    for stale in set(folder.glob("ranking*.png")) - set(paths):  # of fewer sizes, or of more
+        stale.unlink()
     for sweep in sweeps(cells):
         paths.append(folder / f"{sweep.name}.png")
         draw_sweep(paths[-1], sweep)

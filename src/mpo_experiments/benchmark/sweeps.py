@@ -70,15 +70,16 @@ def _sweep(
     fewest: int = 2,
     log: bool = True,
 ) -> Sweep | None:
-    """The cells by the number, of those that are alike otherwise for every number; None if nothing was varied."""
-    by_value: dict[float, dict[CellKey, BenchmarkCell]] = {}
+    """The cells by the number, of those that are alike otherwise; None if nothing was varied.
+
+    The values are the most that cells alike otherwise have; cells that lack one of these are left out.
+    """
+    by_rest: dict[CellKey, dict[float, BenchmarkCell]] = {}
     for cell in cells:
         value, rest = split(cell.key)
-        by_value.setdefault(value, {})[rest] = cell
-    if len(by_value) < fewest:
+        by_rest.setdefault(rest, {})[value] = cell
+    values = max(by_rest.values(), key=len, default={}).keys()
+    if len(values) < fewest:
         return None
-    common = set.intersection(*(set(found) for found in by_value.values()))
-    if not common:
-        return None
-    kept = {value: [cell for rest, cell in by_value[value].items() if rest in common] for value in sorted(by_value)}
-    return Sweep(name, label, log, kept)
+    whole = [found for found in by_rest.values() if values <= found.keys()]
+    return Sweep(name, label, log, {value: [found[value] for found in whole] for value in sorted(values)})

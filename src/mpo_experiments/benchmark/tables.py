@@ -19,7 +19,6 @@ from mpo_experiments.scale import NO_NOISE
 from mpo_experiments.text_table import TextTable, return_text
 
 NOT_RUN = "not run"
-"""The row of what the original agent's mode actions return, on the scale of sampled ones."""
 BOOTSTRAP = "inter-quartile mean of the normalised score (original 0, target 1) with 95 % stratified bootstrap interval"
 
 Ranked = Mapping[CellKey, list[Standing]]

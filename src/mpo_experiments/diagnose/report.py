@@ -16,7 +16,7 @@ from mpo_experiments.objectives.frames import LEAST_WIDTH
 from mpo_experiments.show.html import HtmlTable, Section, page
 
 STRONG = 0.2
-"""Correlation of length and label from which on it is remarked upon."""
+"""Correlation of length and label from which on it is remarked upon, where it is not as large by chance."""
 BINS = 60
 NO_ESTIMATE = f"fewer than {LEAST_ROWS} pairs without ties, no clear margins, no near-duplicates"
 """Why nothing is said of flipped labels."""

@@ -157,8 +157,13 @@ class _Maker:
         if path.is_file():
             where = f"language models {path}"
             begun = unsealed(read_json(path, "language models"), where, advice="remove their folder to have them made")
+        elif any((self._folder / role).exists() for role in ROLES):
+            raise ValueError(
+                f"language models {self._folder}: were begun by an earlier mpo, which did not note with what; remove "
+                "their folder to have them made"
+            )
         else:
-            begun = {} if any((self._folder / role).exists() for role in ROLES) else made_of
+            begun = made_of
         if seal_of(begun) != seal_of(made_of):
             raise ValueError(
                 f"language models {self._folder}: were begun with another preset, seed or corpus; choose another --out"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -174,18 +175,34 @@ def build_run(*layers: dict[str, Any]) -> RunConfig:
             config = RunConfig.model_validate(merged(settings, config.per_task[config.tasks[0]]) | {"per_task": {}})
     except pydantic.ValidationError as error:
         raise ValueError(one_sentence(error)) from None
-    _check_strategy(settings.get("strategy", {}), config.strategy)
-    for name in truths_for_others(settings, config.model_dump(mode="json")):
-        raise ValueError(f"'{name}': is true or false, but must be a number or a name")
+    _check_truths(settings, config)
     return config
 
 
-def _check_strategy(given: dict[str, Any], strategy: StrategySettings) -> None:
-    """Refuses settings that the strategy does not take, unless they have their default."""
-    usual = StrategySettings()
-    for name in strategy.without_effect:
-        if given.get(name, getattr(usual, name)) != getattr(usual, name):
-            raise ValueError(f"'strategy.{name}': has no effect on strategy {strategy.name!r}: leave it out")
+def _check_truths(given: dict[str, Any], config: RunConfig) -> None:
+    """Refuses true and false where a number or a name is wanted: as a number they would be 1 and 0."""
+    found = truths_for_others({name: value for name, value in given.items() if name != "per_task"}, _dumped(config))
+    for cell in config.cells():
+        found += truths_for_others(given.get("per_task", {}).get(cell.task, {}), _dumped(cell))
+    if found:
+        raise ValueError(f"'{found[0]}': is true or false, but must be a number or a name")
+
+
+def _dumped(config: _Settings) -> dict[str, Any]:
+    return config.model_dump(mode="json")
+
+
+def check_overrides(overrides: Iterable[dict[str, Any]], strategy: StrategySettings) -> None:
+    """Refuses settings of a command line that its strategy does not take.
+
+    Raises:
+        ValueError: one sentence: which.
+    """
+    for layer in overrides:
+        group = layer.get("strategy")
+        for name in group if isinstance(group, dict) else ():
+            if name in strategy.without_effect:
+                raise ValueError(f"--set strategy.{name}: has no effect on strategy {strategy.name!r}: leave it out")
 
 
 def build_single_run(*layers: dict[str, Any]) -> RunConfig:

@@ -26,7 +26,7 @@ class ScoreLog:
 
     def __init__(self, path: Path | None, of: str):
         self._path, self._head = path, json.dumps({"of": of})
-        text = path.read_text() if path is not None and path.is_file() else ""
+        text = path.read_text(errors="replace") if path is not None and path.is_file() else ""
         lines = text.splitlines()
         there = [one for line in lines[1:] if (one := _read(line)) is not None] if lines[:1] == [self._head] else []
         self._scores: dict[str, dict[str, float]] = {one["policy"]: one["scores"] for one in there}

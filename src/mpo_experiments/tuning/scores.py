@@ -31,7 +31,7 @@ class SettingScores:
             units: which of the comparison's.
         """
         which = f"unit {units.start + 1}" if len(units) == 1 else f"units {units.start + 1} to {units.stop}"
-        self._reporter.note(f"Tuning: {len(tried)} settings on {which}")
+        self._reporter.note(f"Tuning: {len(tried)} {'setting' if len(tried) == 1 else 'settings'} on {which}")
         return np.asarray(self.compare(tried, units).sampled, float)
 
     def compare(self, tried: list[tuple[str, Setting]], units: range) -> ComparisonReturns:

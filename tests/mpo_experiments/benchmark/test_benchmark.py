@@ -160,9 +160,13 @@ def test_tables_hold_the_cells_of_a_folder_that_were_run_alike_and_say_which_wer
     write_sealed(other, {name: value for name, value in cell.items() if name != "sha256"})
     found = invoke(*asked, "sft,dpo,orpo")
     assert found.exit_code == 0, found.output
-    assert "(reach, noisy:0.5); their files are kept" in " ".join(found.stdout.split())
+    assert "leave out 1 of its cells, whose files are kept: benchmark cell" in found.stdout
+    assert "reach-noisy0.5-w0.1.json: was made with other settings (units 99 and not" in found.stdout
     written = json.loads((tmp_path / "out" / "summary.json").read_text())["cells"]
     assert {(cell["task"], cell["data"]) for cell in written} == keys - {("reach", "noisy:0.5")}
+    other.write_text("{}")
+    found = invoke(*asked, "sft,dpo,orpo")
+    assert (found.exit_code, "reach-noisy0.5-w0.1.json: is damaged" in found.stdout) == (0, True), found.output
 
 
 def test_one_loss_alone_repeats_its_score_by_the_command_of_the_page(tmp_path):

@@ -1,5 +1,6 @@
 """Configurations: layers, presets, and one sentence for what cannot be."""
 
+import contextlib
 import json
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from mpo_experiments.settings.listed import named
 from mpo_experiments.settings.nested import parse_override
 from mpo_experiments.settings.presets import PRESETS, task_preset
-from mpo_experiments.settings.run_config import RunConfig, build_config, build_run, read_config_file
+from mpo_experiments.settings.run_config import RunConfig, build_config, build_run, check_overrides, read_config_file
 from mpo_experiments.tasks.registry import task_names
 
 
@@ -30,6 +31,21 @@ def refusal(*layers) -> str:
 )
 def test_a_card_names_tasks_and_kinds_of_data(value, names):
     assert named(value) == names
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ("learning_rate=0.9", "learning_rate: has no effect on strategy 'snes'"),
+        ("sigma_decay=0.1", "sigma_decay: has no effect on strategy 'snes'"),
+        ("sigma=0.1", None),
+    ],
+)
+def test_settings_that_a_strategy_does_not_take_are_refused_where_they_are_asked_for(given, refused):
+    layer = parse_override(f"strategy.{given}")
+    config = build_run({"task": "ant"}, layer)  # a file of an earlier run may have them
+    with pytest.raises(ValueError, match=f"--set strategy.{refused}") if refused else contextlib.nullcontext():
+        check_overrides([layer], config.strategy)
 
 
 @pytest.mark.parametrize("task", task_names())
@@ -95,13 +111,13 @@ def test_unknown_settings_are_told_the_nearest(layer, says):
         ({"strategy": {"name": "nosuch"}}, "unknown strategy 'nosuch'"),
         ({"strategy": {"name": "openes", "population": 7}}, "population 7 is odd"),
         ({"strategy": {"sigma": -1}}, "must be positive"),
-        ({"strategy": {"learning_rate": 0.9}}, "'strategy.learning_rate': has no effect on strategy 'snes': leave it"),
         (
             {"strategy": {"name": "pgpe", "sigma_decay": 0.1}},
             "'strategy.sigma_decay': has no effect on strategy",
         ),
         ({"inner": {"minibatch": True}}, "'inner.minibatch': is true or false, but must be a number or a name"),
         ({"seed": True}, "'seed': is true or false, but must be a number"),
+        ({"per_task": {"ant": {"search": {"horizon": True}}}}, "'search.horizon': is true or false"),
         ({"strategy": {"sigma": True}}, "'strategy.sigma': is true or false"),
         ({"search": {"generations": "many"}}, "'search.generations': input should be a valid integer"),
         ({"search": 3}, "'search': "),
