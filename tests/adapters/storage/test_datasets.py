@@ -196,9 +196,7 @@ def test_an_interrupted_build_resumes_to_the_same_bytes(tmp_path, program, built
     program.fails_at, program.failure = blocks, interrupt
     with pytest.raises(KeyboardInterrupt):
         build_dataset(RECIPE, tmp_path / "other", SilentReporter())
-    (partial,) = (tmp_path / "other").iterdir()
-    assert partial.name.endswith(".partial")
-    parts = sorted(path.name for path in partial.glob("*.npz"))
+    parts = sorted(path.name for path in tmp_path.glob("other/*.partial/*.npz"))
     finished = blocks // 8  # a part of 64 rows takes 8 blocks of 16 envs
     assert parts == [f"{part * PART_ROWS:08d}.npz" for part in range(finished)]
     program.blocks_done, program.fails_at = 0, None

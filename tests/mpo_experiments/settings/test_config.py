@@ -111,10 +111,6 @@ def test_unknown_settings_are_told_the_nearest(layer, says):
         ({"strategy": {"name": "nosuch"}}, "unknown strategy 'nosuch'"),
         ({"strategy": {"name": "openes", "population": 7}}, "population 7 is odd"),
         ({"strategy": {"sigma": -1}}, "must be positive"),
-        (
-            {"strategy": {"name": "pgpe", "sigma_decay": 0.1}},
-            "'strategy.sigma_decay': has no effect on strategy",
-        ),
         ({"inner": {"minibatch": True}}, "'inner.minibatch': is true or false, but must be a number or a name"),
         ({"seed": True}, "'seed': is true or false, but must be a number"),
         ({"per_task": {"ant": {"search": {"horizon": True}}}}, "'search.horizon': is true or false"),
