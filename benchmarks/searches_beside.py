@@ -69,18 +69,18 @@ def _scores(entries: list[Entry], kind: str) -> np.ndarray:
     return np.array([getattr(entry, kind) for entry in entries], float)
 
 
-def ahead_table(tables: list[dict[str, BenchmarkCell]]) -> TextTable:
+def above_table(tables: list[dict[str, BenchmarkCell]]) -> TextTable:
     """How many searches are above the best tuned loss of their cell, over all cells."""
     names = list(dict.fromkeys(name for cells in tables for name in cells))
     rows = [
-        (kind, name, *_ahead([cells[name] for cells in tables if name in cells], kind))
+        (kind, name, *_above([cells[name] for cells in tables if name in cells], kind))
         for kind in KINDS
         for name in names
     ]
     return TextTable("All cells", ("actions", "search", "cells", "searches above"), tuple(rows))
 
 
-def _ahead(cells: list[BenchmarkCell], kind: str) -> tuple[str, str]:
+def _above(cells: list[BenchmarkCell], kind: str) -> tuple[str, str]:
     over_best = [
         float(mean)
         for cell in cells
@@ -113,7 +113,7 @@ def write_beside(folders: tuple[Path, ...], out: Path | None = None) -> Path:
     for beside in cells:
         if len({(cell.units, cell.settings and cell.settings.seed) for cell in beside.values()}) > 1:
             raise ValueError("the folders are not of the same reporting units")
-    tables = [beside_table(beside) for beside in cells] + [ahead_table(cells)] * (len(cells) > 1)
+    tables = [beside_table(beside) for beside in cells] + [above_table(cells)] * (len(cells) > 1)
     path = (out or folders[0].parent) / "results.md"
     text = "\n\n".join(table.markdown().strip() for table in tables)
     write_whole(path, f"# Searches beside each other\n\n{text}\n".encode())

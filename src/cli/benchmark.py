@@ -94,7 +94,7 @@ def benchmark(
                 _check_there(folder, keys, settings, len(there))
             beside, left_out = folder.beside(keys, settings)
             held.enter_context(locked_folder(out, "--out"))
-        _run(folder, keys, settings, (there if only_tables else None, beside), page, pairs)
+        _run(folder, keys, settings, there if only_tables else None, beside, page, pairs)
     if left_out:
         typer.echo(
             f"The tables in {out} leave out {len(left_out)} of its cells, whose files are kept: {left_out[0]}"
@@ -104,23 +104,24 @@ def benchmark(
 
 def _run(
     folder: "BenchmarkFolder", keys: "list[CellKey]", settings: "BenchmarkSettings",
-    there: "tuple[list[BenchmarkCell] | None, list[BenchmarkCell]]", page: bool, pairs: Path | None,
+    there: "list[BenchmarkCell] | None", beside: "list[BenchmarkCell]", page: bool, pairs: Path | None,
 ) -> None:  # fmt: skip
     """Runs what is not there, and writes the tables of the whole folder.
 
     Args:
-        there: the cells that are asked for, if nothing is to be run; and the others of the folder.
+        there: the cells that are asked for, if nothing is to be run.
+        beside: the other cells of the folder that its tables hold.
     """
     from cli.display import Display, console
     from mpo_experiments.benchmark.run import run_benchmark
 
     screen, again = console(), f"Run the same command again: finished cells in {folder.path} are kept."
     with interruptible(again), Display(screen) as display:
-        cells = run_benchmark(keys, settings, folder, display, pairs) if there[0] is None else there[0]
+        cells = run_benchmark(keys, settings, folder, display, pairs) if there is None else there
     from mpo_experiments.benchmark.report import write_benchmark
 
     with interruptible(again):
-        every = [*cells, *there[1]]
+        every = [*cells, *beside]
         listed = dict.fromkeys([*(cell.key for cell in every), *keys])  # those that were not run come last
         paths = write_benchmark(folder.path, list(listed), every, settings, page=page)
     _show(screen, cells, paths)

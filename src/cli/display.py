@@ -221,13 +221,9 @@ def rich_table(found: TextTable) -> Table:
 def difference_lines(report: CellReport) -> list[str]:
     """Discovered against where it started and against the best hand-written row, paired by unit, with p after Holm."""
     best = report.best_hand_written().name
-    others = ("start", best)
-    p_values = [report.p_values(others, mode=mode) for mode in (False, True)]
     lines = [f"{'discovered minus':<18}{'sampled actions':<24}{'p':<7}{'mode':<24}p"]
-    for place, name in enumerate(others):
-        sampled, mode = (report.difference(name, mode=mode) for mode in (False, True))
-        first, second = (p_text(found[place]) for found in p_values)
-        lines.append(f"{name:<18}{sampled!s:<24}{first:<7}{mode!s:<24}{second}")
+    for (name, sampled, first), (_, mode, second) in zip(report.gains(), report.gains(mode=True), strict=True):
+        lines.append(f"{name:<18}{sampled!s:<24}{p_text(first):<7}{mode!s:<24}{p_text(second)}")
     return [
         *lines,
         f"{best} is the best hand-written row; paired by unit, n = {report.units}, mean with 95 % t",

@@ -11,6 +11,7 @@ import resource
 import sys
 
 import jax
+from jaxtyping import PyTree
 
 FILLED = 0.7
 """Share of an accelerator's memory that is planned with."""
@@ -38,6 +39,11 @@ RECORD_COPIES = 3
 """How often the recorded steps of a rollout lie on a device: as they come, turned, and on their way to the host."""
 WIDTH = 64
 """Of a layer, about, where only the number of steps is known."""
+
+
+def tree_bytes(tree: PyTree) -> int:
+    """What the arrays of a tree take."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from mpo_core.data.specification import parse_data_spec
 from mpo_core.evaluation.comparison import unit_bytes
 from mpo_core.evaluation.jobs import Jobs, Units, job_size, make_units, train_jobs
 from mpo_core.evaluation.side_by_side import arrange
-from mpo_core.memory import UNIT_COPIES, jobs_at_once, peak_process_bytes
+from mpo_core.memory import UNIT_COPIES, jobs_at_once, peak_process_bytes, tree_bytes
 from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import RowSettings
@@ -143,7 +143,7 @@ def _at_once(testbed: Testbed, config: CellConfig, banks: PyTree) -> int:
     """Inner loops that a device runs side by side, as the search plans them."""
     size = job_size(testbed.original, (config.rows.count, config.rows.length), config.inner)
     each = unit_bytes(testbed.task, config.rows)
-    held = sum(leaf.nbytes for leaf in jax.tree.leaves(banks)) + UNIT_COPIES * config.search.datasets * each
+    held = tree_bytes(banks) + UNIT_COPIES * config.search.datasets * each
     return jobs_at_once(config.search.members_at_once, size.bytes, held)
 
 

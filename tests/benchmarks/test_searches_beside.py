@@ -1,7 +1,7 @@
 """Kinds of search beside each other, from cells whose numbers are known."""
 
 import pytest
-from benchmarks.searches_beside import ahead_table, beside_table, write_beside
+from benchmarks.searches_beside import above_table, beside_table, write_beside
 
 from helpers.benchmark_cells import UNITS, make_cell
 from mpo_experiments.benchmark.folder import BenchmarkFolder
@@ -50,7 +50,7 @@ def test_folders_of_other_units_are_refused(tmp_path):
 
 def test_searches_ahead_are_counted_over_cells():
     first = {"evolution": searched(0.9, 0.8), "random": searched(0.5, 0.9, seed=1)}
-    table = ahead_table([first, {"evolution": searched(0.1, 0.7, 0.8)}])
+    table = above_table([first, {"evolution": searched(0.1, 0.7, 0.8)}])
     rows = {row[:2]: row[2:] for row in table.rows}
     assert rows["mode", "evolution"][0] == "2"
     assert rows["sampled", "evolution"][1].startswith("4 of 5 [")

@@ -28,7 +28,7 @@ def take_lock(folder: Path, what: str) -> TextIO:
         raise UnusableSetting(f"{what} {folder}: cannot be written to ({error.strerror})") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not _is_there(file, folder):  # whoever had it has removed it in the meantime
+        if not holds(file, folder):  # whoever had it has removed it in the meantime
             raise BlockingIOError
     except OSError as error:
         file.close()
@@ -59,7 +59,8 @@ def locked_folder(folder: Path, what: str) -> Iterator[None]:
                         path.rmdir()
 
 
-def _is_there(file: TextIO, folder: Path) -> bool:
+def holds(file: TextIO, folder: Path) -> bool:
+    """Whether a lock is still that of the folder: neither was removed or replaced since it was opened."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(folder / LOCK))
     except OSError:

@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from adapters.processes.signals import signals_held
 from adapters.storage.files import LEFTOVERS, naming, parse_json, read_json, write_json, write_whole
-from adapters.storage.folder_lock import take_lock
+from adapters.storage.folder_lock import holds, take_lock
 from adapters.storage.sealed import write_sealed
 from mpo_core.failures import WorkFailed
 
@@ -52,13 +52,7 @@ class RunFolder:
         Raises:
             WorkFailed: the folder that this process locked is no longer there.
         """
-        if self._lock is None:
-            return
-        try:
-            there = os.path.samestat(os.fstat(self._lock.fileno()), os.stat(self.path / ".lock"))
-        except OSError:
-            there = False
-        if not there:
+        if self._lock is not None and not holds(self._lock, self.path):
             raise WorkFailed(
                 f"run folder {self.path}: was removed or replaced while this run was writing to it; "
                 "nothing more can be saved there, so start the run again"

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from mpo_core.devices import CPU_ENVS, is_cpu
 from mpo_core.evaluation.jobs import Jobs, Units, sharded, train_shard
 from mpo_core.evaluation.side_by_side import ONE_AFTER_ANOTHER, Block
-from mpo_core.memory import ENV_STATE_BYTES, MAX_ENV_BYTES
+from mpo_core.memory import ENV_STATE_BYTES, MAX_ENV_BYTES, tree_bytes
 from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.envs import env_returns, start_envs
 from mpo_core.rollout.task import Task
@@ -93,5 +93,5 @@ def _evaluated_at_once(policy: AbstractPolicy, episodes: int, *, cpu: bool) -> i
     """Jobs that a device evaluates side by side."""
     if cpu:
         return max(1, CPU_ENVS // episodes)
-    env = ENV_STATE_BYTES + sum(leaf.nbytes for leaf in jax.tree.leaves(policy))
+    env = ENV_STATE_BYTES + tree_bytes(policy)
     return max(1, MAX_ENV_BYTES // (episodes * env))

@@ -22,7 +22,7 @@ from mpo_core.settings import EvaluationSettings, RowSettings, updates_of
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey
 from mpo_experiments.benchmark.folder import BenchmarkFolder, lacking
 from mpo_experiments.profiling import matmul_gflops
-from mpo_experiments.tasks.registry import PAIR_MARK, task_spec
+from mpo_experiments.tasks.registry import base_name, task_spec
 from mpo_experiments.testbed import Testbed, comparison_settings
 from mpo_experiments.tuning.tune import is_searched
 
@@ -128,7 +128,7 @@ def recorded_rates(key: CellKey, settings: BenchmarkSettings) -> Rates | None:
     Rows are taken to cost in proportion to their steps, and a simulator to gain from a machine as much as a matrix
     product does: within about a factor of two.
     """
-    found = _recorded().get(key.task.partition(PAIR_MARK)[0])  # another pair of agents: the same physics
+    found = _recorded().get(base_name(key.task))
     if found is None or jax.default_backend() != "cpu":
         return None
     config, gflops = settings.config(key), _gflops()

@@ -174,8 +174,7 @@ def only_asked(cell: BenchmarkCell, settings: BenchmarkSettings) -> BenchmarkCel
 def _alike_but_for_saved(before: BenchmarkSettings, now: BenchmarkSettings) -> bool:
     """Whether the objectives, in whatever order, are the same but for saved ones, some of which came or went."""
     gone, come = (set(one.objectives) - set(other.objectives) for one, other in ((before, now), (now, before)))
-    saved = all("/" in id for id in gone) and all(objective_hash(id) is not None for id in come)
-    return saved
+    return all("/" in id for id in gone) and all(objective_hash(id) is not None for id in come)
 
 
 def run_with(entry: Entry) -> tuple[dict[str, float], int, float | None]:

@@ -36,6 +36,7 @@ from mpo_experiments.versions import LANGUAGE, versions
 
 WHERE = "world"
 ROLES = ("original", "target", "reader")
+ANEW = "remove their folder to have them made"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,9 +96,7 @@ def load_card(folder: Path, settings: TransferSettings) -> WorldCard:
         ValueError: there is no card, or it is damaged, or of other sizes or another seed.
     """
     path = folder / WHERE
-    card = read_model(
-        path / "card.json", "language models", WorldCard, advice="remove their folder to have them made", version=SCHEMA
-    )
+    card = read_model(path / "card.json", "language models", WorldCard, advice=ANEW, version=SCHEMA)
     if (card.sizes, card.seed) != (dataclasses.asdict(settings.sizes), settings.seed):
         raise ValueError(f"language models {path}: are of another preset or seed; choose another --out")
     return card
@@ -154,21 +153,18 @@ class _Maker:
         made_of = {
             "sizes": dataclasses.asdict(settings.sizes), "seed": settings.seed, "corpus": self._corpus.sha256,
         }  # fmt: skip
-        if path.is_file():
-            where = f"language models {path}"
-            begun = unsealed(read_json(path, "language models"), where, advice="remove their folder to have them made")
-        elif any((self._folder / role).exists() for role in ROLES):
-            raise ValueError(
-                f"language models {self._folder}: were begun by an earlier mpo, which did not note with what; remove "
-                "their folder to have them made"
-            )
-        else:
-            begun = made_of
+        if not path.is_file():
+            if any((self._folder / role).exists() for role in ROLES):
+                raise ValueError(
+                    f"language models {self._folder}: were begun by an earlier mpo, which did not note with what; "
+                    f"{ANEW}"
+                )
+            write_sealed(path, made_of)
+        begun = unsealed(read_json(path, "language models"), f"language models {path}", advice=ANEW)
         if seal_of(begun) != seal_of(made_of):
             raise ValueError(
                 f"language models {self._folder}: were begun with another preset, seed or corpus; choose another --out"
             )
-        write_sealed(path, made_of)
 
     def _taught(
         self, role: str, start: LlamaForCausalLM | None, texts: Sequence[TokenText], steps: int

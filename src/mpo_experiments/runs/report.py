@@ -88,6 +88,12 @@ class CellReport(pydantic.BaseModel):
         """p of the paired t test of discovered against rows, adjusted by Holm's method for how many they are."""
         return list(map(float, holm(np.array([paired_p_value(self._gained(other, mode)) for other in others]))))
 
+    def gains(self, *, mode: bool = False) -> list[tuple[str, Interval, float]]:
+        """Discovered minus its start, and minus the best hand-written row: which row, the difference, and its p."""
+        others = ("start", self.best_hand_written().name)
+        p_values = self.p_values(others, mode=mode)
+        return [(name, self.difference(name, mode=mode), p) for name, p in zip(others, p_values, strict=True)]
+
     def _gained(self, other: str, mode: bool) -> np.ndarray:
         ours, theirs = ((row.mode if mode else row.sampled) for row in (self.rows[-1], self.row(other)))
         return np.asarray(ours, float) - np.asarray(theirs, float)

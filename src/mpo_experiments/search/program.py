@@ -25,7 +25,7 @@ from mpo_core.devices import replicate, replicated
 from mpo_core.evaluation.jobs import Jobs, job_size, make_units
 from mpo_core.evaluation.meta_objective import JobSettings, job_returns
 from mpo_core.evaluation.side_by_side import arrange
-from mpo_core.memory import UNIT_COPIES, jobs_at_once
+from mpo_core.memory import UNIT_COPIES, jobs_at_once, tree_bytes
 from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.task import Task
 from mpo_core.seeds import Purpose, Stream, stream_key
@@ -215,7 +215,7 @@ class SearchProgram:
     def _at_once(self, problem: SearchProblem, rows: PreferenceRows, banks: tuple[PairBank, ...]) -> int:
         """Jobs that a device trains side by side."""
         size = job_size(problem.original, (rows.margin.shape[1], rows.alive.shape[-1]), problem.inner)
-        held = _bytes(banks) + UNIT_COPIES * _bytes(rows)
+        held = tree_bytes(banks) + UNIT_COPIES * tree_bytes(rows)
         return jobs_at_once(self._settings.members_at_once, size.bytes, held)
 
     def _rows(self, group: range, banks: tuple[PairBank, ...], key: Key[Array, " unit"]) -> PreferenceRows:
@@ -249,10 +249,6 @@ class SearchProgram:
         pairs = self._strategy.entry.pairs(members)
         turn = np.arange(members) % max(members // 2, 1) if pairs is None else np.asarray(pairs)
         return turn % self._settings.datasets
-
-
-def _bytes(tree: PyTree) -> int:
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
 
 
 def _draw(bank: PairBank, problem: SearchProblem, key: PRNGKeyArray) -> PreferenceRows:

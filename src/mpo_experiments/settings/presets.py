@@ -4,7 +4,7 @@ from typing import Any
 
 from mpo_experiments.settings.listed import split_tasks
 from mpo_experiments.settings.nested import merged, without
-from mpo_experiments.tasks.registry import PAIR_MARK, TASKS
+from mpo_experiments.tasks.registry import TASKS, base_name
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -81,7 +81,7 @@ def preset_settings(preset: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def task_preset(preset: str, task: str) -> dict[str, Any]:
     """What a preset changes for a task, or for all tasks of words; a name that is none is refused elsewhere."""
-    base = task.partition(PAIR_MARK)[0]
+    base = base_name(task)
     if base in TASKS and TASKS[base].of_words:
         return WORDS[preset]
     return TASK_PRESETS.get((preset, base), {})

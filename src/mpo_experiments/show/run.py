@@ -79,16 +79,14 @@ def provenance_section(known: dict[str, Any]) -> Section:
 
 
 def _result(report: CellReport) -> str:
-    others = ("start", report.best_hand_written().name)
-    told = []
-    for mode, actions in ((False, "sampled"), (True, "mode")):
-        p_values = report.p_values(others, mode=mode)
-        told += [
-            f"minus {name} {report.difference(name, mode=mode)} (p {p_text(p)}) with {actions} actions"
-            for name, p in zip(others, p_values, strict=True)
-        ]
+    best = report.best_hand_written().name
+    told = [
+        f"minus {name} {difference} (p {p_text(p)}) with {actions} actions"
+        for mode, actions in ((False, "sampled"), (True, "mode"))
+        for name, difference, p in report.gains(mode=mode)
+    ]
     return (
-        f"Discovered, on {report.units} fresh units: {'; '.join(told)}. {others[1]} is the best hand-written row; "
+        f"Discovered, on {report.units} fresh units: {'; '.join(told)}. {best} is the best hand-written row; "
         "paired by unit, 95 % t intervals, p of the paired t test after Holm's correction for the two comparisons of "
         "each kind of actions."
     )

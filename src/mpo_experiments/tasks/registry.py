@@ -163,6 +163,11 @@ def task_names() -> list[str]:
     return list(TASKS)
 
 
+def base_name(task: str) -> str:
+    """The task whose physics and sizes a task has: ant's for `ant@2`."""
+    return task.partition(PAIR_MARK)[0]
+
+
 def task_spec(name: str) -> TaskSpec:
     """The task of that name; `ant@2` is ant with another pair of agents, those of seed 2.
 

@@ -205,6 +205,8 @@ def test_numbers_of_pairs_and_of_faults_are_sweeps():
     counts = [make_cell(data="mixed:0.5", rows=rows) for rows in (512, 32, 128)]
     (pairs,) = sweeps(counts)
     assert (pairs.name, pairs.log, list(pairs.cells)) == ("pairs", True, [32, 128, 512])
+    (beside,) = sweeps([*counts, make_cell("ant", "mixed:0.5", rows=64)])  # a cell beside takes nothing from a sweep
+    assert beside == pairs
     assert list(by_size(counts)) == ["w0.1-r32", "w0.1-r128", "w0.1-r512"]
     names = ("base", "mixed:0.75", "mixed:0.5", "noisy:0.2", "mixed:0.5+noisy:0.2")
     kinds = [make_cell(task, data) for task in ("ant", "hopper") for data in names]

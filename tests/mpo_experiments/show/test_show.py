@@ -242,6 +242,7 @@ def test_a_run_is_shown_in_its_folder(smoke_run, tmp_path):
         "fitness", "functions", "field", "weights", "kinds", "returns",
     }  # fmt: skip
     for word in (
+        "minus start",
         "with mode actions",
         "original, no action noise",
         "After the last epoch",
