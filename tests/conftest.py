@@ -1,4 +1,4 @@
-"""Two CPU devices and a compilation cache, before anything starts JAX; toy fixtures that compile in a blink."""
+"""Two CPU devices, quick compilation and a cache, before anything starts JAX; toy fixtures that compile in a blink."""
 
 import gc
 import os
@@ -6,7 +6,10 @@ import signal
 import tempfile
 from pathlib import Path
 
-os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2").strip()
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2 --xla_cpu_use_fusion_emitters=false"
+).strip()
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # tests compile much and compute little
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), "mpo-test-programs"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
@@ -47,6 +50,15 @@ def programs_let_go():
     if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def optimised():
+    """Programs that are compiled meanwhile are slower to compile and faster to run: for long real physics."""
+    name, before = "jax_disable_most_optimizations", jax.config.jax_disable_most_optimizations
+    jax.config.update(name, False)
+    yield
+    jax.config.update(name, before)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """What long work tells whoever watches it."""
 
+import dataclasses
+import time
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -41,3 +43,22 @@ class SilentReporter:
 
     def note(self, text: str) -> None:
         """Ignored."""
+
+
+@dataclasses.dataclass
+class PartClock:
+    """Says which part of long work is next, and how long it is to the end by the parts that were done."""
+
+    what: str
+    total: int
+    _began: float | None = None
+    _first: int = 0
+
+    def told(self, part: range) -> str:
+        """As "units 1 to 3 of 20 (about 12 min to go)", the time from the second part on."""
+        text, now = f"{self.what} {part.start + 1} to {part.stop} of {self.total}", time.monotonic()
+        if self._began is None:
+            self._began, self._first = now, part.start
+            return text
+        left = (now - self._began) / (part.start - self._first) * (self.total - part.start)
+        return f"{text} (about {left / 60:.0f} min to go)"

@@ -185,6 +185,10 @@ class Testbed:
             returns.clamped,
         )
 
+    def policies_at_once(self, settings: ComparisonSettings) -> int:
+        """How many policies of a comparison all devices train side by side at most."""
+        return self.program.mesh.size * Comparison(self.program, self.agents, settings).jobs_at_once()
+
     def learning_curve(
         self,
         candidate: Candidate,

@@ -194,6 +194,7 @@ def detectable_difference(
     return float(values.std(ddof=1)) * _least_effect(float(np.sqrt(count)), float(count - 1), power, significance)
 
 
+@functools.lru_cache(maxsize=1024)
 def _least_effect(scale: float, freedom: float, power: float, significance: float) -> float:
     """The least effect, in units of 1 / scale standard errors, that a two-sided t test shows with this power."""
     critical = stats.t.ppf(1 - significance / 2, freedom)

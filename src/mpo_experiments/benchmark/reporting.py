@@ -1,7 +1,5 @@
 """What objectives score on reporting units; large units are run a few at a time, and kept as soon as they are done."""
 
-import dataclasses
-import time
 from typing import Any
 
 import numpy as np
@@ -9,7 +7,7 @@ import numpy as np
 from mpo_core.evaluation.comparison import ComparisonReturns, ComparisonSettings, unit_bytes
 from mpo_core.memory import units_at_once
 from mpo_experiments.benchmark.cell import Choice
-from mpo_experiments.progress import Reporter
+from mpo_experiments.progress import PartClock, Reporter
 from mpo_experiments.testbed import Testbed
 from mpo_experiments.tuning.score_log import ScoreLog, policy_names
 from mpo_experiments.tuning.scores import SettingScores
@@ -29,7 +27,7 @@ def report_scores(
     """
     tried = [(id, Setting(one.settings, one.sft_epochs, one.learning_rate)) for id, one in chosen.items()]
     names = [policy_names("reporting", id, one, range(settings.units)) for id, one in tried]
-    score, clock = SettingScores(testbed, settings, reporter), _Clock(settings.units)
+    score, clock = SettingScores(testbed, settings, reporter), PartClock("units", settings.units)
     held = units_at_once(unit_bytes(testbed.task, settings.rows), settings.units)
     filling = -(-testbed.program.envs // (len(chosen) * settings.evaluation.episodes))
     parts = parts_of(settings.units, held, filling)
@@ -66,21 +64,3 @@ def _made(names: list[list[str]], part: range, found: ComparisonReturns) -> dict
 def _scores(by_unit: list[dict[str, float]]) -> dict[str, Any]:
     clamped = np.array([one["clamped"] for one in by_unit], np.float32)
     return {name: [one[name] for one in by_unit] for name in ("sampled", "mode")} | {"clamped": float(clamped.mean())}
-
-
-@dataclasses.dataclass
-class _Clock:
-    """How long the units that were run took."""
-
-    units: int
-    _began: float | None = None
-    _first: int = 0
-
-    def told(self, part: range) -> str:
-        """What is run next, and how long it will be to the last unit."""
-        text, now = f"units {part.start + 1} to {part.stop} of {self.units}", time.monotonic()
-        if self._began is None:
-            self._began, self._first = now, part.start
-            return text
-        left = (now - self._began) / (part.start - self._first) * (self.units - part.start)
-        return f"{text} (about {left / 60:.0f} min to go)"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from jaxtyping import Float
 from mpo_experiments.objectives.saved import objective_hash
 from mpo_experiments.provenance import hash_of, made_here
 from mpo_experiments.settings.run_config import CellConfig
-from mpo_experiments.tuning.setting_search import Score, Setting
+from mpo_experiments.tuning.scores import KeepScores
+from mpo_experiments.tuning.setting_search import Setting, Tried
 
 
 class ScoreLog:
@@ -75,22 +77,30 @@ def log_of(path: Path, where: str, config: CellConfig) -> ScoreLog:
     return ScoreLog(path, hash_of([json.dumps(one) for one in depends]))
 
 
+ScoreInParts = Callable[[Tried, range, KeepScores], Float[np.ndarray, "setting unit"]]
+"""Scores settings on tuning units, and gives away scores as soon as they are made."""
+
+
 @dataclasses.dataclass(frozen=True)
 class LoggedScores:
     """Scores settings on tuning units, those alone that a log does not have."""
 
-    score: Score
+    score: ScoreInParts
     log: ScoreLog
 
-    def __call__(self, tried: list[tuple[str, Setting]], units: range) -> Float[np.ndarray, "setting unit"]:
+    def __call__(self, tried: Tried, units: range) -> Float[np.ndarray, "setting unit"]:
         """As the score it stands for."""
         names = [policy_names("tuning", id, setting, units) for id, setting in tried]
         missing = self.log.without(names, range(len(units)))
         scores = np.array([[(self.log.get(name) or {}).get("sampled", np.nan) for name in own] for own in names])
+
+        def keep(part: range, made: Float[np.ndarray, "setting unit"]) -> None:
+            of = [names[place] for place in missing[part.start : part.stop]]
+            rows = [zip(own, row, strict=True) for own, row in zip(of, made, strict=True)]
+            self.log.put({name: {"sampled": float(score)} for row in rows for name, score in row})
+
         if missing:
-            scores[missing] = self.score([tried[place] for place in missing], units)
-            made = [(names[place][at], scores[place, at]) for place in missing for at in range(len(units))]
-            self.log.put({name: {"sampled": float(score)} for name, score in made})
+            scores[missing] = self.score([tried[place] for place in missing], units, keep)
         return scores
 
 

@@ -44,8 +44,10 @@ class Setting:
         return default if found is None else found
 
 
-Score = Callable[[list[tuple[str, Setting]], range], Float[np.ndarray, "setting unit"]]
-"""Normalised scores of settings of objectives, by id, on a range of tuning units."""
+Tried = list[tuple[str, Setting]]
+"""Settings of objectives, by id."""
+Score = Callable[[Tried, range], Float[np.ndarray, "setting unit"]]
+"""Normalised scores of settings of objectives on a range of tuning units."""
 
 
 class ObjectiveSearch:

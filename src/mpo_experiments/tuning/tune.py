@@ -49,7 +49,7 @@ class TuningSettings:
 
 def tune(
     testbed: Testbed, ids: tuple[str, ...], settings: TuningSettings, command: str, reporter: Reporter,
-    kept: Callable[[Score], Score] = lambda score: score,
+    kept: Callable[[SettingScores], Score] = lambda score: score,
 ) -> TunedCell:  # fmt: skip
     """Searches every objective's settings and keeps the best by mean normalised score.
 

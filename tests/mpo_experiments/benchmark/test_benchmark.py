@@ -71,6 +71,7 @@ def test_a_cell_of_several_repeats_exactly_alone_by_its_printed_command(whole, t
     assert_repeats(out, "reach-noisy0.5-w0.1", tmp_path)
 
 
+@pytest.mark.usefixtures("optimised")
 def test_real_physics_repeats_exactly_by_the_printed_command(tmp_path):
     found = invoke(*ARGUMENTS, "--task", "hopper", "--data", "noisy:0.5", "--out", tmp_path / "first")
     assert found.exit_code == 0, found.output

@@ -37,9 +37,11 @@ def test_a_log_of_something_else_is_not_read_and_is_begun_anew(tmp_path):
 def test_settings_are_scored_where_the_log_has_no_score(tmp_path):
     asked, log = [], ScoreLog(tmp_path / "a.scores.jsonl", "this")
 
-    def score(tried, units):
+    def score(tried, units, keep):
         asked.append([id for id, _ in tried])
-        return np.array([[100 * len(id) + unit for unit in units] for id, _ in tried], float)
+        found = np.array([[100 * len(id) + unit for unit in units] for id, _ in tried], float)
+        keep(range(len(tried)), found)
+        return found
 
     first = LoggedScores(score, log)([ORPO], range(2))
     both = LoggedScores(score, log)([ORPO, DPO], range(2))
@@ -47,6 +49,25 @@ def test_settings_are_scored_where_the_log_has_no_score(tmp_path):
     np.testing.assert_array_equal(both, [[400, 401], [300, 301]])
     np.testing.assert_array_equal(LoggedScores(score, log)([DPO, ORPO], range(1, 2)), [[301], [401]])
     assert asked == [["orpo"], ["dpo"]]
+
+
+def test_what_was_scored_before_an_interruption_is_kept(tmp_path):
+    asked, log = [], ScoreLog(tmp_path / "a.scores.jsonl", "this")
+
+    def one_by_one(tried, units, keep, most=1):
+        for place, (id, _) in enumerate(tried):
+            if place == most:
+                raise KeyboardInterrupt
+            asked.append(id)
+            keep(range(place, place + 1), np.full((1, len(units)), len(asked), float))
+        return np.zeros((len(tried), len(units)))
+
+    with pytest.raises(KeyboardInterrupt):
+        LoggedScores(one_by_one, log)([ORPO, DPO], range(2))
+    again = ScoreLog(tmp_path / "a.scores.jsonl", "this")
+    LoggedScores(one_by_one, again)([ORPO, DPO], range(2))
+    assert asked == ["orpo", "dpo"]
+    np.testing.assert_array_equal(LoggedScores(one_by_one, again)([ORPO, DPO], range(2)), [[1, 1], [2, 2]])
 
 
 def test_a_policy_is_named_by_all_that_it_follows_from():

@@ -212,22 +212,25 @@ def test_an_interrupted_tuning_goes_on_where_it_was_left(reach, tmp_path, monkey
     )  # fmt: skip
     whole = invoke(*arguments, "--out", tmp_path / "whole")
     assert whole.exit_code == 0, whole.output
-    asked, score, most = [], SettingScores.__call__, 1
+    asked, compare, most = [], SettingScores.compare, 2
 
     def interrupted(self, tried, units):
         if len(asked) == most:
             raise KeyboardInterrupt
-        asked.append((len(tried), units))
-        return score(self, tried, units)
+        asked.append((str(tried), units))
+        return compare(self, tried, units)
 
-    monkeypatch.setattr(SettingScores, "__call__", interrupted)
+    monkeypatch.setattr(SettingScores, "compare", interrupted)
+    monkeypatch.setattr("mpo_experiments.tuning.scores.UPDATES_AT_ONCE", 1)  # two settings, a device each
     stopped = invoke(*arguments, "--out", tmp_path / "out")
     assert (stopped.exit_code, "the scores that were made are kept" in stopped.stderr) == (130, True), stopped.output
     assert kept(tmp_path / "out") == ["base-smoke-0.scores.jsonl"]
     most = 100
     resumed = invoke(*arguments, "--out", tmp_path / "out")
     assert resumed.exit_code == 0, resumed.output
-    assert asked.count(asked[0]) == 1  # the first round was not run again
+    assert asked[0][1] == asked[1][1]  # parts of one rung
+    assert all(asked.count(one) == 1 for one in asked)  # nothing was run again
+    assert "Tuning: settings 1 to 2 of" in stopped.output
     assert kept(tmp_path / "out") == ["base.json"]
     cells = [json.loads((tmp_path / name / "reach" / "base.json").read_text()) for name in ("whole", "out")]
     assert cells[0] == cells[1]
