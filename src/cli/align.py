@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.validation import LAST_SEED, check_extra, check_file, check_folder, interruptible, validating_input
+from cli.validation import (
+    LAST_SEED,
+    check_extra,
+    check_file,
+    check_folder,
+    interruptible,
+    locked,
+    validating_input,
+)
 from mpo_core.names import unknown_name
 
 if TYPE_CHECKING:
@@ -67,35 +75,26 @@ def align(
         check_folder("--out" if resume is None else "--resume", folder)
         settings = _settings(present, set_ or []) if resume is None else None
         check_extra("mpo align", EXTRA)
-    with contextlib.ExitStack() as held:
-        _train(folder, settings, held)
+        settle()
+    from mpo_experiments.align.training import first_process
+
+    writes = locked("--out" if resume is None else "--resume", folder)
+    with writes if first_process() else contextlib.nullcontext():
+        _train(folder, settings)
 
 
-def _train(folder: Path, settings: "AlignSettings | None", held: contextlib.ExitStack) -> None:
+def _train(folder: Path, settings: "AlignSettings | None") -> None:
     """Begins a run, or goes on with the one that is in the folder.
 
     Args:
         settings: of a run that begins.
-        held: what the folder's lock is kept in.
     """
-    with validating_input():
-        settle()
-        from adapters.storage.folder_lock import locked_folder
-        from mpo_experiments.align.arguments import settle_adapter
-        from mpo_experiments.align.training import (
-            finished,
-            first_process,
-            prepare,
-            quiet,
-            read_run,
-            start_run,
-            train,
-        )
+    from mpo_experiments.align.arguments import settle_adapter
+    from mpo_experiments.align.training import finished, prepare, quiet, read_run, start_run, train
 
-        quiet()
-        fresh = settings is not None
-        if first_process():
-            held.enter_context(locked_folder(folder, "--out" if fresh else "--resume"))
+    quiet()
+    fresh = settings is not None
+    with validating_input():
         settings = read_run(folder) if settings is None else settle_adapter(settings)
         result = None if fresh else finished(folder)
         run = prepare(settings) if result is None else None

@@ -1,6 +1,5 @@
 """`mpo benchmark`: objectives tuned alike and ranked on kinds of data."""
 
-import contextlib
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.tuning_options import TuneOption, TuningOption, check_tuning
-from cli.validation import MOST_SETTINGS, MOST_UNITS, check_folder, interruptible, objective_ids_named, validating_input
+from cli.validation import (
+    MOST_SETTINGS,
+    MOST_UNITS,
+    check_folder,
+    interruptible,
+    locked,
+    objective_ids_named,
+    validating_input,
+)
 
 CELLS_SHOWN = 4
 """Of more cells, the terminal shows what they say together; the files have them all."""
@@ -80,20 +87,18 @@ def benchmark(
             check_folder("--pairs", pairs)
         if measure and not dry_run:
             raise ValueError("--measure: goes with --dry-run")
-    from adapters.storage.folder_lock import locked_folder
     from mpo_experiments.benchmark.folder import BenchmarkFolder
 
     folder = BenchmarkFolder(out)
     if dry_run:
         _say_cost(folder, keys, settings, measure)
         return
-    with contextlib.ExitStack() as held:
+    with locked("--out", out):
         with validating_input():
             there = [cell for key in keys if (cell := folder.cell(key, settings)) is not None]
             if only_tables:
                 _check_there(folder, keys, settings, len(there))
             beside, left_out = folder.beside(keys, settings)
-            held.enter_context(locked_folder(out, "--out"))
         _run(folder, keys, settings, there if only_tables else None, beside, page, pairs)
     if left_out:
         typer.echo(
@@ -115,7 +120,8 @@ def _run(
     from cli.display import Display, console
     from mpo_experiments.benchmark.run import run_benchmark
 
-    screen, again = console(), f"Run the same command again: finished cells in {folder.path} are kept."
+    again = f"Run the same command again: finished cells in {folder.path}, and every score so far, are kept."
+    screen = console()
     with interruptible(again), Display(screen) as display:
         cells = run_benchmark(keys, settings, folder, display, pairs) if there is None else there
     from mpo_experiments.benchmark.report import write_benchmark

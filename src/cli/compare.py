@@ -1,6 +1,5 @@
 """`mpo compare`: searches that differ in some settings, repeated, on the same fresh units."""
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ from cli.validation import (
     MOST_UNITS,
     check_folder,
     interruptible,
+    locked,
     objective_ids_named,
     objective_named,
     validating_input,
@@ -58,7 +58,6 @@ def compare(
             check_tuning(tuning, None)[0],
         )  # fmt: skip
         check_folder("--out", out)
-    from adapters.storage.folder_lock import locked_folder
     from cli.display import Display, console, rich_table
     from mpo_experiments.compare.tables import short_variants_table, variants_table, write_variants
     from mpo_experiments.compare.variants import VariantComparison, beside
@@ -66,10 +65,9 @@ def compare(
 
     screen, again = console(), f"Run the same command again: what is finished in {out} is kept."
     comparison = VariantComparison(out, settings, SilentReporter())
-    with contextlib.ExitStack() as held:
+    with locked("--out", out):
         with validating_input():
             comparison.check()
-            held.enter_context(locked_folder(out, "--out"))
         with interruptible(again), Display(screen) as display:
             comparison.reporter = display
             cell, found = comparison.run()

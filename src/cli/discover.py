@@ -1,6 +1,5 @@
 """`mpo discover`: the queue of searches that a table of discovered objectives is made from."""
 
-import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,14 @@ import typer
 
 from cli.benchmark import plan_cells
 from cli.tuning_options import TuneOption, TuningOption, check_tuning
-from cli.validation import LAST_SEED, MOST_UNITS, check_folder, interruptible, validating_input
+from cli.validation import (
+    LAST_SEED,
+    MOST_UNITS,
+    check_folder,
+    interruptible,
+    locked,
+    validating_input,
+)
 from mpo_core.names import unknown_name
 
 if TYPE_CHECKING:
@@ -59,16 +65,14 @@ def discover(
         seeds = (seed, search_seed, search_seeds)
         settings, keys = _plan(task, data, forms, preset, units, tuned_from, seeds, set_, how, not only_tables)
         check_folder("--out", out)
-    from adapters.storage.folder_lock import locked_folder
     from cli.display import Display, console, rich_table
     from mpo_experiments.discovery.queue import Discovery
     from mpo_experiments.discovery.report import Discoveries, short_discovery_table, write_discovery
     from mpo_experiments.progress import SilentReporter
 
     screen, again = console(), f"Run the same command again: what is finished in {out} is kept."
-    with contextlib.ExitStack() as held:
+    with locked("--out", out):
         with validating_input():
-            held.enter_context(locked_folder(out, "--out"))
             queue = Discovery(out, settings, SilentReporter())
             cells = {key: cell for key in keys if (cell := queue.finished(key)) is not None}
             if only_tables and not cells:

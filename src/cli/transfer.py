@@ -1,6 +1,5 @@
 """`mpo transfer`: objectives on a language model that writes English, with a reward that a program computes."""
 
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from cli.validation import (
     check_extra,
     check_folder,
     interruptible,
+    locked,
     validating_input,
 )
 
@@ -62,13 +62,10 @@ def transfer(
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         os.environ.setdefault("TQDM_DISABLE", "1")
         _check_objectives(settings)
-        from adapters.storage.folder_lock import locked_folder
         from mpo_experiments.lm_transfer.folder import TransferFolder
 
         folder = TransferFolder(out)
-    with contextlib.ExitStack() as held:
-        with validating_input():
-            held.enter_context(locked_folder(out, "--out"))
+    with locked("--out", out):
         _run(folder, kinds, settings, suite, only_tables)
 
 

@@ -1,6 +1,5 @@
 """`mpo tune`: the same search of settings for every hand-written objective."""
 
-import contextlib
 import functools
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.tuning_options import TuneOption, TuningOption, check_tuning
-from cli.validation import MOST_SETTINGS, MOST_UNITS, check_folder, interruptible, objective_ids_named, validating_input
+from cli.validation import (
+    MOST_SETTINGS,
+    MOST_UNITS,
+    check_folder,
+    interruptible,
+    locked,
+    objective_ids_named,
+    validating_input,
+)
 
 if TYPE_CHECKING:
     from mpo_experiments.tuning.tuned import TunedCell
@@ -42,7 +49,6 @@ def tune(
         from mpo_experiments.tuning.tuned import BASELINES
 
         ids = BASELINES if objectives is None else objective_ids_named(objectives)
-    from adapters.storage.folder_lock import locked_folder
     from cli.display import Display, console
     from mpo_core.seeds import Stream
     from mpo_experiments.settings.command import written_command
@@ -57,10 +63,9 @@ def tune(
     command = written_command("tune", {"task": config.task, "data": config.data} | options | how)
     screen = console()
     again = "Run the same command again: the scores that were made are kept."
-    with contextlib.ExitStack() as held:
+    file = tuned_file(out, config.task, config.data)
+    with locked("--out", file.parent):
         with validating_input():
-            file = tuned_file(out, config.task, config.data)
-            held.enter_context(locked_folder(file.parent, "--out"))
             log = log_of(file.with_name(f"{file.stem}-{preset}-{seed}.scores.jsonl"), config.title, config)
         with interruptible(again), Display(screen) as display:
             settings, kept = TuningSettings(budget, comparison, method, more), functools.partial(LoggedScores, log=log)

@@ -101,6 +101,17 @@ def check_folder(option: str, folder: Path) -> None:
     _check_place(f"{option} {folder}", folder)
 
 
+@contextlib.contextmanager
+def locked(option: str, folder: Path) -> Iterator[None]:
+    """Keeps other processes out of a folder that is made if need be; one that another process writes to is refused."""
+    from adapters.storage.folder_lock import locked_folder
+
+    with contextlib.ExitStack() as held:
+        with validating_input():
+            held.enter_context(locked_folder(folder, option))
+        yield
+
+
 def _check_place(asked: str, folder: Path) -> None:
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
