@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adapters.storage.agent_files import CARD_FILE
+from adapters.storage.folder_lock import locked_folder
 from adapters.storage.sealed import SEAL, seal_of, write_sealed
 from cli.app import app
 from mpo_experiments.agents.lookup import BUNDLED
@@ -49,6 +50,26 @@ def unfinished(tmp_path):
     folder = create_run(tmp_path / "runs", build_run({"task": "halfcheetah", "preset": "smoke"}))
     folder.write_config(build_run({"task": "halfcheetah", "preset": "smoke"}).model_dump(mode="json"))
     return folder.path
+
+
+HELD = (
+    ("tune", *TASK), ("benchmark", *TASK), ("benchmark", *TASK, "--only-tables"), ("discover", *TASK),
+    ("compare", *TASK, "--variant", "all:"), ("transfer", "--corpus", "corpus.txt"),
+    ("align", "--model", "model", "--dataset", "pairs.jsonl"),
+)  # fmt: skip
+"""Commands that go on with a folder that is there."""
+
+
+@pytest.mark.parametrize("command", HELD, ids=lambda command: f"{command[0]} {command[-1]}")
+def test_a_folder_that_another_process_writes_to_is_refused(here, command):
+    if command[0] in ("transfer", "align"):
+        pytest.importorskip("trl")
+    (here / "corpus.txt").write_text("a line\n")
+    (here / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    folder = here / "out" / "halfcheetah" if command[0] == "tune" else here / "out"
+    with locked_folder(folder, "--out"):
+        assert refusal(*command, "--out", here / "out") == f"--out {folder}: another mpo process is writing to it"
+    assert not (here / "out").exists()
 
 
 def test_an_unknown_objective_is_refused_without_jax(tmp_path):
