@@ -97,6 +97,10 @@ class Found:
     preferences: list[Preference]
     wins: Interval | None
     against: str
+    answers: int
+    """To prompts; 0 if none was asked for."""
+    empty: int
+    """Of the answers, those without a word."""
 
     def lines(self) -> list[str]:
         """For a person."""
@@ -111,6 +115,8 @@ class Found:
             said.append(
                 f"{self.pairs} held-out pairs{cut}{ties}; accuracy with 95 % Wilson, margin with 95 % t interval"
             )
+        if self.empty:
+            said.append(f"{self.empty} of {self.answers} answers {'is' if self.empty == 1 else 'are'} empty")
         if self.wins is not None:
             said.append(
                 f"win rate against {self.against}  {self.wins}, {self.wins.units} prompts, 95 % Wilson interval"
@@ -126,6 +132,8 @@ class Found:
             "preferences": {
                 one.by: {"accuracy": _numbers(one.accuracy), "margin": _numbers(one.margin)} for one in self.preferences
             },
+            "answers": self.answers,
+            "empty_answers": self.empty,
             "win_rate": None if self.wins is None else _numbers(self.wins) | {"against": self.against},
         }
 
@@ -214,6 +222,8 @@ def answer(asked: Asked, reporter: Reporter) -> Found:
         preferences=[] if policy is None else preferences(policy, reference),
         wins=wins,
         against=question.against,
+        answers=len(answers or []),
+        empty=sum(not one.strip() for one in answers or []),
     )
 
 

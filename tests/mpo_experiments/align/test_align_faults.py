@@ -262,11 +262,15 @@ def test_answers_are_kept_whatever_the_judge_does(toys, mpo, tmp_path):
     assert len(answers) == 5
     slow = mpo(*told, "--judge", "sleep 60", "--judge-seconds", "0.5")
     assert "was stopped after 0.5 seconds" in slow.stderr
+    answers[0]["output"], answers[1]["output"] = " ", ""
+    (tmp_path / "answers.json").write_text(json.dumps(answers))
     always = f"{sys.executable} -c 'import sys; [print(1) for _ in sys.stdin]'"
     again = ("--answers", tmp_path / "answers.json", "--judge", always, "--out", tmp_path / "scores.json")
     found = mpo("evaluate", "--model", toys / "model", "--dataset", toys / "test.jsonl", "--limit", "5", *again)
     assert found.exit_code == 0, found.output
     assert "answering" not in found.output
-    wins = json.loads((tmp_path / "scores.json").read_text())["win_rate"]
-    assert wins["units"] == 5
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    empty, wins = sum(not one["output"].strip() for one in answers), scores["win_rate"]
+    assert (scores["answers"], scores["empty_answers"], wins["units"]) == (5, empty, 5)
+    assert f"{empty} of 5 answers are empty" in found.stdout
     assert 0 <= wins["low"] <= wins["high"] <= 1
