@@ -55,7 +55,8 @@ def programs_let_go():
 @pytest.fixture
 def optimised():
     """Programs that are compiled meanwhile are slower to compile and faster to run: for long real physics."""
-    name, before = "jax_disable_most_optimizations", jax.config.jax_disable_most_optimizations
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
     jax.config.update(name, False)
     yield
     jax.config.update(name, before)
