@@ -45,6 +45,11 @@ class SilentReporter:
         """Ignored."""
 
 
+def parts_of(total: int, size: int) -> list[range]:
+    """Long work in parts of a size, the last one what is left."""
+    return [range(first, min(first + size, total)) for first in range(0, total, size)]
+
+
 @dataclasses.dataclass
 class PartClock:
     """Says which part of long work is next, and how long it is to the end by the parts that were done."""

@@ -7,7 +7,7 @@ import numpy as np
 from mpo_core.evaluation.comparison import ComparisonReturns, ComparisonSettings, unit_bytes
 from mpo_core.memory import units_at_once
 from mpo_experiments.benchmark.cell import Choice
-from mpo_experiments.progress import PartClock, Reporter
+from mpo_experiments.progress import PartClock, Reporter, parts_of
 from mpo_experiments.testbed import Testbed
 from mpo_experiments.tuning.score_log import ScoreLog, policy_names
 from mpo_experiments.tuning.scores import SettingScores
@@ -30,7 +30,7 @@ def report_scores(
     score, clock = SettingScores(testbed, settings, reporter), PartClock("units", settings.units)
     held = units_at_once(unit_bytes(testbed.task, settings.rows), settings.units)
     filling = -(-testbed.program.envs // (len(chosen) * settings.evaluation.episodes))
-    parts = parts_of(settings.units, held, filling)
+    parts = unit_parts(settings.units, held, filling)
     for part in parts:
         missing = log.without(names, part)
         if not missing:
@@ -42,7 +42,7 @@ def report_scores(
     return [_scores([log.get(name) or {} for name in own]) for own in names]
 
 
-def parts_of(units: int, held: int, filling: int) -> list[range]:
+def unit_parts(units: int, held: int, filling: int) -> list[range]:
     """Units that are run together.
 
     Args:
@@ -50,7 +50,7 @@ def parts_of(units: int, held: int, filling: int) -> list[range]:
         filling: how many fill a block of rollouts, where policies are judged.
     """
     size = units if held >= units else max(held, filling)
-    return [range(first, min(first + size, units)) for first in range(0, units, size)]
+    return parts_of(units, size)
 
 
 def _made(names: list[list[str]], part: range, found: ComparisonReturns) -> dict[str, dict[str, float]]:

@@ -12,7 +12,7 @@ from mpo_core.evaluation.jobs import Units
 from mpo_core.losses.catalogue import make_objective
 from mpo_core.memory import units_to_keep
 from mpo_core.settings import updates_of
-from mpo_experiments.progress import PartClock, Reporter
+from mpo_experiments.progress import PartClock, Reporter, parts_of
 from mpo_experiments.testbed import Testbed
 from mpo_experiments.tuning.setting_search import Tried
 
@@ -59,7 +59,7 @@ class SettingScores:
         a_setting = updates_of(units, self._settings.rows, self._settings.inner)
         side_by_side = -(-self._testbed.policies_at_once(self._settings) // units)
         size = max(UPDATES_AT_ONCE // a_setting, side_by_side, 1)
-        return [range(first, min(first + size, settings)) for first in range(0, settings, size)]
+        return parts_of(settings, size)
 
     def compare(self, tried: Tried, units: range) -> ComparisonReturns:
         """All that a comparison tells of these settings, as normalised scores."""

@@ -121,7 +121,7 @@ def test_what_was_judged_before_an_interruption_is_not_run_again_and_units_in_tu
         return compare(self, candidates, settings, *rest, **more)
 
     monkeypatch.setattr(Testbed, "compare", watched)
-    monkeypatch.setattr(reporting, "parts_of", lambda units, held, filling: [range(1), range(1, 2)])
+    monkeypatch.setattr(reporting, "unit_parts", lambda units, held, filling: [range(1), range(1, 2)])
     asked = (*ARGUMENTS, "--data", "base", "--out", tmp_path / "parts")
     log = tmp_path / "parts" / "cells" / "reach-base-w0.1.scores.jsonl"
     assert [invoke(*asked).exit_code for _ in range(2)] == [130, 130]

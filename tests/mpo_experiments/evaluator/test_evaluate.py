@@ -33,7 +33,11 @@ def loss(pair, progress):
 
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory):
-    return environment(tmp_path_factory.mktemp("known")) | {"WANDB_API_KEY": "secret"}
+    # a confined process does not know this variable: whatever it is compared with is compiled as it is
+    return environment(tmp_path_factory.mktemp("known")) | {
+        "WANDB_API_KEY": "secret",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
+    }
 
 
 @pytest.fixture
@@ -71,8 +75,8 @@ def test_scores_are_those_of_train(mpo, tmp_path, id, loss):
     np.testing.assert_allclose(score["unit_scores"], train["sampled"], rtol=1e-5)
     np.testing.assert_allclose(score["unit_mode_scores"], train["mode"], rtol=1e-5)
     np.testing.assert_allclose(score["curve"]["score"], np.mean(train["epochs"]["score"], 0), rtol=1e-5)
-    assert score["score"] == pytest.approx(np.mean(train["sampled"]), rel=1e-5)
-    assert score["standard_error"] == pytest.approx(np.std(train["sampled"], ddof=1) / 2**0.5, rel=1e-4)
+    assert score["score"] == pytest.approx(np.mean(train["sampled"]))
+    assert score["standard_error"] == pytest.approx(np.std(train["sampled"], ddof=1) / 2**0.5)
     assert score["first_bad_update"] is None
 
 

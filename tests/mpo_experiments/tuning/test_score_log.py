@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpo_experiments.benchmark.reporting import parts_of
+from mpo_experiments.benchmark.reporting import unit_parts
 from mpo_experiments.tuning.score_log import LoggedScores, ScoreLog, policy_names
 from mpo_experiments.tuning.setting_search import Setting
 
@@ -83,6 +83,6 @@ def test_a_policy_is_named_by_all_that_it_follows_from():
 
 @pytest.mark.parametrize(("held", "parts"), [(20, [20]), (8, [8, 8, 4]), (1, [3, 3, 3, 3, 3, 3, 2])])
 def test_units_are_run_as_memory_and_a_block_of_rollouts_allow(held, parts):
-    found = parts_of(20, held, filling=3)
+    found = unit_parts(20, held, filling=3)
     assert [len(part) for part in found] == parts
     assert [unit for part in found for unit in part] == list(range(20))
