@@ -42,7 +42,11 @@ class _OneSentence(TyperGroup):
         found = super().get_command(ctx, cmd_name)
         if found is not None:
             complete_values(found)
+            _show_flags_without_type(found, ctx)
         return found
+
+    def get_params(self, ctx: Any) -> Any:
+        return _without_type(super().get_params(ctx))
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         try:
@@ -54,6 +58,20 @@ class _OneSentence(TyperGroup):
         if not standalone_mode:
             return found
         sys.exit(found if isinstance(found, int) else 0)
+
+
+def _show_flags_without_type(command: Any, context: Any) -> None:
+    """Help says `--resume`, not `--resume <bool>`, which reads as if a flag took a value."""
+    for below in getattr(command, "commands", {}).values():
+        _show_flags_without_type(below, context)
+    _without_type(command.get_params(context))
+
+
+def _without_type(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
 
 
 def _refusal(error: Any) -> typer.Exit:

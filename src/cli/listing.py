@@ -27,8 +27,10 @@ interval. original: the policy to be improved, score 0; target: a better one,
 score 1; other: a third, about as good as the original. backend: brax's physics."""
 NEEDS = {"reference": "ref", "rewards": "rewards", "groups": "groups"}
 """What an objective may need beside the pair log-probs, and how the table calls it."""
-WIDEST = {"needs": 7, "settings": 16}
+WIDEST = {"needs": 7}
 """Columns that fold to make room for formulas, in characters."""
+FORMULA = "formula, and settings below it"
+"""One column: side by side the two would fold into strips."""
 Row = dict[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON array of objects with a name.")]
 
@@ -89,7 +91,7 @@ def objectives(
         _show(found, as_json, ())
         return
     shown = [row | _narrow(row) for row in found]
-    _show(shown, as_json, ("name", "member", "needs", "settings", "formula"))
+    _show(shown, as_json, ("name", "member", "needs", FORMULA))
     typer.echo(f"{LEGEND}\n\n{f'{len(found)} of ' if filters else ''}{len(listed)} objectives")
 
 
@@ -119,7 +121,8 @@ def _allowed(one: "Setting") -> str | list[str]:
 def _narrow(row: Row) -> dict[str, str]:
     """Cells that fold between words."""
     needs = " ".join(NEEDS[need] for need in row["needs"])
-    return {"needs": needs, "settings": row["settings"].replace(",", ", ")}
+    settings = row["settings"].replace(",", ", ")
+    return {"needs": needs, FORMULA: f"{row['formula']}\n{settings}".strip()}
 
 
 def _by_need(need: str) -> Callable[[Row], bool]:

@@ -179,6 +179,14 @@ def test_a_task_without_agents_is_still_listed(tmp_path, monkeypatch):
     assert invoke("list", "tasks").exit_code == 0
 
 
+@pytest.mark.parametrize("words", [(), ("meta-train",), ("align", "evaluate"), ("agents", "train"), ("list",)])
+def test_help_gives_a_type_to_what_takes_a_value_alone(words):
+    told = invoke(*words, "--help").stdout
+    assert "--help" in told
+    assert "<bool>" not in told
+    assert ("<str>" in told) == (len(words) == 2 or words == ("meta-train",))
+
+
 def test_help_starts_no_jax():
     code = (
         "import sys; sys.argv = ['mpo', '--help']\n"

@@ -99,9 +99,12 @@ def test_the_table_fits_80_columns_and_counts(everything):
     lines = found.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[-1] == f"{len(everything)} objectives"
-    cells = {line.split("│")[0].strip(): [cell.strip() for cell in line.split("│")] for line in lines if "│" in line}
-    assert cells["dpo"] == ["dpo", "MR", "ref", "beta=0.1", "softplus(-beta D)"]
-    assert cells["sft"] == ["sft", "M0", "", "", "-lw"]
+    table = [[cell.strip() for cell in line.split("│")] for line in lines if "│" in line]
+    cells = {row[0]: row for row in table}
+    assert cells["dpo"] == ["dpo", "MR", "ref", "softplus(-beta D)"]
+    assert table[table.index(cells["dpo"]) + 1] == ["", "", "", "beta=0.1"]
+    assert cells["sft"] == ["sft", "M0", "", "-lw"]
+    assert table[table.index(cells["sft"]) + 1][0] == "sft_mean"
     seeing = [row["name"] for row in everything if row["needs"] == ["rewards"]]
     assert {cells[name][2] for name in seeing} == {"rewards"}
     few = invoke("--family", "normalised", "--needs", "none").stdout.splitlines()
