@@ -73,12 +73,12 @@ def _run(
     folder: "TransferFolder", kinds: tuple[str, ...], settings: "TransferSettings", suite: Path | None,
     only_tables: bool,
 ) -> None:  # fmt: skip
+    from adapters.torch.small_models import threads
     from cli.display import Display, console
     from cli.results import print_results
     from mpo_experiments.align.training import quiet
     from mpo_experiments.benchmark.summary import standings
     from mpo_experiments.benchmark.tables import overall_table, short_table
-    from mpo_experiments.lm_transfer.models import threads
     from mpo_experiments.lm_transfer.report import write_transfer
     from mpo_experiments.lm_transfer.run import Experiment
     from mpo_experiments.lm_transfer.trial import Bench

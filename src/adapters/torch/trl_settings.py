@@ -5,7 +5,7 @@ import dataclasses
 import math
 from typing import Any
 
-from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_config import DPOConfig as DPOConfig
 
 from adapters.torch.torch_loss import TorchLoss
 

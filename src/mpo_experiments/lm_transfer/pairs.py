@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 
+from adapters.torch.small_models import write
 from mpo_core.data.labels import label
 from mpo_core.data.specification import DataSpec, kinds_of_rows
 from mpo_core.seeds import Purpose, Stream, stream_key
-from mpo_experiments.lm_transfer.models import write
 from mpo_experiments.lm_transfer.settings import check_models
 from mpo_experiments.lm_transfer.world import World, torch_seed
 

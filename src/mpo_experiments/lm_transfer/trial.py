@@ -1,22 +1,15 @@
 """One trial: pairs are drawn, the original model trains on them by the road of an LLM engineer, and is judged."""
 
-import tempfile
 import time
 from typing import Any
 
-import torch
-from datasets import Dataset
-from transformers import LlamaForCausalLM
-from transformers.trainer_callback import PrinterCallback
-from trl.trainer.dpo_config import DPOConfig
-
+from adapters.torch.pair_training import PairTraining, train_on_pairs
 from adapters.torch.preference_text import token_dataset
-from adapters.torch.trl_trainer import LossTrainer
+from adapters.torch.small_models import SmallModel, copy_of
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.seeds import Purpose
 from mpo_core.settings import FAILED_SCORE
 from mpo_experiments.align.loss import torch_loss
-from mpo_experiments.lm_transfer.models import copy_of
 from mpo_experiments.lm_transfer.pairs import preference_rows
 from mpo_experiments.lm_transfer.settings import Outcome, TransferSettings, Trial
 from mpo_experiments.lm_transfer.world import World, judge_model, torch_seed
@@ -33,8 +26,8 @@ class Bench:
     def __init__(self, world: World, settings: TransferSettings):
         self._world, self._settings = world, settings
         self._unit: tuple[Any, ...] = ()
-        self._rows = Dataset.from_dict({})
-        self._after_sft: dict[tuple[int, float], LlamaForCausalLM] = {}
+        self._rows = token_dataset({})
+        self._after_sft: dict[tuple[int, float], SmallModel] = {}
 
     def run(self, trial: Trial) -> Outcome:
         """Trains and judges a model.
@@ -69,7 +62,7 @@ class Bench:
             )  # fmt: skip
             self._rows, self._after_sft, self._unit = token_dataset(rows), {}, unit
 
-    def _sft(self, trial: Trial, epochs: int) -> LlamaForCausalLM:
+    def _sft(self, trial: Trial, epochs: int) -> SmallModel:
         place = (epochs, trial.learning_rate)
         if place not in self._after_sft:
             model = copy_of(self._world.original)
@@ -78,22 +71,10 @@ class Bench:
         return self._after_sft[place]
 
     def _train(
-        self, model: LlamaForCausalLM, trial: Trial, objective: NamedObjective, epochs: int,
-        reference: LlamaForCausalLM | None = None,
+        self, model: SmallModel, trial: Trial, objective: NamedObjective, epochs: int,
+        reference: SmallModel | None = None,
     ) -> None:  # fmt: skip
         sizes = self._settings.sizes
         seed = torch_seed(self._settings.seed, trial.stream, trial.unit, Purpose.TRAINING)
-        with tempfile.TemporaryDirectory() as folder:
-            arguments = DPOConfig(
-                output_dir=folder, num_train_epochs=epochs, per_device_train_batch_size=sizes.minibatch,
-                learning_rate=trial.learning_rate, lr_scheduler_type="constant", max_grad_norm=sizes.max_grad_norm,
-                seed=seed, max_length=None, use_cpu=not torch.cuda.is_available(), bf16=False,
-                gradient_checkpointing=False, report_to="none",
-                save_strategy="no", logging_strategy="no", disable_tqdm=True, dataloader_pin_memory=False,
-            )  # fmt: skip
-            trainer = LossTrainer(  # every pair as it was drawn, ties too; a model that diverges is judged
-                model, reference, arguments, loss=torch_loss(objective), train_dataset=self._rows,
-                processing_class=self._world.tokenizer, stops=False,
-            )  # fmt: skip
-            trainer.remove_callback(PrinterCallback)
-            trainer.train()
+        how = PairTraining(epochs, sizes.minibatch, trial.learning_rate, sizes.max_grad_norm, seed)
+        train_on_pairs(model, reference, self._rows, torch_loss(objective), self._world.tokenizer, how)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from adapters.storage.files import read_json
 from adapters.storage.sealed import read_model, seal_of, unsealed, write_sealed
-from mpo_core.failures import WorkFailed
-from mpo_core.seeds import Purpose, Stream, stream_key
-from mpo_experiments.lm_transfer.corpus import Corpus, read_corpus
-from mpo_experiments.lm_transfer.models import (
+from adapters.torch.small_models import (
     END_ID,
+    Lessons,
+    ModelShape,
+    SmallModel,
+    SmallTokenizer,
     TokenText,
     completions_of,
     copy_of,
@@ -29,6 +29,9 @@ from mpo_experiments.lm_transfer.models import (
     teach,
     write,
 )
+from mpo_core.failures import WorkFailed
+from mpo_core.seeds import Purpose, Stream, stream_key
+from mpo_experiments.lm_transfer.corpus import Corpus, read_corpus
 from mpo_experiments.lm_transfer.settings import SCHEMA, Texts, TransferSettings, WorldCard
 from mpo_experiments.lm_transfer.worth import Reward
 from mpo_experiments.progress import Reporter
@@ -37,15 +40,17 @@ from mpo_experiments.versions import LANGUAGE, versions
 WHERE = "world"
 ROLES = ("original", "target", "reader")
 ANEW = "remove their folder to have them made"
+BATCH, LEARNING_RATE = 32, 1e-3
+"""Texts of an update, and its step, where a model is taught."""
 
 
 @dataclasses.dataclass(frozen=True)
 class World:
     """What all trials of an experiment share."""
 
-    tokenizer: PreTrainedTokenizerFast
-    original: LlamaForCausalLM
-    target: LlamaForCausalLM
+    tokenizer: SmallTokenizer
+    original: SmallModel
+    target: SmallModel
     reward: Reward
     prompts: list[str]
     """Of training pairs."""
@@ -103,7 +108,7 @@ def load_card(folder: Path, settings: TransferSettings) -> WorldCard:
 
 
 def judge_model(
-    model: LlamaForCausalLM, reward: Reward, prompts: list[str], longest: int, samples: int, *, seed: int
+    model: SmallModel, reward: Reward, prompts: list[str], longest: int, samples: int, *, seed: int
 ) -> Texts | None:
     """What a model's texts are worth, prompts in equal parts; None if its weights are no numbers."""
     if not is_finite(model):
@@ -166,15 +171,15 @@ class _Maker:
                 f"language models {self._folder}: were begun with another preset, seed or corpus; choose another --out"
             )
 
-    def _taught(
-        self, role: str, start: LlamaForCausalLM | None, texts: Sequence[TokenText], steps: int
-    ) -> LlamaForCausalLM:
+    def _taught(self, role: str, start: SmallModel | None, texts: Sequence[TokenText], steps: int) -> SmallModel:
         if (self._folder / role).is_dir():
             return load_model(self._folder / role)
         seed = self._seed(Purpose.TRAINING, ROLES.index(role))
-        model = new_model(self._settings.sizes, self._tokenizer, seed=seed) if start is None else copy_of(start)
+        sizes = self._settings.sizes
+        shape = ModelShape(sizes.hidden, sizes.layers, sizes.heads)
+        model = new_model(shape, self._tokenizer, seed=seed) if start is None else copy_of(start)
         self._reporter.stage(f"the {role} model", steps, "update")
-        teach(model, texts, steps, self._reporter, seed=seed)
+        teach(model, texts, Lessons(steps, BATCH, LEARNING_RATE), self._reporter.advance, seed=seed)
         beside = self._folder / f".{role}"
         shutil.rmtree(beside, ignore_errors=True)  # what an interrupted start left half written
         self._tokenizer.save_pretrained(beside)
@@ -182,7 +187,7 @@ class _Maker:
         beside.rename(self._folder / role)
         return model
 
-    def _best_texts(self, original: LlamaForCausalLM, reward: Reward) -> list[TokenText]:
+    def _best_texts(self, original: SmallModel, reward: Reward) -> list[TokenText]:
         """For each of so many prompts the original's text of highest reward."""
         sizes, tokenizer = self._settings.sizes, self._tokenizer
         prompts = [prompt for prompt, _ in self._corpus.parts["lessons"]]
@@ -198,7 +203,7 @@ class _Maker:
             self._reporter.advance(1)
         return list(zip(tokenizer(asked)["input_ids"], best, strict=True))  # pyright: ignore[reportReturnType,reportArgumentType]
 
-    def _write_card(self, original: LlamaForCausalLM, target: LlamaForCausalLM, reward: Reward) -> None:
+    def _write_card(self, original: SmallModel, target: SmallModel, reward: Reward) -> None:
         settings, fresh, worth = self._settings, self._corpus.prompts("fresh"), {}
         longest, samples = settings.sizes.longest, settings.sizes.constant_samples
         self._reporter.stage("what their texts are worth", 2, "model")

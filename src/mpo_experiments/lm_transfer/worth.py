@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from adapters.sentiment.lexicon import sentiments
-from mpo_experiments.lm_transfer.models import END_ID, mean_log_probs
+from adapters.torch.small_models import END_ID, SmallModel, SmallTokenizer, mean_log_probs
 
 PRICE_OF_REPETITION = 1.0
 """Reward lost by a text whose every pair of neighbouring words was there before."""
@@ -38,8 +37,8 @@ class Worth:
 class Reward:
     """The program that says what texts are worth."""
 
-    tokenizer: PreTrainedTokenizerFast
-    reader: LlamaForCausalLM
+    tokenizer: SmallTokenizer
+    reader: SmallModel
     """A language model of the corpus that shares no text with those that are trained."""
     human: float
     """Mean log-prob of a token of the corpus under it, in nats, on texts that it was not taught."""
@@ -54,7 +53,7 @@ class Reward:
         )
 
 
-def words_after(tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], texts: Sequence[list[int]]) -> list[str]:
+def words_after(tokenizer: SmallTokenizer, prompts: Sequence[str], texts: Sequence[list[int]]) -> list[str]:
     """Texts as words, with their prompts."""
     bare = [text[:-1] if text[-1:] == [END_ID] else text for text in texts]
     return [prompt + rest for prompt, rest in zip(prompts, tokenizer.batch_decode(bare), strict=True)]

@@ -13,11 +13,7 @@ pytest.importorskip("trl")  # an optional extra: .ci/run installs it
 import torch
 from typer.testing import CliRunner
 
-from cli.app import app
-from mpo_core.data.specification import parse_data_spec
-from mpo_core.seeds import Purpose, Stream
-from mpo_experiments.lm_transfer import pairs as transfer_pairs
-from mpo_experiments.lm_transfer.models import (
+from adapters.torch.small_models import (
     END_ID,
     completions_of,
     copy_of,
@@ -26,6 +22,10 @@ from mpo_experiments.lm_transfer.models import (
     threads,
     write,
 )
+from cli.app import app
+from mpo_core.data.specification import parse_data_spec
+from mpo_core.seeds import Purpose, Stream
+from mpo_experiments.lm_transfer import pairs as transfer_pairs
 from mpo_experiments.lm_transfer.pairs import preference_rows
 from mpo_experiments.lm_transfer.settings import LEARNING_RATE, TransferSettings, Trial, WorldCard
 from mpo_experiments.lm_transfer.trial import Bench

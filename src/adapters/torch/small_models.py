@@ -1,7 +1,8 @@
-"""A causal language model: built from a configuration, taught by texts, asked for texts and for log-probs."""
+"""A small causal language model: built from a configuration, taught by texts, asked for texts and for log-probs."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,38 @@ from jaxtyping import Float
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from mpo_experiments.lm_transfer.settings import TransferSizes
-from mpo_experiments.progress import Reporter
-
 PAD, END = "<pad>", "</s>"
 PAD_ID, END_ID = 0, 1
 IGNORED = -100
 """Label of a token that the loss leaves out."""
-BATCH = 32
-"""Texts of an update."""
-LEARNING_RATE = 1e-3
-ASKED = 512
-"""Texts written side by side."""
+READ, ASKED = 128, 512
+"""Texts read, and written, side by side."""
+SmallModel = LlamaForCausalLM
+SmallTokenizer = PreTrainedTokenizerFast
 TokenText = tuple[list[int], list[int]]
 """Tokens of a prompt and of how it goes on."""
 
 
-def new_tokenizer(texts: Sequence[str], size: int) -> PreTrainedTokenizerFast:
+@dataclasses.dataclass(frozen=True)
+class ModelShape:
+    """Size of a model's layers."""
+
+    hidden: int
+    layers: int
+    heads: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Lessons:
+    """How a model is taught: AdamW with a learning rate that falls to zero along a cosine."""
+
+    steps: int
+    batch: int
+    """Texts of an update."""
+    learning_rate: float
+
+
+def new_tokenizer(texts: Sequence[str], size: int) -> SmallTokenizer:
     """Byte pairs of some texts: no text has an unknown token."""
     found = Tokenizer(models.BPE())
     found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore[reportAttributeAccessIssue]
@@ -40,48 +56,49 @@ def new_tokenizer(texts: Sequence[str], size: int) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=found, pad_token=PAD, eos_token=END, padding_side="left")
 
 
-def new_model(sizes: TransferSizes, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCausalLM:
-    """A Llama of this size with fresh weights, on the GPU if there is one."""
+def new_model(shape: ModelShape, tokenizer: SmallTokenizer, *, seed: int) -> SmallModel:
+    """A Llama of this shape with fresh weights, on the GPU if there is one."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=sizes.hidden, intermediate_size=2 * sizes.hidden,
-        num_hidden_layers=sizes.layers, num_attention_heads=sizes.heads, max_position_embeddings=512,
+        vocab_size=len(tokenizer), hidden_size=shape.hidden, intermediate_size=2 * shape.hidden,
+        num_hidden_layers=shape.layers, num_attention_heads=shape.heads, max_position_embeddings=512,
         tie_word_embeddings=True, pad_token_id=PAD_ID, eos_token_id=END_ID, bos_token_id=None,
     )  # fmt: skip
     return _placed(LlamaForCausalLM(config))
 
 
-def completions_of(
-    tokenizer: PreTrainedTokenizerFast, texts: Sequence[tuple[str, str]], longest: int
-) -> list[TokenText]:
+def completions_of(tokenizer: SmallTokenizer, texts: Sequence[tuple[str, str]], longest: int) -> list[TokenText]:
     """Tokens of prompts and of how they go on, the end among them if it is within `longest`."""
     prompts = tokenizer([prompt for prompt, _ in texts])["input_ids"]
     rests = tokenizer([rest for _, rest in texts])["input_ids"]
     return [(prompt, [*rest, END_ID][:longest]) for prompt, rest in zip(prompts, rests, strict=True)]  # pyright: ignore[reportArgumentType]
 
 
-def teach(model: LlamaForCausalLM, texts: Sequence[TokenText], steps: int, reporter: Reporter, *, seed: int) -> None:
-    """Prediction of the next token of texts, given their prompts; the learning rate falls to zero along a cosine.
+def teach(
+    model: SmallModel, texts: Sequence[TokenText], how: Lessons, advance: Callable[[int], None], *, seed: int
+) -> None:
+    """Prediction of the next token of texts, given their prompts.
 
     Args:
         texts: tokens of prompts and of how they go on.
+        advance: told of every update.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=how.learning_rate, weight_decay=0.1)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, how.steps)
     generator = np.random.default_rng(seed)
     model.train()
-    for _ in range(steps):
-        tokens, mask, labels = _batch(model, [texts[place] for place in generator.integers(len(texts), size=BATCH)])
+    for _ in range(how.steps):
+        tokens, mask, labels = _batch(model, [texts[place] for place in generator.integers(len(texts), size=how.batch)])
         loss = model(input_ids=tokens, attention_mask=mask, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        reporter.advance(1)
+        advance(1)
 
 
-def _batch(model: LlamaForCausalLM, texts: Sequence[TokenText]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _batch(model: SmallModel, texts: Sequence[TokenText]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Tokens, which of them are there, and labels, padded on the right: labels of prompts and padding are ignored."""
     longest = max(len(prompt) + len(rest) for prompt, rest in texts)
     tokens = torch.full((len(texts), longest), PAD_ID)
@@ -95,12 +112,12 @@ def _batch(model: LlamaForCausalLM, texts: Sequence[TokenText]) -> tuple[torch.T
 
 
 @torch.inference_mode()
-def mean_log_probs(model: LlamaForCausalLM, texts: Sequence[TokenText]) -> Float[np.ndarray, " text"]:
+def mean_log_probs(model: SmallModel, texts: Sequence[TokenText]) -> Float[np.ndarray, " text"]:
     """The mean log-prob of a text's tokens after its prompt, in nats; texts of no token have 0."""
     model.eval()
     found = []
-    for start in range(0, len(texts), BATCH * 4):
-        tokens, mask, labels = _batch(model, texts[start : start + BATCH * 4])
+    for start in range(0, len(texts), READ):
+        tokens, mask, labels = _batch(model, texts[start : start + READ])
         log_probs = model(input_ids=tokens, attention_mask=mask).logits[:, :-1].log_softmax(-1)
         kept = labels[:, 1:] != IGNORED
         of_tokens = log_probs.gather(-1, tokens[:, 1:, None])[..., 0] * kept
@@ -110,7 +127,7 @@ def mean_log_probs(model: LlamaForCausalLM, texts: Sequence[TokenText]) -> Float
 
 @torch.inference_mode()
 def write(
-    model: Any, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], longest: int, *, seed: int | None
+    model: Any, tokenizer: SmallTokenizer, prompts: Sequence[str], longest: int, *, seed: int | None
 ) -> list[list[int]]:
     """The tokens of a text for each prompt, up to its end if it has one within `longest`.
 
@@ -136,7 +153,7 @@ def _until_end(tokens: list[int]) -> list[int]:
     return tokens[: tokens.index(END_ID) + 1] if END_ID in tokens else tokens
 
 
-def is_finite(model: torch.nn.Module) -> bool:
+def is_finite(model: SmallModel) -> bool:
     """Whether every weight is a number."""
     return all(bool(torch.isfinite(weight).all()) for weight in model.parameters())
 
@@ -152,17 +169,17 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def load_model(folder: Path) -> LlamaForCausalLM:
+def load_model(folder: Path) -> SmallModel:
     """A model that `save_pretrained` wrote."""
     return _placed(LlamaForCausalLM.from_pretrained(folder))
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+def load_tokenizer(folder: Path) -> SmallTokenizer:
     """A tokenizer that `save_pretrained` wrote."""
     return PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left")
 
 
-def copy_of(model: LlamaForCausalLM) -> LlamaForCausalLM:
+def copy_of(model: SmallModel) -> SmallModel:
     """A model with the same weights.
 
     Not `copy.deepcopy`: TRL's trainer puts a `forward` on the model that it trains, and a deep copy would keep calling
@@ -173,5 +190,5 @@ def copy_of(model: LlamaForCausalLM) -> LlamaForCausalLM:
     return copied.to(model.device)  # pyright: ignore[reportArgumentType]
 
 
-def _placed(model: LlamaForCausalLM) -> LlamaForCausalLM:
+def _placed(model: SmallModel) -> SmallModel:
     return model.to("cuda") if torch.cuda.is_available() else model  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,49 @@
+"""Training of a causal language model on pairs of tokens by TRL, without checkpoints, logs or bars."""
+
+import dataclasses
+import tempfile
+
+import torch
+from transformers.trainer_callback import PrinterCallback
+
+from adapters.torch.preference_text import TokenData
+from adapters.torch.small_models import SmallModel, SmallTokenizer
+from adapters.torch.torch_loss import TorchLoss
+from adapters.torch.trl_settings import DPOConfig
+from adapters.torch.trl_trainer import LossTrainer
+
+
+@dataclasses.dataclass(frozen=True)
+class PairTraining:
+    """Settings of a training: Adam at a constant learning rate."""
+
+    epochs: int
+    minibatch: int
+    learning_rate: float
+    max_grad_norm: float
+    seed: int
+
+
+def train_on_pairs(
+    model: SmallModel, reference: SmallModel | None, pairs: TokenData, loss: TorchLoss, tokenizer: SmallTokenizer,
+    how: PairTraining,
+) -> None:  # fmt: skip
+    """Trains a model in place, on every pair as it is; one that diverges is trained to the end.
+
+    Args:
+        reference: of a loss that reads one.
+        pairs: columns `prompt_ids`, `chosen_ids`, `rejected_ids`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = DPOConfig(
+            output_dir=folder, num_train_epochs=how.epochs, per_device_train_batch_size=how.minibatch,
+            learning_rate=how.learning_rate, lr_scheduler_type="constant", max_grad_norm=how.max_grad_norm,
+            seed=how.seed, max_length=None, use_cpu=not torch.cuda.is_available(), bf16=False,
+            gradient_checkpointing=False, report_to="none",
+            save_strategy="no", logging_strategy="no", disable_tqdm=True, dataloader_pin_memory=False,
+        )  # fmt: skip
+        trainer = LossTrainer(
+            model, reference, arguments, loss=loss, train_dataset=pairs, processing_class=tokenizer, stops=False
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
