@@ -89,8 +89,9 @@ def _train(folder: Path, settings: "AlignSettings | None") -> None:
     Args:
         settings: of a run that begins.
     """
+    from adapters.torch.trl_run import quiet
     from mpo_experiments.align.arguments import settle_adapter
-    from mpo_experiments.align.training import finished, prepare, quiet, read_run, start_run, train
+    from mpo_experiments.align.training import finished, prepare, read_run, start_run, train
 
     quiet()
     fresh = settings is not None
@@ -168,10 +169,10 @@ def evaluate(
                 check_file(option, path)
         check_extra("mpo align evaluate", EXTRA)
         settle()
-        from mpo_experiments.align.training import quiet
+        from adapters.torch.trl_run import quiet
 
         quiet()
-        from mpo_experiments.align.evaluation import Generation
+        from adapters.torch.answers import Generation
         from mpo_experiments.align.judge import Judge
         from mpo_experiments.align.questions import Question, prepare_questions
 

@@ -27,7 +27,7 @@ def diagnose(
             check_file("--out", out)
         check_extra("mpo diagnose", EXTRA)
         settle()
-        from mpo_experiments.align.training import quiet
+        from adapters.torch.trl_run import quiet
 
         quiet()
         from mpo_experiments.diagnose.run import Request, read

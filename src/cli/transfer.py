@@ -74,9 +74,9 @@ def _run(
     only_tables: bool,
 ) -> None:  # fmt: skip
     from adapters.torch.small_models import threads
+    from adapters.torch.trl_run import quiet
     from cli.display import Display, console
     from cli.results import print_results
-    from mpo_experiments.align.training import quiet
     from mpo_experiments.benchmark.summary import standings
     from mpo_experiments.benchmark.tables import overall_table, short_table
     from mpo_experiments.lm_transfer.report import write_transfer

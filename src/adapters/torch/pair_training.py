@@ -4,12 +4,12 @@ import dataclasses
 import tempfile
 
 import torch
-from transformers.trainer_callback import PrinterCallback
 
-from adapters.torch.preference_text import TokenData
+from adapters.torch.preference_text import TrainingData
 from adapters.torch.small_models import SmallModel, SmallTokenizer
 from adapters.torch.torch_loss import TorchLoss
-from adapters.torch.trl_settings import DPOConfig
+from adapters.torch.trl_run import without_printing
+from adapters.torch.trl_settings import TrainerSettings
 from adapters.torch.trl_trainer import LossTrainer
 
 
@@ -25,7 +25,7 @@ class PairTraining:
 
 
 def train_on_pairs(
-    model: SmallModel, reference: SmallModel | None, pairs: TokenData, loss: TorchLoss, tokenizer: SmallTokenizer,
+    model: SmallModel, reference: SmallModel | None, pairs: TrainingData, loss: TorchLoss, tokenizer: SmallTokenizer,
     how: PairTraining,
 ) -> None:  # fmt: skip
     """Trains a model in place, on every pair as it is; one that diverges is trained to the end.
@@ -35,7 +35,7 @@ def train_on_pairs(
         pairs: columns `prompt_ids`, `chosen_ids`, `rejected_ids`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        arguments = DPOConfig(
+        arguments = TrainerSettings(
             output_dir=folder, num_train_epochs=how.epochs, per_device_train_batch_size=how.minibatch,
             learning_rate=how.learning_rate, lr_scheduler_type="constant", max_grad_norm=how.max_grad_norm,
             seed=how.seed, max_length=None, use_cpu=not torch.cuda.is_available(), bf16=False,
@@ -45,5 +45,4 @@ def train_on_pairs(
         trainer = LossTrainer(
             model, reference, arguments, loss=loss, train_dataset=pairs, processing_class=tokenizer, stops=False
         )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
+        without_printing(trainer).train()

@@ -15,8 +15,8 @@ KINDS = (".json", ".jsonl", ".parquet", ".csv", ".tsv", ".txt")
 TEXT = "text"
 """The one column of a file of lines."""
 LARGEST_CELL = 2**31 - 1
-TokenData = Dataset
-"""Columns of tokens, as a trainer reads them."""
+TrainingData = Dataset
+"""Columns as a trainer reads them: text or tokens."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def load_text(source: str, split: str, what: str = "dataset") -> TextRows:
     return TextRows(where, tuple(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row)), rows)
 
 
-def token_dataset(columns: dict[str, list[Any]]) -> TokenData:
+def token_dataset(columns: dict[str, list[Any]]) -> TrainingData:
     """A data set of columns; lists of whole numbers become arrays of four bytes each."""
     return Dataset.from_dict(
         {

@@ -5,10 +5,11 @@ import dataclasses
 import math
 from typing import Any
 
-from trl.trainer.dpo_config import DPOConfig as DPOConfig
+from trl.trainer.dpo_config import DPOConfig
 
 from adapters.torch.torch_loss import TorchLoss
 
+TrainerSettings = DPOConfig
 UNUSED = (
     "loss_type",
     "loss_weights",

@@ -2,15 +2,13 @@
 
 import json
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig
-from trl.trainer.dpo_config import DPOConfig
-
 from adapters.storage.files import read_text
 from adapters.torch.language_models import ADAPTER_CARD, base_of, has_bfloat16
+from adapters.torch.trl_run import new_adapter, trainer_settings
+from adapters.torch.trl_settings import TrainerSettings
 from mpo_experiments.align.settings import AlignSettings, LoraSettings
 
 ORIGIN = "mpo_align.json"
@@ -18,7 +16,7 @@ ORIGIN = "mpo_align.json"
 SETTINGS, MODEL, CHECKPOINTS = "align.json", "model", "checkpoints"
 
 
-def training_arguments(settings: AlignSettings, checkpoints: Path, **more: Any) -> DPOConfig:
+def training_arguments(settings: AlignSettings, checkpoints: Path, **more: Any) -> TrainerSettings:
     """What TRL's trainer is told."""
     given: dict[str, Any] = {
         "output_dir": str(checkpoints),
@@ -40,13 +38,8 @@ def training_arguments(settings: AlignSettings, checkpoints: Path, **more: Any) 
         "save_total_limit": 2,
         "logging_steps": settings.log_every,
         "seed": settings.seed,
-        "disable_dropout": False,  # it would switch off the adapter's own; the model's is switched off before
-        "disable_tqdm": True,
-        "report_to": "none",
     }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return DPOConfig(**given | more)
+    return trainer_settings(given | more)
 
 
 def accumulation(settings: AlignSettings) -> int:
@@ -64,15 +57,14 @@ def accumulation(settings: AlignSettings) -> int:
     return settings.batch // (settings.micro_batch * processes)
 
 
-def lora_config(settings: LoraSettings) -> LoraConfig:
-    """A new adapter."""
+def lora_config(settings: LoraSettings) -> Any:
+    """A new adapter, as PEFT has it."""
     targets = [name.strip() for name in settings.targets.split(",")]
-    return LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType]
-        lora_dropout=settings.dropout,
-        target_modules=settings.targets if settings.targets == "all-linear" else targets,
-        task_type="CAUSAL_LM",
+    return new_adapter(
+        rank=settings.rank,
+        alpha=settings.alpha,
+        dropout=settings.dropout,
+        targets=settings.targets if settings.targets == "all-linear" else targets,
     )
 
 

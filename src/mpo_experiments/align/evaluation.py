@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from adapters.storage.files import parse_json, read_text
 from adapters.torch.language_models import base_of, load_model
+from adapters.torch.trl_run import summed_log_probs
 from mpo_core.evaluation.statistics import Interval, mean_interval, share_interval
 from mpo_core.failures import WorkFailed
 from mpo_experiments.align.arguments import training_arguments
@@ -48,21 +48,13 @@ def score_pairs(model: Any, settings: AlignSettings, tokenizer: Any, pairs: Pair
     Raises:
         WorkFailed: log-probs that are not finite.
     """
-    found: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(settings, Path(folder), disable_dropout=True)
         trainer = ObjectiveTrainer(  # of an objective without reference: the model alone is wanted
             model, args=arguments, objective="sft", train_dataset=pairs.data, processing_class=tokenizer
         )
-        loader = trainer.get_eval_dataloader(trainer.train_dataset)  # pyright: ignore[reportArgumentType]
-        model.to(trainer.accelerator.device).eval()
-        reporter.stage("scoring pairs", len(trainer.train_dataset), "pair")  # pyright: ignore[reportArgumentType]
-        for batch in loader:
-            lengths = batch["completion_mask"][..., 1:].sum(dim=1).clamp(min=1).chunk(2)
-            sums = trainer.compute_ref_log_probs(model, batch)
-            found.append([one.float().cpu() for one in (*sums, *lengths)])
-            reporter.advance(len(lengths[0]))
-    scores = PairScores(*(torch.cat(one).double().numpy() for one in zip(*found, strict=True)))
+        reporter.stage("scoring pairs", len(pairs), "pair")
+        scores = PairScores(*summed_log_probs(trainer, model, reporter.advance))
     odd = ~(np.isfinite(scores.chosen) & np.isfinite(scores.rejected))
     if odd.any():
         numbers = shown_rows([row for row, one in zip(pairs.data["row_number"], odd, strict=True) if one])
@@ -90,17 +82,6 @@ def load_plain(source: str) -> Any:
     return model.merge_and_unload() if base_of(source) != source else model
 
 
-@dataclasses.dataclass(frozen=True)
-class Generation:
-    """How answers are drawn."""
-
-    max_new_tokens: int = 512
-    temperature: float = 0.0
-    """0: the likeliest token every time."""
-    batch: int = 8
-    seed: int = 0
-
-
 def prompt_tokens(prompts: list[Any], encoder: Encoder) -> list[list[int]]:
     """The tokens that each answer follows.
 
@@ -119,32 +100,6 @@ def prompt_tokens(prompts: list[Any], encoder: Encoder) -> list[list[int]]:
             raise ValueError(f"prompt {number} is empty: there is nothing to answer")
         found.append(tokens)
     return found
-
-
-def generate(model: Any, tokenizer: Any, prompts: list[list[int]], how: Generation, reporter: Reporter) -> list[str]:
-    """An answer to each prompt (in tokens), without special tokens."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device).eval()
-    torch.manual_seed(how.seed)
-    chosen = {"do_sample": False}
-    if how.temperature > 0:
-        chosen = {"do_sample": True, "temperature": how.temperature, "top_k": 0, "top_p": 1.0}  # else transformers' own
-    answers: list[str] = []
-    reporter.stage("answering", len(prompts), "prompt")
-    for start in range(0, len(prompts), how.batch):
-        batch = prompts[start : start + how.batch]
-        width = max(map(len, batch))
-        given = torch.tensor([[tokenizer.pad_token_id] * (width - len(one)) + one for one in batch], device=device)
-        mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in batch], device=device)
-        with torch.no_grad():
-            tokens = model.generate(
-                input_ids=given, attention_mask=mask, max_new_tokens=how.max_new_tokens,
-                pad_token_id=tokenizer.pad_token_id, **chosen,
-            )  # fmt: skip
-        texts = tokenizer.batch_decode(tokens[:, width:], skip_special_tokens=True)
-        answers += [text.strip() for text in texts]
-        reporter.advance(len(batch))
-    return answers
 
 
 def alpaca_outputs(prompts: list[Any], answers: list[str], generator: str) -> list[dict[str, str]]:

@@ -4,16 +4,12 @@ The question asked most about such runs: accuracy and margins rise while the log
 text gets worse (likelihood displacement: Razin et al. 2024, arXiv 2410.08847).
 """
 
-import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import torch
-import transformers
+from adapters.torch.pair_watch import SIDES, PairWatch
 
-SIDES = ("chosen", "rejected")
 FALLS, NARROWS, LENGTH = "fall", "narrow", "length"
 
 
@@ -38,7 +34,7 @@ class HealthSettings:
     """Logs in a row that must show a fault."""
 
 
-class PreferenceHealth(transformers.TrainerCallback):
+class PreferenceHealth(PairWatch):
     """Logs how far the log-probs of both sides have moved since the first log, and warns early.
 
     Added to every line of training metrics, and so to `log_history` and whatever reports it: `health/chosen` and
@@ -70,46 +66,22 @@ class PreferenceHealth(transformers.TrainerCallback):
             prompts: a few, whose answers are measured at every log; none: no lengths are.
             answer_tokens: at most, of an answer.
         """
+        super().__init__(rows, prompts, answer_tokens)
         self._settings = settings or HealthSettings()
         self._warn = warn or logging.getLogger(__name__).warning
-        self._rows, self._prompts, self._answer_tokens = rows, list(prompts), answer_tokens
-        self._batches: list[dict[str, Any]] = []
         self._first: dict[str, float] = {}
-        self._start: dict[str, float] = {}
         self._best = 0.0
         """The highest `health/chosen` so far."""
         self._in_a_row: dict[str, int] = {}
         self.warnings: list[tuple[int, str]] = []
         """Update and text of those given so far."""
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        """Keeps the first rows and what the model makes of them."""
-        loader, model = more.get("train_dataloader"), more.get("model")
-        data = getattr(loader, "dataset", None)
-        if not hasattr(data, "__len__") or model is None:
-            return
-        batches = [loader.collate_fn([data[row]]) for row in range(min(self._rows, len(data)))]  # pyright: ignore
-        if batches and all({"input_ids", "completion_mask"} <= batch.keys() for batch in batches):
-            self._batches = batches
-            self._start = _side_log_probs(model, self._batches)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **more: Any) -> None:
-        """Looks at one line of training metrics and adds to it; other lines are left alone."""
-        if logs is None or any(f"logps/{side}" not in logs for side in SIDES):
-            return
-        now = {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}
-        if self._batches:
-            sides = _side_log_probs(more["model"], self._batches)
-            now |= {f"logps/{side}": value for side, value in sides.items()}
-        length = self._answer_length(more.get("model"), more.get("processing_class"))
-        if length is not None:
-            now["answer_length"] = length
-        self._first = self._first or now | {f"logps/{side}": value for side, value in self._start.items()}
+    def look(self, now: dict[str, float], start: dict[str, float], update: int) -> dict[str, float]:
+        """Changes of one line of training metrics; warns of what has lasted."""
+        self._first = self._first or now | start
         added = self._changes(now)
-        logs.update(added)
-        if state.log_history and state.log_history[-1].get("step") == state.global_step:
-            state.log_history[-1].update(added)
-        self._judge(self._faults(now, added), state.global_step)
+        self._judge(self._faults(now, added), update)
+        return added
 
     def _changes(self, now: dict[str, float]) -> dict[str, float]:
         first = self._first
@@ -155,44 +127,3 @@ class PreferenceHealth(transformers.TrainerCallback):
 
     def _told(self, kind: str) -> bool:
         return f"told {kind}" in self._in_a_row
-
-    def _answer_length(self, model: Any, tokenizer: Any) -> float | None:
-        """Mean tokens of greedy answers to the prompts."""
-        if not self._prompts or model is None or tokenizer is None:
-            return None
-        given = tokenizer(
-            self._prompts, return_tensors="pt", padding=True, padding_side="left", return_token_type_ids=False
-        ).to(model.device)
-        with _evaluating(model):
-            tokens = model.generate(
-                **given, max_new_tokens=self._answer_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
-            )
-        new = tokens[:, given["input_ids"].shape[1] :]
-        ends = (new == tokenizer.eos_token_id) | (new == tokenizer.pad_token_id)
-        return float(torch.where(ends.any(1), ends.int().argmax(1), new.shape[1]).float().mean())
-
-
-def _side_log_probs(model: Any, batches: list[dict[str, Any]]) -> dict[str, float]:
-    """Mean log-prob (nats) of the chosen and the rejected responses; a batch is one pair, [chosen; rejected]."""
-    found = []
-    with _evaluating(model):
-        for batch in batches:
-            names = ("input_ids", "attention_mask", "completion_mask")
-            ids, attention, mask = (batch[name].to(model.device) for name in names)
-            logits = model(input_ids=ids, attention_mask=attention, use_cache=False).logits[:, :-1].float()
-            log_probs = logits.log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
-            found.append((log_probs * mask[:, 1:]).sum(1))
-    means = torch.stack(found).mean(0).tolist()
-    return dict(zip(SIDES, means, strict=True))
-
-
-@contextlib.contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    """Without dropout and gradients; training goes on as it was."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)

@@ -4,9 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from datasets import Dataset
-
-from adapters.torch.preference_text import TextRows, load_text, token_dataset
+from adapters.torch.preference_text import TextRows, TrainingData, load_text, token_dataset
 from mpo_experiments.align.preference_rows import PreferenceRow, RowReading, RowRule, is_talk, read_rows, shown_rows
 from mpo_experiments.align.token_rows import Encoder, TokenRow, TokenRule, token_row
 
@@ -36,7 +34,7 @@ class Pairs:
     where: str
     rows: list[PreferenceRow]
     """All but ties."""
-    data: Dataset
+    data: TrainingData
     """Columns as `LossTrainer` reads them; without those that are left out."""
     counts: PairCounts
     ties: list[int]

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from adapters.storage.files import write_json
+from adapters.torch.answers import Generation, generate
 from adapters.torch.language_models import TokenEncoder, check_model, load_tokenizer, set_chat_template
 from adapters.torch.preference_text import TextRows, load_text
 from mpo_core.evaluation.statistics import Interval
 from mpo_experiments.align.arguments import trained_from
 from mpo_experiments.align.conversations import template_words
 from mpo_experiments.align.evaluation import (
-    Generation,
     PairScores,
     Preference,
     alpaca_outputs,
-    generate,
     load_plain,
     preferences,
     prompt_tokens,
@@ -199,7 +198,7 @@ def answer(asked: Asked, reporter: Reporter) -> Found:
         model = load_plain(question.model)
         policy = _scores(asked, model, reporter)
         if answers is None and question.wants_answers:
-            answers = generate(model, asked.tokenizer, asked.tokens, question.generation, reporter)
+            answers = _answers(asked, model, reporter)
         del model
     _write(question.answers_to, asked, answers, question.model, reporter)
     reference, opponent = None, asked.opponent
@@ -208,7 +207,7 @@ def answer(asked: Asked, reporter: Reporter) -> Found:
         model = load_plain(asked.before)
         reference = _scores(asked, model, reporter)
         if asks_reference:
-            opponent = generate(model, asked.tokenizer, asked.tokens, question.generation, reporter)
+            opponent = _answers(asked, model, reporter)
             beside = None if question.answers_to is None else question.answers_to.with_suffix(".reference.json")
             _write(beside, asked, opponent, asked.before, reporter)
     wins = None
@@ -253,6 +252,11 @@ def _opponent(question: Question, before: str | None, pairs: Pairs | None, promp
     if pairs is None:
         raise ValueError("--against chosen: the data have prompts alone; choose reference or a file of outputs")
     return [plain(row.chosen) for row in pairs.rows]
+
+
+def _answers(asked: Asked, model: Any, reporter: Reporter) -> list[str]:
+    reporter.stage("answering", len(asked.tokens), "prompt")
+    return generate(model, asked.tokenizer, asked.tokens, asked.question.generation, reporter.advance)
 
 
 def _scores(asked: Asked, model: Any, reporter: Reporter) -> PairScores | None:

@@ -5,11 +5,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
-from trl.trainer.dpo_config import DPOConfig
-
 from adapters.torch.language_models import TokenEncoder
+from adapters.torch.preference_text import TrainingData
 from adapters.torch.torch_loss import TorchLoss
+from adapters.torch.trl_settings import TrainerSettings
 from adapters.torch.trl_trainer import LossTrainer
 from mpo_experiments.align.conversations import template_words
 from mpo_experiments.align.loss import torch_loss
@@ -26,7 +25,7 @@ class ObjectiveTrainer(LossTrainer):
         self,
         model: Any,
         ref_model: Any = None,
-        args: DPOConfig | None = None,
+        args: TrainerSettings | None = None,
         *,
         objective: str | Path | NamedObjective = "tempo",
         scored: Scored = "assistant",
@@ -62,7 +61,9 @@ def micro_batch_note(loss: TorchLoss, accumulated: int) -> str | None:
     )
 
 
-def _tokens(data: Dataset, tokenizer: Any, args: DPOConfig, name: str, *, margins: bool, scored: Scored) -> Dataset:
+def _tokens(
+    data: TrainingData, tokenizer: Any, args: TrainerSettings, name: str, *, margins: bool, scored: Scored
+) -> TrainingData:
     """Data in text as tokens; what is left out is a warning."""
     where = "train_dataset" if name == "train" else f"eval_dataset {name}".removesuffix(" eval")
     missing = [column for column in ("chosen", "rejected") if column not in data.column_names]

@@ -10,24 +10,22 @@ OUT/result.json     updates, and the last scores on held-out pairs
 import contextlib
 import dataclasses
 import json
-import logging
 import os
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
-import datasets
-import huggingface_hub
-import torch
-import transformers
-from peft import PeftModel
-from transformers.trainer_callback import PrinterCallback
-from trl.trainer.utils import disable_dropout_in_model
-
 from adapters.storage.files import read_json, write_json
-from adapters.torch.language_models import TokenEncoder, check_model, load_model, load_tokenizer, set_chat_template
+from adapters.torch.language_models import TokenEncoder, check_model, load_tokenizer, set_chat_template
 from adapters.torch.torch_loss import TorchLoss
+from adapters.torch.trl_callbacks import EpochBorders, ProgressCallback
+from adapters.torch.trl_run import (
+    OutOfMemory,
+    device_name,
+    model_to_train,
+    trained_weights_are_finite,
+    without_printing,
+)
 from mpo_core.failures import WorkFailed
 from mpo_experiments.align.arguments import (
     CHECKPOINTS,
@@ -38,7 +36,7 @@ from mpo_experiments.align.arguments import (
     lora_config,
     training_arguments,
 )
-from mpo_experiments.align.callback import ReporterCallback
+from mpo_experiments.align.callback import watcher
 from mpo_experiments.align.conversations import template_words
 from mpo_experiments.align.loss import torch_loss
 from mpo_experiments.align.pairs import PairRule, Pairs, holds_talk, load_pair_rows, read_pairs
@@ -125,7 +123,7 @@ def start_run(folder: Path, run: Prepared) -> None:
         "objective": run.loss.provenance,
         "pairs": len(run.pairs),
         "data": run.counts(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": device_name(),
     }
     write_json(folder / SETTINGS, {"settings": run.settings.model_dump(), "provenance": provenance})
 
@@ -166,7 +164,7 @@ def train(run: Prepared, folder: Path, reporter: Reporter, *, fresh: bool = Fals
     try:
         trainer = _made(run, folder, reporter, fresh)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    except torch.OutOfMemoryError:
+    except OutOfMemory:
         raise WorkFailed(
             "the device is out of memory: lower micro_batch or max_length, set gradient_checkpointing=true, or train "
             f"an adapter (lora.rank), with --set; the run in {folder} cannot go on with the settings it has"
@@ -189,18 +187,6 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
-def quiet() -> None:
-    """Switches off bars and notices of the libraries: the display shows what matters."""
-    datasets.disable_progress_bars()
-    datasets.utils.logging.set_verbosity_error()
-    huggingface_hub.utils.logging.set_verbosity(logging.CRITICAL)  # it would tell of every attempt to connect
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
-    warnings.filterwarnings("ignore", message=".*pin_memory.*")
-    warnings.filterwarnings("ignore", message=".*compares the rows of a batch.*")  # it is in the notes of a run
-
-
 def _made(run: Prepared, folder: Path, reporter: Reporter, fresh: bool) -> ObjectiveTrainer:
     """The trainer; what TRL or PEFT refuse, such as layers that the model does not have, in a sentence.
 
@@ -212,7 +198,7 @@ def _made(run: Prepared, folder: Path, reporter: Reporter, fresh: bool) -> Objec
         _abandon(folder, fresh)
         said = " ".join(str(error).split()).rstrip(".")
         raise WorkFailed(f"training cannot be set up with these settings: {said[:400]}") from None
-    except (WorkFailed, torch.OutOfMemoryError):
+    except (WorkFailed, OutOfMemory):
         _abandon(folder, fresh)
         raise
 
@@ -228,8 +214,7 @@ def _abandon(folder: Path, fresh: bool) -> None:
 
 
 def _check_weights(trainer: ObjectiveTrainer) -> None:
-    model: Any = trainer.model
-    if not all(bool(torch.isfinite(one).all()) for one in model.parameters() if one.requires_grad):
+    if not trained_weights_are_finite(trainer.model):
         raise WorkFailed(
             f"after update {trainer.state.global_step} the weights are not finite, so no model is written: lower "
             "learning_rate"
@@ -239,10 +224,8 @@ def _check_weights(trainer: ObjectiveTrainer) -> None:
 def _trainer(run: Prepared, folder: Path, reporter: Reporter) -> ObjectiveTrainer:
     settings = run.settings
     adapted = settings.lora.rank > 0
-    transformers.set_seed(settings.seed)
-    model = load_model(settings.model, trained=True, low_precision=adapted)
-    disable_dropout_in_model(model.get_base_model() if isinstance(model, PeftModel) else model)
-    new = adapted and not isinstance(model, PeftModel)
+    model, has_adapter = model_to_train(settings.model, adapted=adapted, seed=settings.seed)
+    new = adapted and not has_adapter
     trainer = ObjectiveTrainer(
         model,
         args=training_arguments(settings, folder / CHECKPOINTS),
@@ -251,9 +234,9 @@ def _trainer(run: Prepared, folder: Path, reporter: Reporter) -> ObjectiveTraine
         eval_dataset=None if run.held_out is None else run.held_out.data,
         processing_class=run.tokenizer,
         peft_config=lora_config(settings.lora) if new else None,
-        callbacks=[ReporterCallback(reporter, folder / METRICS), _Borders(run.held_out is not None)],
+        callbacks=[ProgressCallback(watcher(reporter, folder / METRICS)), EpochBorders(run.held_out is not None)],
     )
-    trainer.remove_callback(PrinterCallback)
+    without_printing(trainer)
     return trainer
 
 
@@ -267,24 +250,3 @@ def _is_json(path: Path) -> bool:
         return bool(json.loads(path.read_text()))
     except (OSError, ValueError):
         return False
-
-
-class _Borders(transformers.TrainerCallback):
-    """What is done where an epoch or the run ends, such that a resumed run ends at the same weights.
-
-    Held-out pairs are scored in the last update of an epoch, before its checkpoint is written. The trainer's own way
-    comes after it: a run that goes on from there would lack the scores, and the random numbers that scoring used.
-    After the last update there is no checkpoint, for the model itself is written: the trainer, resumed from there,
-    would make one update more where the last epoch is not whole.
-    """
-
-    def __init__(self, scored: bool):
-        self._scored = scored
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """After the trainer's own choice."""
-        last = state.global_step >= state.max_steps
-        if self._scored and (last or state.epoch.is_integer()):
-            control.should_evaluate = True
-        if last:
-            control.should_save = False

@@ -85,7 +85,7 @@ def interrupted(at, go):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mpo_experiments.align.callback.ReporterCallback.on_step_end", strike)
+        patch.setattr("adapters.torch.trl_callbacks.ProgressCallback.on_step_end", strike)
         found = go()
     assert found.exit_code == 130, found.output
     assert "goes on from its last checkpoint" in found.output

@@ -7,9 +7,8 @@ pytest.importorskip("trl")  # an optional extra: .ci/run installs it
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
+from adapters.torch.answers import Generation, generate
 from helpers.toy_language import toy_model
-from mpo_experiments.align.evaluation import Generation, generate
-from mpo_experiments.progress import SilentReporter
 
 WORDS = 400
 
@@ -24,5 +23,7 @@ def tokenizer():
 def test_any_token_may_be_drawn_and_without_temperature_the_likeliest_is(tokenizer, temperature, least, most):
     """A fresh model finds all about as likely; transformers' own default leaves out all but 50."""
     how = Generation(max_new_tokens=1, temperature=temperature, batch=600)
-    answers = generate(toy_model(vocabulary=WORDS), tokenizer, [[5, 6]] * 600, how, SilentReporter())
+    advanced = []
+    answers = generate(toy_model(vocabulary=WORDS), tokenizer, [[5, 6]] * 600, how, advanced.append)
     assert least <= len(set(answers)) <= most
+    assert advanced == [600]
