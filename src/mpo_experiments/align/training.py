@@ -36,7 +36,6 @@ from mpo_experiments.align.arguments import (
     lora_config,
     training_arguments,
 )
-from mpo_experiments.align.callback import watcher
 from mpo_experiments.align.conversations import template_words
 from mpo_experiments.align.loss import torch_loss
 from mpo_experiments.align.pairs import PairRule, Pairs, holds_talk, load_pair_rows, read_pairs
@@ -44,6 +43,7 @@ from mpo_experiments.align.preference_rows import RowRule
 from mpo_experiments.align.settings import AlignSettings, build_settings
 from mpo_experiments.align.token_rows import TokenRule
 from mpo_experiments.align.trainer import ObjectiveTrainer, micro_batch_note
+from mpo_experiments.align.watcher import watcher
 from mpo_experiments.objectives.export import where_it_bends
 from mpo_experiments.progress import Reporter
 from mpo_experiments.versions import ALIGNMENT, versions
