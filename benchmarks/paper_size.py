@@ -7,7 +7,6 @@ other kinds of data (some 6 GB a cell).
 """
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
 from adapters.storage.files import write_whole
-from benchmarks.starts import MPO
+from benchmarks.run_mpo import run_mpo
 from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkCell, CellKey, Entry
 from mpo_experiments.benchmark.folder import BenchmarkFolder
 from mpo_experiments.benchmark.score_axes import MODE, SAMPLED, ScoreLine, draw_scores, name_marks
@@ -233,7 +232,7 @@ def main(arguments: list[str]) -> None:
     if unknown:
         raise SystemExit(f"paper_size: no cell {unknown[0]!r}; there are {', '.join(FOLDERS)}")
     for name in names:
-        subprocess.run([*MPO, *command(*FOLDERS[name]), *options], check=True)
+        run_mpo([*command(*FOLDERS[name]), *options])
     draw(PICTURE, cells_there())
     sys.stdout.write(f"Written to {write_table()} and {PICTURE}\n")
 

@@ -10,7 +10,6 @@ itself, which must be there. It can be interrupted and goes on. A control takes 
 is as for the cells.
 """
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from benchmarks.paper_size import (
     name_of,
     write_tables,
 )
-from benchmarks.starts import MPO
+from benchmarks.run_mpo import run_mpo
 from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkCell
 from mpo_experiments.benchmark.summary import best_on_units, required_best
 from mpo_experiments.text_table import TextTable
@@ -84,7 +83,7 @@ def main(arguments: list[str]) -> None:
             raise SystemExit(f"paper_size_controls: {name!r} needs its cell: python -m benchmarks.paper_size {cell}")
         asked.append(command(kind, there[cell]))
     for one in asked:
-        subprocess.run([*MPO, *one, *options], check=True)
+        run_mpo([*one, *options])
     sys.stdout.write(f"Written to {write_controls()}\n")
 
 

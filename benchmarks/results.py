@@ -5,8 +5,6 @@
 The tests hold that this changes nothing (tests/mpo_experiments/test_results.py).
 """
 
-import os
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,8 +12,8 @@ from pathlib import Path
 from benchmarks.closed_form import FOLDERS, write_gains
 from benchmarks.paper_size import write_table
 from benchmarks.paper_size_controls import write_controls
+from benchmarks.run_mpo import run_mpo
 from benchmarks.searches_beside import GROUPS, write_beside
-from benchmarks.starts import MPO
 from mpo_experiments.benchmark.again import write_again
 
 RESULTS = Path("docs/results")
@@ -88,15 +86,11 @@ def main() -> None:
     for folder in FOLDERS:
         sys.stdout.write(f"Written to {write_gains(folder)}\n")
     for arguments in (TRANSFER, DISCOVERY, REVIEWS, *SEEDS.values()):
-        _run(arguments)
+        run_mpo(arguments)
     sys.stdout.write(f"Written to {write_table()}\nWritten to {write_controls()}\n")
     for group in GROUPS:
         sys.stdout.write(f"Written to {write_beside(group)}\n")
-    _run(ENGLISH, RESULTS / "transfer")
-
-
-def _run(arguments: tuple[str, ...], folder: Path = Path()) -> None:
-    subprocess.run([*MPO, *arguments], check=True, env=os.environ, cwd=folder)
+    run_mpo(ENGLISH, RESULTS / "transfer")
 
 
 if __name__ == "__main__":

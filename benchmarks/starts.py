@@ -2,14 +2,13 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-MPO = (sys.executable, "-c", "import cli; cli.main()")
+from benchmarks.run_mpo import MPO
 
 
 def start_seconds(cache: Path, *options: str) -> float:
