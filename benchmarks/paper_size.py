@@ -33,7 +33,10 @@ FOUND = {
     "three_legged_ant": ("mixed75-static",), "hopper": ("noisy20-static",),
 }  # fmt: skip
 """Bundled objectives of a task, found at the quick size."""
-AT_THIS_SIZE = {"halfcheetah": ("docs/results/gpu/paper-size-search",)}
+AT_THIS_SIZE = {
+    "halfcheetah": ("docs/results/gpu/paper-size-search",),
+    "three_legged_ant": ("docs/results/paper-size/searches/three_legged_ant-mixed75/paper-size-search",),
+}
 """Found by a search at the paper's size."""
 HEADLINE = (
     ("halfcheetah", "mixed:0.75"), ("ant", "mixed:0.75"), ("three_legged_ant", "mixed:0.75"), ("ant", "noisy:0.2"),
