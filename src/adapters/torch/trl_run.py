@@ -20,6 +20,7 @@ from adapters.torch.trl_settings import TrainerSettings
 from adapters.torch.trl_trainer import LossTrainer
 
 OutOfMemory = torch.OutOfMemoryError
+"""A device has too little memory."""
 Sums = Float[np.ndarray, " row"]
 
 

@@ -10,6 +10,7 @@ from trl.trainer.dpo_config import DPOConfig
 from adapters.torch.torch_loss import TorchLoss
 
 TrainerSettings = DPOConfig
+"""Settings of TRL's trainer."""
 UNUSED = (
     "loss_type",
     "loss_weights",
