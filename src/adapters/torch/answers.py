@@ -18,6 +18,13 @@ class Generation:
     seed: int = 0
 
 
+def drawing(temperature: float) -> dict[str, Any]:
+    """What transformers is told of how tokens are drawn: any token may be; 0 takes the likeliest each time."""
+    if temperature == 0:
+        return {"do_sample": False}
+    return {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}  # else transformers' own
+
+
 def generate(
     model: Any, tokenizer: Any, prompts: list[list[int]], how: Generation, advance: Callable[[int], None]
 ) -> list[str]:
@@ -29,9 +36,7 @@ def generate(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).eval()
     torch.manual_seed(how.seed)
-    chosen = {"do_sample": False}
-    if how.temperature > 0:
-        chosen = {"do_sample": True, "temperature": how.temperature, "top_k": 0, "top_p": 1.0}  # else transformers' own
+    chosen = drawing(how.temperature)
     answers: list[str] = []
     for start in range(0, len(prompts), how.batch):
         batch = prompts[start : start + how.batch]

@@ -90,6 +90,11 @@ def has_bfloat16() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 
+def trained_weights_are_finite(model: Any) -> bool:
+    """Whether every weight that is trained is a number."""
+    return all(bool(torch.isfinite(one).all()) for one in model.parameters() if one.requires_grad)
+
+
 def set_chat_template(tokenizer: Any, wanted: str | None, source: str) -> None:
     """Gives the tokenizer a template for conversations.
 

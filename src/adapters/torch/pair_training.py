@@ -8,8 +8,7 @@ import torch
 from adapters.torch.preference_text import TrainingData
 from adapters.torch.small_models import SmallModel, SmallTokenizer
 from adapters.torch.torch_loss import TorchLoss
-from adapters.torch.trl_run import without_printing
-from adapters.torch.trl_settings import TrainerSettings
+from adapters.torch.trl_run import trainer_settings, without_printing
 from adapters.torch.trl_trainer import LossTrainer
 
 
@@ -35,14 +34,20 @@ def train_on_pairs(
         pairs: columns `prompt_ids`, `chosen_ids`, `rejected_ids`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainerSettings(
-            output_dir=folder, num_train_epochs=how.epochs, per_device_train_batch_size=how.minibatch,
-            learning_rate=how.learning_rate, lr_scheduler_type="constant", max_grad_norm=how.max_grad_norm,
-            seed=how.seed, max_length=None, use_cpu=not torch.cuda.is_available(), bf16=False,
-            gradient_checkpointing=False, report_to="none",
-            save_strategy="no", logging_strategy="no", disable_tqdm=True, dataloader_pin_memory=False,
-        )  # fmt: skip
+        given = {
+            "output_dir": folder, "num_train_epochs": how.epochs, "per_device_train_batch_size": how.minibatch,
+            "learning_rate": how.learning_rate, "lr_scheduler_type": "constant", "max_grad_norm": how.max_grad_norm,
+            "seed": how.seed, "max_length": None, "use_cpu": not torch.cuda.is_available(), "bf16": False,
+            "gradient_checkpointing": False, "save_strategy": "no", "logging_strategy": "no",
+            "dataloader_pin_memory": False, "disable_dropout": True,
+        }  # fmt: skip
         trainer = LossTrainer(
-            model, reference, arguments, loss=loss, train_dataset=pairs, processing_class=tokenizer, stops=False
+            model,
+            reference,
+            trainer_settings(given),
+            loss=loss,
+            train_dataset=pairs,
+            processing_class=tokenizer,
+            stops=False,
         )
         without_printing(trainer).train()

@@ -12,6 +12,8 @@ from jaxtyping import Float
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from adapters.torch.answers import drawing
+
 PAD, END = "<pad>", "</s>"
 PAD_ID, END_ID = 0, 1
 IGNORED = -100
@@ -137,7 +139,7 @@ def write(
     """
     if seed is not None:
         torch.manual_seed(seed)
-    how = {"do_sample": False} if seed is None else {"do_sample": True, "top_k": 0, "top_p": 1.0, "temperature": 1.0}
+    how = drawing(0.0 if seed is None else 1.0)
     model.eval()
     found = []
     for start in range(0, len(prompts), ASKED):
@@ -151,11 +153,6 @@ def write(
 
 def _until_end(tokens: list[int]) -> list[int]:
     return tokens[: tokens.index(END_ID) + 1] if END_ID in tokens else tokens
-
-
-def is_finite(model: SmallModel) -> bool:
-    """Whether every weight is a number."""
-    return all(bool(torch.isfinite(weight).all()) for weight in model.parameters())
 
 
 @contextlib.contextmanager

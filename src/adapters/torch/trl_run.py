@@ -84,11 +84,6 @@ def without_printing(trainer: LossTrainer) -> LossTrainer:
     return trainer
 
 
-def trained_weights_are_finite(model: Any) -> bool:
-    """Whether every weight that is trained is a number."""
-    return all(bool(torch.isfinite(one).all()) for one in model.parameters() if one.requires_grad)
-
-
 def summed_log_probs(trainer: LossTrainer, model: Any, advance: Callable[[int], None]) -> tuple[Sums, Sums, Sums, Sums]:
     """Log-probs (nats) of the trainer's pairs under a model, and how many tokens they are sums of.
 

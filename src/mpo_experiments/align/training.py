@@ -16,14 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from adapters.storage.files import read_json, write_json
-from adapters.torch.language_models import TokenEncoder, check_model, load_tokenizer, set_chat_template
+from adapters.torch.language_models import (
+    TokenEncoder,
+    check_model,
+    load_tokenizer,
+    set_chat_template,
+    trained_weights_are_finite,
+)
 from adapters.torch.torch_loss import TorchLoss
 from adapters.torch.trl_callbacks import EpochBorders, ProgressCallback
 from adapters.torch.trl_run import (
     OutOfMemory,
     device_name,
     model_to_train,
-    trained_weights_are_finite,
     without_printing,
 )
 from mpo_core.failures import WorkFailed

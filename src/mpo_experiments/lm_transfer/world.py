@@ -11,6 +11,7 @@ import numpy as np
 
 from adapters.storage.files import read_json
 from adapters.storage.sealed import read_model, seal_of, unsealed, write_sealed
+from adapters.torch.language_models import trained_weights_are_finite
 from adapters.torch.small_models import (
     END_ID,
     Lessons,
@@ -20,7 +21,6 @@ from adapters.torch.small_models import (
     TokenText,
     completions_of,
     copy_of,
-    is_finite,
     load_model,
     load_tokenizer,
     mean_log_probs,
@@ -111,7 +111,7 @@ def judge_model(
     model: SmallModel, reward: Reward, prompts: list[str], longest: int, samples: int, *, seed: int
 ) -> Texts | None:
     """What a model's texts are worth, prompts in equal parts; None if its weights are no numbers."""
-    if not is_finite(model):
+    if not trained_weights_are_finite(model):
         return None
     tokenizer, asked = reward.tokenizer, [prompts[place % len(prompts)] for place in range(samples)]
     drawn = write(model, tokenizer, asked, longest, seed=seed)
