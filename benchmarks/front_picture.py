@@ -9,13 +9,12 @@ import csv
 import io
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from adapters.plotting.figures import INK, save_figure
+from adapters.plotting.panels import new_figure, save_figure
 from mpo_experiments.benchmark.again import keys_of
 from mpo_experiments.benchmark.folder import BenchmarkFolder
 from mpo_experiments.benchmark.score_axes import ScoreLine, draw_scores, name_marks
 from mpo_experiments.benchmark.summary import Standing, standings
+from mpo_experiments.figures.style import INK
 
 FOLDER, PICTURE = Path("docs/results/benchmark"), Path("docs/images/ranking.png")
 NUMBERS = FOLDER / "by-data.csv"
@@ -50,7 +49,7 @@ def numbers(ranked: dict[str, list[Standing]]) -> str:
 def draw(path: Path, ranked: dict[str, list[Standing]]) -> None:
     """A panel a kind of data; losses in their order over all cells."""
     order = [one.id for one in ranked[""]]
-    figure = Figure(figsize=(9.6, 3.7), dpi=150, layout="constrained")
+    figure = new_figure(9.6, 3.7)
     panels = figure.subplots(1, len(MEANING), sharex=True, sharey=True)
     for axes, (data, meaning) in zip(panels, MEANING.items(), strict=True):
         by_id = {one.id: one for one in ranked[data]}

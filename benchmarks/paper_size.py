@@ -11,11 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
-from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
+from adapters.plotting.panels import Axes, new_figure, save_figure
 from adapters.storage.files import write_whole
 from benchmarks.run_mpo import run_mpo
 from mpo_experiments.benchmark.cell import DEFAULT_IDS, BenchmarkCell, CellKey, Entry
@@ -24,6 +20,7 @@ from mpo_experiments.benchmark.score_axes import MODE, SAMPLED, ScoreLine, draw_
 from mpo_experiments.benchmark.summary import Standing, best_on_units, missing, required_best, standings
 from mpo_experiments.benchmark.tables import NOT_RUN, interval_text, short_id
 from mpo_experiments.benchmark.verdicts import Gain, gain, verdicts
+from mpo_experiments.figures.style import INK, LEARNED, MUTED
 from mpo_experiments.text_table import TextTable
 
 ROOT, PICTURE = Path("docs/results/paper-size"), Path("docs/images/paper-size.png")
@@ -182,7 +179,7 @@ def draw(path: Path, cells: list[BenchmarkCell]) -> None:
     """A panel a cell: all losses, best first; each has a scale of its own, since some end far below the start."""
     across = min(2, len(cells))
     down = -(-len(cells) // across)
-    figure = Figure(figsize=(8.0 if across == 1 else 10.0, 0.6 + 3.3 * down), dpi=150, layout="constrained")
+    figure = new_figure(8.0 if across == 1 else 10.0, 0.6 + 3.3 * down)
     panels = list(figure.subplots(down, across, squeeze=False).flat)
     for axes, cell in zip(panels, cells, strict=False):
         _panel(axes, cell)
@@ -204,7 +201,7 @@ def _panel(axes: Axes, cell: BenchmarkCell) -> None:
     colours = [LEARNED if one.id in hashed else INK for one in order]
     draw_scores(axes, [ScoreLine(_label(cell.task, one), one, of, of) for one, of in zip(order, colours, strict=True)])
     name_marks(axes, MEANING)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.locator_params(axis="x", nbins=6)
     axes.set_title(str(cell.key), fontsize=8.5, color=INK)
 
 

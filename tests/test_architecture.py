@@ -59,6 +59,8 @@ def test_imports_run_downwards_and_in_no_circle(checkout):
         ("adapters/processes/signals.py", "import adapters.storage.files", "No circle"),
         ("mpo_core/seeds.py", "import brax", "The core is pure JAX"),
         ("mpo_experiments/testbed.py", "import typer", "Only the command line knows Typer"),
+        ("mpo_experiments/align/trainer.py", "def late():\n    import torch", "torch and what trains with it"),
+        ("mpo_experiments/show/report.py", "from matplotlib.figure import Figure", "Matplotlib is known to adapters"),
     ],
 )
 def test_a_planted_import_is_found(checkout, file, line, contract):

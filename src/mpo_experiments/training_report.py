@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
+from adapters.plotting.panels import new_figure, save_figure, whole_numbers
 from mpo_core.evaluation.learning_curve import LearningCurve
+from mpo_experiments.figures.style import INK, LEARNED, MUTED, SHADED, headed, open_box
 from mpo_experiments.text_table import TextTable
 
 QUANTITIES = ("accuracy", "margin", "chosen_mean", "rejected_mean", "clamped")
@@ -63,7 +62,7 @@ def draw_curve(
     path: Path, curve: LearningCurve, scores: Float[np.ndarray, "unit epoch"], sft_epochs: int, title: str
 ) -> None:
     """Score, accuracy and log-probs over epochs; thin lines are units."""
-    figure = Figure(figsize=(10.5, 3.4), dpi=150, layout="constrained")
+    figure = new_figure(10.5, 3.4)
     panels = figure.subplots(1, 3)
     epochs = np.arange(1, scores.shape[1] + 1)
     shown = (
@@ -80,13 +79,12 @@ def draw_curve(
             axes.plot(epochs, np.asarray(values).T, color=colour, linewidth=0.6, alpha=0.4)
             axes.plot(epochs, np.asarray(values).mean(0), "o-", color=colour, linewidth=2, markersize=3, label=label)
         if sft_epochs:
-            axes.axvspan(0.5, sft_epochs + 0.5, color="#f1f5f9", zorder=0)
+            axes.axvspan(0.5, sft_epochs + 0.5, color=SHADED, zorder=0)
         axes.set(xlabel="epoch", title=name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#e5e7eb", linewidth=0.6)
+        whole_numbers(axes)
+        open_box(axes)
     panels[2].legend(frameon=False, fontsize=8)
-    figure.suptitle(f"{title}, n = {len(scores)} units", fontsize=10)
     note = "bold: mean over units; thin: each unit; score: original 0, target 1"
-    figure.supxlabel(note + ("; grey background: SFT" if sft_epochs else ""), fontsize=7.5, color=MUTED)
+    shading = "; grey background: SFT" if sft_epochs else ""
+    headed(figure, f"{title}, n = {len(scores)} units", note + shading)
     save_figure(figure, path)

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
+from adapters.plotting.panels import Axes, new_figure, save_figure
 from mpo_experiments.benchmark.cell import BenchmarkCell
 from mpo_experiments.benchmark.score_axes import ScoreLine, draw_scores, name_marks
 from mpo_experiments.benchmark.summary import Standing, standings
 from mpo_experiments.benchmark.tables import Ranked, short_id
+from mpo_experiments.figures.style import INK, LEARNED, MUTED
 
 MIN_SCORE, MAX_SCORE = -1.05, 1.35
 """What an axis shows at most."""
@@ -29,8 +27,7 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
     tasks, kinds = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("task", "data"))
     ids = [one.id for one in standings(cells)]
     order = ids[:MOST_DRAWN]
-    size = (1.8 + 2.5 * len(kinds), 1.4 + (0.6 + 0.21 * len(order)) * len(tasks))
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    figure = new_figure(1.8 + 2.5 * len(kinds), 1.4 + (0.6 + 0.21 * len(order)) * len(tasks))
     panels = figure.subplots(len(tasks), len(kinds), sharex=True, sharey=True, squeeze=False)
     for row, task in enumerate(tasks):
         for column, data in enumerate(kinds):

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from matplotlib.axes import Axes
-
-from adapters.plotting.figures import INK, LEARNED, MUTED
+from adapters.plotting.panels import Axes
 from mpo_experiments.benchmark.summary import Standing
+from mpo_experiments.figures.style import DASHES, INK, LEARNED, MUTED
 
 SAMPLED, MODE = "o", "|"
 """Marks of the two kinds of actions."""
@@ -35,7 +34,7 @@ def draw_scores(axes: Axes, lines: Sequence[ScoreLine]) -> None:
             axes.plot(sampled.estimate, at, SAMPLED, color=line.colour, markersize=4.5)
             axes.plot(mode.estimate, at, MODE, color=line.mode_colour, markersize=8)
     for mark in (0, 1):
-        axes.axvline(mark, color=MUTED, linewidth=0.7, linestyle=(0, (4, 3)), zorder=0)
+        axes.axvline(mark, color=MUTED, linewidth=0.7, linestyle=DASHES, zorder=0)
     axes.set_yticks(range(len(lines)), [line.label for line in reversed(lines)])
     axes.tick_params(labelsize=8, length=0)
     axes.grid(axis="y", linewidth=0.3, alpha=0.5)

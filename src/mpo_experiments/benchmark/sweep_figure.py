@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from adapters.plotting.figures import INK, MARKS, save_figure
+from adapters.plotting.panels import new_figure, save_figure
 from mpo_experiments.benchmark.summary import standings
 from mpo_experiments.benchmark.sweeps import Sweep
 from mpo_experiments.benchmark.tables import short_id
+from mpo_experiments.figures.style import INK, MARKS
 
 MOST_LINES = 3 * len(MARKS)
 STYLES = ("-", "--", ":")
@@ -20,7 +19,7 @@ def draw_sweep(path: Path, sweep: Sweep) -> None:
     scores = {value: {one.id: one for one in standings(cells)} for value, cells in sweep.cells.items()}
     together = [one.id for one in standings([cell for cells in sweep.cells.values() for cell in cells])]
     ids = together[:MOST_LINES]
-    figure = Figure(figsize=(8.4, 4.6), dpi=150, layout="constrained")
+    figure = new_figure(8.4, 4.6)
     score_axes, rank_axes = figure.subplots(1, 2)
     values = list(scores)
     for at, id in enumerate(ids):

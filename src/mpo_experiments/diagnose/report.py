@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from adapters.plotting.figures import INK, LEARNED, MUTED, save_figure
+from adapters.plotting.panels import new_figure, save_figure
 from adapters.storage.files import write_whole
 from mpo_experiments.diagnose.label_noise import LEAST_ROWS
 from mpo_experiments.diagnose.run import Diagnosis
+from mpo_experiments.figures.style import INK, LEARNED, MUTED
 from mpo_experiments.objectives.frames import LEAST_WIDTH
 from mpo_experiments.show.html import HtmlTable, Section, page
 
@@ -134,7 +134,7 @@ def _heaps(found: Diagnosis) -> str:
 
 def _draw(path: Path, found: Diagnosis) -> None:
     assert found.view is not None
-    figure = Figure(figsize=(8.5, 3.2), dpi=150, layout="constrained")
+    figure = new_figure(8.5, 3.2)
     both, margin = figure.subplots(1, 2)
     view = found.view
     edges = np.histogram_bin_edges(np.concatenate([view.chosen, view.rejected]), BINS)

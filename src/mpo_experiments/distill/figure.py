@@ -5,20 +5,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from adapters.plotting.figures import INK, MARKS, TIME, save_figure
-from mpo_core.mirror.distillation import MAP_NAMES, MapName, Slopes, slopes_of, values_of
+from adapters.plotting.panels import Axes, new_figure, save_figure
+from mpo_core.mirror.distillation import MAP_NAMES, Slopes, slopes_of, values_of
 from mpo_core.mirror.maps import AbstractMap
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.mirror.realised import Realised
+from mpo_experiments.figures.maps import MAP_TITLES, MOMENTS
+from mpo_experiments.figures.style import INK, MARKS, TIME, headed, open_box
 
-TITLES: dict[MapName, str] = {
-    "phi_inv": r"$\phi^{-1}$: what the bracket compares", "psi": r"$\psi$: reward of the bracket",
-    "g": r"$g$: imitation of the chosen",
-}  # fmt: skip
-MOMENTS = (0.0, 0.5, 0.95)
 QUANTILES = (0.1, 0.5, 0.9)
 """Of the inputs at which slopes are followed through training."""
 POINTS = 300
@@ -39,24 +34,22 @@ def draw_distilled(
     Args:
         title: what was distilled, and from how many samples.
     """
-    figure = Figure(figsize=(11.5, 7.2), dpi=150, layout="constrained")
+    figure = new_figure(11.5, 7.2)
     seen = Slopes(original, samples)
     panels = figure.subplots(2, 3)
     for (above, below), name in zip(panels.T, MAP_NAMES, strict=True):
         given, pair = seen.inputs(name)[0], Pair(getattr(original, name), getattr(closed, name))
         _draw_map(above, pair, given)
-        above.set(title=TITLES[name], xlabel="bracket" if name == "psi" else "log-prob")
+        above.set(title=MAP_TITLES[name], xlabel="bracket" if name == "psi" else "log-prob")
         _draw_over_time(below, pair, given)
         below.set(xlabel="progress of training t")
     panels[0, 0].set_ylabel("map, less its middle value")
     panels[1, 0].set_ylabel("slope of the map")
     for axes in panels.ravel():
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#e5e7eb", linewidth=0.6)
+        open_box(axes)
     for axes in panels[:, 0]:
         axes.legend(frameon=False, fontsize=7)
-    figure.suptitle(title, fontsize=10, color=INK)
-    figure.supxlabel("colour: original; black dashes: closed form; ticks: the inputs met in training", fontsize=8)
+    headed(figure, title, "colour: original; black dashes: closed form; ticks: the inputs met in training")
     save_figure(figure, path)
 
 

@@ -4,12 +4,12 @@ import io
 import json
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from adapters.plotting.figures import INK, LEARNED, MARKS, MUTED
+from adapters.plotting.panels import font_file
 from adapters.storage.files import write_whole
+from mpo_experiments.figures.style import INK, LEARNED, MARKS, MUTED
 from mpo_experiments.film.rollout import Film, Panel, project
 
 PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 300, 230, 10
@@ -120,7 +120,7 @@ def _mixed(colour: str, faded: bool) -> str:
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", SMOOTHING * size)
+    return ImageFont.truetype(font_file(), SMOOTHING * size)
 
 
 def html_page(film: Film) -> str:

@@ -16,7 +16,6 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from adapters.logging.scalars import Scalars
 from adapters.logging.tensorboard import load_tensorboard
-from adapters.plotting.figures import draw_fitness, draw_maps
 from adapters.processes.distributed import from_first
 from adapters.processes.signals import signals_held
 from adapters.storage.objective_files import save_objective
@@ -29,6 +28,8 @@ from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.seeds import Purpose, Stream, stream_key
 from mpo_core.training.learners import row_log_probs
+from mpo_experiments.figures.fitness import draw_fitness
+from mpo_experiments.figures.maps import draw_maps
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import agents_hash, computed_by, data_hash, devices, versions
 from mpo_experiments.runs.marks import mean_marks

@@ -6,17 +6,14 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
 
-from adapters.plotting.figures import INK, MARKS, MUTED, save_figure
+from adapters.plotting.panels import Axes, ColourScale, colour_bar, new_figure, save_figure
 from mpo_core.objective.pair_log_probs import PairLogProbs
+from mpo_experiments.figures.style import DASHES, INK, MARKS, MUTED, headed, tidy
 from mpo_experiments.show.html import HtmlTable
 from mpo_experiments.show.inputs import HIGHEST, Inputs
+from mpo_experiments.show.moments import within
 from mpo_experiments.show.pull import depends_on_time, row_pulls
-from mpo_experiments.show.style import STRENGTH_COLOURS, headed, small_ticks, tidy, within
 from mpo_experiments.show.subject import Shown
 
 FIELD_TIMES = (0.0, 0.5, 1.0)
@@ -24,6 +21,7 @@ ARROWS, CELLS = 13, 5
 """Arrows along an axis, and coloured cells an arrow: an odd number, so that one lies in the middle."""
 WEAKEST = 1e-3
 """Gradients below this share of the strongest have no arrow and no colour."""
+STRENGTH_COLOURS = ColourScale(("#ffffff", "#fbe3d3", "#f3b48f", "#e0763a"), WEAKEST, 1.0, log=True)
 NOTE = "arrows: minus the gradient; dashed: both alike"
 Panel = tuple[Shown, Inputs, float | None]
 """An objective, what it met, and when; None where that makes no difference."""
@@ -61,7 +59,7 @@ def draw_field(path: Path, shown: list[Shown], inputs: list[Inputs], where: str 
     frame = frame_of(inputs[0])
     lines = _lines(shown, inputs)
     columns = max(len(line) for line in lines)
-    figure = Figure(figsize=(0.9 + 2.6 * columns, 0.9 + 2.9 * len(lines)), dpi=150, layout="constrained")
+    figure = new_figure(0.9 + 2.6 * columns, 0.9 + 2.9 * len(lines))
     panels = figure.subplots(len(lines), columns, squeeze=False, sharex=True, sharey=True)
     for row, line in zip(panels, lines, strict=True):
         for axes in row[len(line) :]:
@@ -77,8 +75,7 @@ def draw_field(path: Path, shown: list[Shown], inputs: list[Inputs], where: str 
             axes.grid(visible=False)
     for axes in panels.ravel():
         axes.tick_params(labelbottom=True, labelleft=True)
-    bar = figure.colorbar(ScalarMappable(LogNorm(WEAKEST, 1), STRENGTH_COLOURS), ax=panels, aspect=50, pad=0.01)
-    small_ticks(bar, "length of the gradient, as a share of the objective's longest")
+    colour_bar(figure, panels, STRENGTH_COLOURS, "length of the gradient, as a share of the objective's longest")
     met = "; grey dots: rows; blue: the mean row, epoch by epoch" if inputs[0].trained else ""
     headed(figure, f"Where gradient descent takes a pair{where}", f"axes: mean token log-prob; {NOTE}{met}")
     save_figure(figure, path)
@@ -144,8 +141,9 @@ def _draw_panel(axes: Axes, met: Inputs, frame: PlotRange, pulls: Float[np.ndarr
         pulls: as shares of the strongest.
     """
     edges, size = np.linspace(frame.low, frame.high, len(pulls) + 1), np.linalg.norm(pulls, axis=-1)
-    axes.pcolormesh(edges, edges, np.clip(size, WEAKEST, 1), norm=LogNorm(WEAKEST, 1), cmap=STRENGTH_COLOURS)
-    axes.plot([frame.low, frame.high], [frame.low, frame.high], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    colours = {"norm": STRENGTH_COLOURS.norm, "cmap": STRENGTH_COLOURS.map}
+    axes.pcolormesh(edges, edges, np.clip(size, WEAKEST, 1), **colours)
+    axes.plot([frame.low, frame.high], [frame.low, frame.high], color=MUTED, linewidth=0.8, linestyle=DASHES)
     middle = slice(CELLS // 2, None, CELLS)
     length = size[middle, middle, None]
     arrows = np.where(length > WEAKEST, pulls[middle, middle] / np.maximum(length, WEAKEST), np.nan)

@@ -7,27 +7,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
-from adapters.plotting.figures import INK, MUTED, save_figure
+from adapters.plotting.panels import Axes, ColourScale, colour_bar, new_figure, save_figure
 from mpo_core.mirror.distillation import MAP_NAMES
 from mpo_core.mirror.maps import AbstractMap
+from mpo_experiments.figures.maps import INPUT_LABELS, MAP_TITLES
+from mpo_experiments.figures.style import INK, MUTED, TIME, headed, tidy
 from mpo_experiments.show.html import HtmlTable
 from mpo_experiments.show.inputs import Inputs
-from mpo_experiments.show.style import TIME_COLOURS, TIMES, headed, small_ticks, tidy, within
+from mpo_experiments.show.moments import TIMES, within
 from mpo_experiments.show.subject import Shown
 
 POINTS, MARGIN, RARE = 300, 0.05, 0.005
 """Points a curve, margin beside the inputs met, and the share of them at either end that is left out."""
-TITLES = {
-    "phi_inv": r"$\phi^{-1}$: what the bracket compares",
-    "psi": r"$\psi$: reward of the bracket",
-    "g": r"$g$: imitation of the chosen",
-}
-LABELS = {"sum": "log-prob of the trajectory", "mean": "mean token log-prob"}
+PROGRESS_COLOURS = ColourScale(TIME)
 
 
 def draw_functions(path: Path, shown: list[Shown], inputs: list[Inputs], where: str = "") -> None:
@@ -38,7 +31,7 @@ def draw_functions(path: Path, shown: list[Shown], inputs: list[Inputs], where: 
         inputs: what each of them met.
     """
     members = [(one, met, one.mirror) for one, met in zip(shown, inputs, strict=True) if one.mirror is not None]
-    figure = Figure(figsize=(10.0, 0.9 + 2.1 * len(members)), dpi=150, layout="constrained")
+    figure = new_figure(10.0, 0.9 + 2.1 * len(members))
     panels = figure.subplots(len(members), len(MAP_NAMES), squeeze=False)
     for row, (one, met, mirror) in zip(panels, members, strict=True):
         realised = met.realised(mirror)
@@ -47,10 +40,9 @@ def draw_functions(path: Path, shown: list[Shown], inputs: list[Inputs], where: 
             if met.trained:
                 _draw_met(axes, realised[name])
             kind = {"phi_inv": mirror.bracket, "g": mirror.imitation}.get(name)
-            tidy(axes, TITLES[name] if one is members[0][0] else "", LABELS[kind] if kind else "bracket")
+            tidy(axes, MAP_TITLES[name] if one is members[0][0] else "", INPUT_LABELS[kind] if kind else "bracket")
         row[0].set_ylabel(textwrap.fill(one.name, 16), fontsize=8.5, fontweight="bold")
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), TIME_COLOURS), ax=panels, ticks=TIMES, aspect=50, pad=0.01)
-    small_ticks(bar, "training progress t")
+    colour_bar(figure, panels, PROGRESS_COLOURS, "training progress t", TIMES)
     note = "black: the same throughout training" + ("; grey: how often met, log scale" if inputs[0].trained else "")
     headed(figure, f"The three functions{where}", f"{note}; $\\phi^{{-1}}$ and $g$ less their value at the right end")
     save_figure(figure, path)
@@ -104,7 +96,7 @@ def _draw_map(axes: Axes, function: AbstractMap, met: Float[np.ndarray, " value"
         values = np.asarray(_values(function, jnp.asarray(x), within(time)))
         # constants of phi_inv and g change no gradient
         shown = values - values[-1] if level else values
-        axes.plot(x, shown, color=TIME_COLOURS(time) if moving else INK, linewidth=1.6)
+        axes.plot(x, shown, color=PROGRESS_COLOURS(time) if moving else INK, linewidth=1.6)
         if not moving and np.ptp(values) == 0:
             axes.set_ylim(-1, 1)
     axes.set_xlim(float(x[0]), float(x[-1]))

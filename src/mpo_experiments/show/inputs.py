@@ -10,7 +10,7 @@ from mpo_core.data.rows import PreferenceRows
 from mpo_core.mirror.distillation import MAP_NAMES
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.objective.pair_log_probs import PairLogProbs
-from mpo_experiments.show.style import LAST, TIMES, within
+from mpo_experiments.show.moments import LAST, TIMES, within
 
 RANGE_TOKENS, RANGE_POINTS = 100, 24
 """Length of a trajectory, and points along either axis, where only a range is given. Published coefficients of sums are

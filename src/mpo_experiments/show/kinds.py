@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from adapters.plotting.figures import INK, LEARNED, MARKS, MUTED
+from adapters.plotting.panels import Axes, percentages
+from mpo_experiments.figures.style import INK, LEARNED, MARKS, MUTED
+from mpo_experiments.show.epoch_panels import EpochLabels, draw_epochs, shade_sft
 from mpo_experiments.show.html import HtmlTable
 from mpo_experiments.show.inputs import Inputs
 from mpo_experiments.show.pull import pulls_over_training
-from mpo_experiments.show.style import EpochLabels, epoch_panels
 from mpo_experiments.show.subject import Shown
 
 KINDS: dict[tuple[int, int], tuple[str, str]] = {
@@ -53,7 +52,7 @@ def draw_kinds(path: Path, shown: list[Shown], inputs: list[Inputs], where: str 
 
     names = [one.name for one in shown]
     title = f"Which pairs a loss trains on{where}"
-    epoch_panels(path, names, draw, EpochLabels(title, "share of the gradient", NOTE, 4, sharey=True))
+    draw_epochs(path, names, draw, EpochLabels(title, "share of the gradient", NOTE, 4, sharey=True))
 
 
 def kinds_sentence(one: Shown, met: Inputs) -> str:
@@ -96,7 +95,5 @@ def _draw(axes: Axes, one: Shown, met: Inputs) -> None:
         axes.plot(np.arange(len(share)), share, "o-", color=colour, markersize=3, linewidth=1.6, label=name)
         axes.axhline(held[kind].mean(), color=colour, linewidth=0.9, linestyle="--")
     axes.set_ylim(0, 1)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    if met.sft:
-        axes.axvspan(0, met.sft, color="#f1f5f9", zorder=0)
+    percentages(axes)
+    shade_sft(axes, met.sft)

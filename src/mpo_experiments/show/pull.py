@@ -11,7 +11,7 @@ from mpo_core.losses.families.imitation import SftMean
 from mpo_core.objective.interface import AbstractObjective
 from mpo_core.objective.pair_log_probs import PairLogProbs
 from mpo_experiments.show.inputs import Inputs
-from mpo_experiments.show.style import LAST
+from mpo_experiments.show.moments import LAST
 
 
 def row_pulls(objective: AbstractObjective, pair: PairLogProbs, progress: float) -> Float[np.ndarray, "row side"]:

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from adapters.plotting.figures import LEARNED, MARKS, MUTED, save_figure
+from adapters.plotting.panels import new_figure, save_figure, whole_numbers
 from mpo_core.evaluation.statistics import mean_interval, paired_difference
-from mpo_experiments.show.style import headed, tidy
+from mpo_experiments.figures.style import DASHES, LEARNED, MARKS, MUTED, headed, legend_below, tidy
 from mpo_experiments.show.subject import Shown
 
 Curves = list[Float[np.ndarray, "unit epoch"]]
@@ -17,7 +15,7 @@ Curves = list[Float[np.ndarray, "unit epoch"]]
 
 def draw_returns(path: Path, shown: list[Shown], curves: Curves, title: str) -> None:
     """Mean normalised score over units after every epoch, thin lines the units of the objective in question."""
-    figure = Figure(figsize=(7.6, 4.2), dpi=150, layout="constrained")
+    figure = new_figure(7.6, 4.2)
     axes = figure.subplots()
     colours = (LEARNED, *MARKS)
     for place, (one, scores) in enumerate(zip(shown, curves, strict=True)):
@@ -27,13 +25,13 @@ def draw_returns(path: Path, shown: list[Shown], curves: Curves, title: str) -> 
         style = {"linewidth": 1.4 if place else 2.4, "zorder": 2 if place else 3}
         axes.plot(epochs, scores.mean(0), "o-", color=colours[place], markersize=3, label=one.name, **style)
     for mark in (0, 1):
-        axes.axhline(mark, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        axes.axhline(mark, color=MUTED, linewidth=0.8, linestyle=DASHES, zorder=1)
     tidy(axes, "", "epoch", "normalised score (original 0, target 1)")
     units = len(curves[0])
     headed(figure, f"{title}, n = {units} units")
     note = f"lines: mean over units; thin: each unit of {shown[0].name}"
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8, title=note, title_fontsize=7.5)
+    whole_numbers(axes)
+    legend_below(figure, note, 5)
     save_figure(figure, path)
 
 

@@ -4,10 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from adapters.plotting.figures import draw_fitness
 from adapters.storage.files import write_whole
 from adapters.storage.objective_files import read_objective, told_of
 from adapters.storage.run_folder import RunFolder
+from mpo_experiments.figures.fitness import draw_fitness
 from mpo_experiments.runs.marks import mean_marks
 from mpo_experiments.runs.report import CellReport, load_report
 from mpo_experiments.scale import NO_NOISE

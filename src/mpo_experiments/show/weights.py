@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
-from adapters.plotting.figures import INK, LEARNED, MARKS
+from adapters.plotting.panels import Axes
+from mpo_experiments.figures.style import INK, LEARNED, MARKS
+from mpo_experiments.show.epoch_panels import EpochLabels, draw_epochs, shade_sft
 from mpo_experiments.show.html import HtmlTable
 from mpo_experiments.show.inputs import Inputs
 from mpo_experiments.show.pull import pulls_over_training
-from mpo_experiments.show.style import EpochLabels, epoch_panels
 from mpo_experiments.show.subject import Shown
 
 NOTE = "lines: mean over rows; bands: the middle 80 % of rows; grey background: SFT; positive raises the probability"
@@ -25,7 +24,7 @@ def draw_weights(path: Path, shown: list[Shown], inputs: list[Inputs], where: st
 
     names = [one.name for one in shown]
     title = f"Gradient of chosen and rejected{where}"
-    epoch_panels(path, names, draw, EpochLabels(title, "-dL / d(mean token log-prob)", NOTE, 3))
+    draw_epochs(path, names, draw, EpochLabels(title, "-dL / d(mean token log-prob)", NOTE, 3))
 
 
 def weights_sentence(one: Shown, met: Inputs) -> str:
@@ -59,7 +58,5 @@ def _draw(axes: Axes, pulls: Float[np.ndarray, "moment row side"], sft: int) -> 
             axes.fill_between(moments[part], low, high, color=colour, alpha=0.15, linewidth=0)
             label = name if part.stop is None else None
             axes.plot(moments[part], own.mean(1), "o-", color=colour, markersize=3, linewidth=1.6, label=label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.axhline(0, color=INK, linewidth=0.6)
-    if sft:
-        axes.axvspan(0, sft, color="#f1f5f9", zorder=0)
+    shade_sft(axes, sft)

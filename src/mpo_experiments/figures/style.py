@@ -1,0 +1,53 @@
+"""The look of our figures: colours, labels, legends."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.plotting.panels import Axes, Figure
+
+INK, MUTED = "#1b1f24", "#8a939e"
+LEARNED, BEST = "#c2410c", "#f3b48f"
+MARKS = ("#1d4ed8", "#0f766e", "#7e22ce", "#b45309", "#be123c", "#4d7c0f")
+TIME = ("#f3b48f", "#e0763a", "#9a3412")
+"""The start, the middle and the end of training."""
+SHADED = "#f1f5f9"
+"""Behind the epochs of SFT."""
+DASHES = (0, (4, 3))
+"""Of lines that others are compared with."""
+
+
+def open_box(axes: Axes) -> None:
+    """No box, and a light grid behind the lines."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e5e7eb", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
+    """Titles and small labels, for figures of many panels, in an open box."""
+    axes.set_title(title, fontsize=9, color=INK)
+    axes.set_xlabel(x, fontsize=8)
+    axes.set_ylabel(y, fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.locator_params(axis="x", nbins=6)  # log-probs of trajectories have five characters
+    open_box(axes)
+
+
+def headed(figure: Figure, title: str, note: str = "") -> None:
+    """A title over all panels, and what a reader has to know under them, where no legend stands there."""
+    if title:
+        figure.suptitle(title, fontsize=10, color=INK)
+    if note:
+        figure.supxlabel(note, fontsize=7.5, color=MUTED)
+
+
+def legend_below(
+    figure: Figure, note: str, columns: int, entries: tuple[Sequence[Any], Sequence[str]] = ((), ())
+) -> None:
+    """A legend under all panels, headed by what a reader has to know.
+
+    Args:
+        entries: handles and labels of a panel; those of all panels where there are none.
+    """
+    look = {"frameon": False, "fontsize": 8, "title": note, "title_fontsize": 7.5}
+    figure.legend(*(entries if entries[0] else ()), loc="outside lower center", ncols=columns, **look)
