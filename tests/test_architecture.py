@@ -60,7 +60,7 @@ def test_imports_run_downwards_and_in_no_circle(checkout):
         ("mpo_core/seeds.py", "import brax", "The core is pure JAX"),
         ("mpo_experiments/testbed.py", "import typer", "Only the command line knows Typer"),
         ("mpo_experiments/align/trainer.py", "def late():\n    import torch", "torch and what trains with it"),
-        ("mpo_experiments/show/report.py", "from matplotlib.figure import Figure", "Matplotlib is known to adapters"),
+        ("mpo_experiments/show/report.py", "from matplotlib.figure import Figure", "Matplotlib and Pillow are known"),
     ],
 )
 def test_a_planted_import_is_found(checkout, file, line, contract):

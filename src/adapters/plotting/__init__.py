@@ -1,1 +1,1 @@
-"""Matplotlib figures."""
+"""Figures and pictures: matplotlib, Pillow."""

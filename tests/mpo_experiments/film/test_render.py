@@ -14,7 +14,10 @@ from typer.testing import CliRunner
 from adapters.brax.environments import BraxTask
 from cli.app import app
 from mpo_core.settings import UnusableSetting
-from mpo_experiments.film.files import caption, gif_bytes, ground_lines, heights, html_page, write_film
+from mpo_experiments.film.drawing import ground_lines
+from mpo_experiments.film.files import write_film
+from mpo_experiments.film.gif import caption, gif_bytes
+from mpo_experiments.film.html_page import heights, html_page
 from mpo_experiments.film.rollout import Film, Panel, bodies_of, film, project
 from mpo_experiments.tasks.load import load_task
 
@@ -101,7 +104,7 @@ def test_a_page_holds_the_film_and_asks_for_nothing(rendered):
     assert page == html_page(made)
     assert not re.search(r"(https?:)?//[a-z]|src=|@import|url\(", page.split("<script>")[0])
     assert "http" not in page
-    assert "two &lt;agents>" in html_page(dataclasses.replace(made, title="two <agents>"))
+    assert "two &lt;agents&gt;" in html_page(dataclasses.replace(made, title="two <agents>"))
     told = told_by(page)
     assert [len(panel["capsules"]) for panel in told["panels"]] == [10, 10]
     assert [len(panel["lines"]) for panel in told["panels"]] == [10, 10]

@@ -1,0 +1,28 @@
+"""One HTML page of a page's parts and its data; nothing in it comes from the network."""
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+
+def one_page(parts: Path, data: Any, title: str = "") -> str:
+    """A page that needs no other file.
+
+    Args:
+        parts: a folder with page.html, page.css and page.js, in which `/*STYLE*/`, `/*SCRIPT*/`, `/*DATA*/` and
+            `<!--TITLE-->` stand for the rest.
+        data: as JSON; no part of it can end the script that holds it.
+
+    Raises:
+        ValueError: the data hold a number that is not finite.
+    """
+    text = _part(parts, "html")
+    for name, kind in (("STYLE", "css"), ("SCRIPT", "js")):
+        text = text.replace(f"/*{name}*/", _part(parts, kind))
+    numbers = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return text.replace("<!--TITLE-->", html.escape(title, quote=False)).replace("/*DATA*/", numbers)
+
+
+def _part(parts: Path, kind: str) -> str:
+    return (parts / f"page.{kind}").read_text(encoding="utf-8").rstrip()
