@@ -19,7 +19,7 @@ from helpers.command_line import assert_refused, invoke
 from helpers.reach import reach as reach
 from mpo_core.compile_clock import compile_seconds
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey
-from mpo_experiments.benchmark.cost import describe_cost, recorded_rates
+from mpo_experiments.benchmark.cost import Rest, describe_cost, recorded_rates
 from mpo_experiments.settings.run_config import read_run_config
 
 NO_JAX = "import sys; {code}; sys.exit('jax' in sys.modules)"
@@ -138,7 +138,7 @@ def test_what_was_there_already_is_no_line(clock, capsys):
 def test_a_dry_run_is_an_estimate_in_seconds():
     began = time.monotonic()
     settings, keys = BenchmarkSettings(), [CellKey("halfcheetah", "base"), CellKey("ant", "base")]
-    lines = describe_cost(dict.fromkeys(keys, settings))
+    lines = describe_cost(dict.fromkeys(keys, Rest(settings)))
     assert time.monotonic() - began < 60  # 15 s on an idle machine
     assert all("estimated from recorded rates" in lines[place] for place in (0, 2))
     assert "An estimate" in lines[-1]

@@ -79,15 +79,30 @@ def measure_rates(testbed: Testbed, key: CellKey, settings: BenchmarkSettings) -
     return Rates(updates / clock.took("data", "train"), steps / clock.took("train", "judge"))
 
 
-def cost_of(key: CellKey, settings: BenchmarkSettings, rates: Rates, testbed: Testbed) -> Cost:
-    """The cost of a cell that has not been started, compilation left out; no range is extended after the last round."""
+@dataclasses.dataclass(frozen=True)
+class Rest:
+    """What a cell still takes: its objectives, less what an interrupted run has kept."""
+
+    settings: BenchmarkSettings
+    tuned: bool = False
+    """Whether all settings are chosen."""
+    tuning_scores: int = 0
+    reporting_scores: int = 0
+    """Policies that were judged."""
+
+
+def cost_of(key: CellKey, rest: Rest, rates: Rates, testbed: Testbed) -> Cost:
+    """The cost of a cell's rest, compilation left out; no range is extended after the last round."""
+    settings = rest.settings
     config, borrowed = settings.config(key), _borrowed(key, settings)
     searched = [id for id in settings.objectives if id not in borrowed]
-    tuned = sum(settings.budget if is_searched(id, settings.tune) else 1 for id in searched)
-    policies = tuned * settings.tuning_units + len(settings.objectives) * settings.units
+    tried = 0 if rest.tuned else sum(settings.budget if is_searched(id, settings.tune) else 1 for id in searched)
+    tuning = max(0, tried * settings.tuning_units - rest.tuning_scores)
+    reporting = max(0, len(settings.objectives) * settings.units - rest.reporting_scores)
+    policies = tuning + reporting
     updates = updates_of(policies, config.rows, config.inner)
     episode_steps = config.report.evaluation.episodes * config.report.evaluation.horizon
-    judged = policies + len(settings.objectives) * settings.units  # reporting has mode actions too
+    judged = policies + reporting  # which has mode actions too
     data = (settings.tuning_units + settings.units) * 2 * config.rows.count * config.rows.length
     steps = judged * episode_steps + data
     minutes = (updates / rates.updates + steps / rates.steps) / 60
@@ -105,10 +120,8 @@ def _borrowed(key: CellKey, settings: BenchmarkSettings) -> set[str]:
     return {entry.id for entry in cell.objectives if entry.sha256 is None}
 
 
-def still_to_run(
-    keys: list[CellKey], settings: BenchmarkSettings, folder: BenchmarkFolder
-) -> dict[CellKey, BenchmarkSettings]:
-    """The cells that are not finished, each with the objectives that it lacks.
+def still_to_run(keys: list[CellKey], settings: BenchmarkSettings, folder: BenchmarkFolder) -> dict[CellKey, Rest]:
+    """The cells that are not finished, each with the objectives that it lacks, and what it has of them.
 
     Raises:
         ValueError: one is damaged, or was made with other settings.
@@ -118,7 +131,12 @@ def still_to_run(
         begun = folder.begun(key, settings)
         ids = settings.objectives if begun is None else lacking(begun, settings)
         if ids:
-            left[key] = dataclasses.replace(settings, objectives=ids)
+            log = folder.log(key, settings)
+            left[key] = Rest(
+                dataclasses.replace(settings, objectives=ids),
+                begun is None and folder.tuned(key, settings, ids) is not None,
+                log.count("tuning"), log.count("reporting"),
+            )  # fmt: skip
     return left
 
 
@@ -147,11 +165,11 @@ def _gflops() -> float:
     return matmul_gflops()
 
 
-def describe_cost(left: dict[CellKey, BenchmarkSettings], *, measure: bool = False) -> list[str]:
+def describe_cost(left: dict[CellKey, Rest], *, measure: bool = False) -> list[str]:
     """The cost of cells, in lines for people.
 
     Args:
-        left: what is to be run in each.
+        left: what is still to be run in each.
         measure: compile and run a small comparison on each task rather than go by recorded rates.
     """
     if not left:
@@ -159,7 +177,7 @@ def describe_cost(left: dict[CellKey, BenchmarkSettings], *, measure: bool = Fal
     lines, minutes, memory, measured = [], 0.0, 0.0, True
     for task in dict.fromkeys(key.task for key in left):
         of_task = [key for key in left if key.task == task]
-        settings = left[of_task[0]]
+        settings = left[of_task[0]].settings
         testbed = Testbed(task_spec(task).name, length=settings.config(of_task[0]).rows.length)
         rates = None if measure else recorded_rates(of_task[0], settings)
         rates = rates or measure_rates(testbed, of_task[0], settings)
@@ -171,7 +189,7 @@ def describe_cost(left: dict[CellKey, BenchmarkSettings], *, measure: bool = Fal
             )
             minutes, memory = minutes + cost.minutes, max(memory, cost.gibibytes)
         minutes, measured = minutes + COMPILE_SECONDS / 60, measured and rates.how == Rates.how
-    if any(one.method == "halving" and one.tuned_from is None for one in left.values()):
+    if any(one.settings.method == "halving" and one.settings.tuned_from is None for one in left.values()):
         lines.append("More where the best setting lies at the edge of its range: then all losses are searched longer")
     cells = "1 cell" if len(left) == 1 else f"{len(left)} cells"
     lines.append(f"{cells}: about {minutes:.0f} min, compilation included, and {memory:.1f} GiB of host memory")

@@ -38,6 +38,10 @@ class ScoreLog:
         """The scores of a policy, if it was judged before."""
         return self._scores.get(policy)
 
+    def count(self, stream: str) -> int:
+        """How many policies of a stream were judged."""
+        return sum(policy.startswith(f"{stream} ") for policy in self._scores)
+
     def without(self, names: list[list[str]], part: range) -> list[int]:
         """Which of several objectives lack a score on some unit.
 

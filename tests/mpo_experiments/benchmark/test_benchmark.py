@@ -93,6 +93,7 @@ def test_an_interrupted_benchmark_goes_on_where_it_was(whole, tmp_path, monkeypa
     assert found.exit_code == 130
     assert "Run the same command again" in found.output
     assert calls == ["base", "noisy:0.5"]
+    assert "reach, noisy:0.5: 6 policies" in invoke(*ARGUMENTS, *DATA, "--out", tmp_path, "--dry-run").stdout  # tuned
 
     tuned = []
     monkeypatch.setattr(
@@ -125,7 +126,9 @@ def test_what_was_judged_before_an_interruption_is_not_run_again_and_units_in_tu
     asked = (*ARGUMENTS, "--data", "base", "--out", tmp_path / "parts")
     log = tmp_path / "parts" / "cells" / "reach-base-w0.1.scores.jsonl"
     assert [invoke(*asked).exit_code for _ in range(2)] == [130, 130]
-    assert log.is_file()
+    judged = len(log.read_text().splitlines()) - 1
+    assert judged > 0
+    assert f"reach, base: {16 - judged} policies" in invoke(*asked, "--dry-run").stdout
     assert invoke(*asked).exit_code == 0
     assert not log.exists()
     done = [call for at, call in enumerate(calls, 1) if at not in stop]
