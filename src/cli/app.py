@@ -1,6 +1,7 @@
 """All commands under one roof."""
 
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -41,8 +42,9 @@ class _OneSentence(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         found = super().get_command(ctx, cmd_name)
         if found is not None:
-            complete_values(found)
-            _show_flags_without_type(found, ctx)
+            for command in _with_all_under(found):
+                complete_values(command)
+                _without_type(command.get_params(ctx))
         return found
 
     def get_params(self, ctx: Any) -> Any:
@@ -60,14 +62,14 @@ class _OneSentence(TyperGroup):
         sys.exit(found if isinstance(found, int) else 0)
 
 
-def _show_flags_without_type(command: Any, context: Any) -> None:
-    """Help says `--resume`, not `--resume <bool>`, which reads as if a flag took a value."""
+def _with_all_under(command: Any) -> Iterator[Any]:
+    yield command
     for below in getattr(command, "commands", {}).values():
-        _show_flags_without_type(below, context)
-    _without_type(command.get_params(context))
+        yield from _with_all_under(below)
 
 
 def _without_type(parameters: list[Any]) -> list[Any]:
+    """Help says `--resume`, not `--resume <bool>`, which reads as if a flag took a value."""
     for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""

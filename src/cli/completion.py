@@ -11,9 +11,7 @@ OWN_PRESETS = {"align": ("default", "paper-llm"), "transfer": ("quick", "smoke",
 
 
 def complete_values(command: Any) -> None:
-    """Gives the options of a command, and of all commands under it, the values they are completed with."""
-    for below in getattr(command, "commands", {}).values():
-        complete_values(below)
+    """Gives the options of a command the values they are completed with."""
     for parameter in command.params:
         values = _VALUES.get(parameter.name)
         if parameter.name == "preset" and command.name in OWN_PRESETS:

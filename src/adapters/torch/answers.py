@@ -18,6 +18,11 @@ class Generation:
     seed: int = 0
 
 
+def best_device() -> torch.device:
+    """Where models run here: on the first GPU that torch can use, else on the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def drawing(temperature: float) -> dict[str, Any]:
     """What transformers is told of how tokens are drawn: any token may be; 0 takes the likeliest each time."""
     if temperature == 0:
@@ -33,7 +38,7 @@ def generate(
     Args:
         advance: told how many more prompts are answered.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     model.to(device).eval()
     torch.manual_seed(how.seed)
     chosen = drawing(how.temperature)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from adapters.torch.answers import drawing
+from adapters.torch.answers import best_device, drawing
 
 PAD, END = "<pad>", "</s>"
 PAD_ID, END_ID = 0, 1
@@ -188,4 +188,4 @@ def copy_of(model: SmallModel) -> SmallModel:
 
 
 def _placed(model: SmallModel) -> SmallModel:
-    return model.to("cuda") if torch.cuda.is_available() else model  # pyright: ignore[reportArgumentType]
+    return model.to(best_device())  # pyright: ignore[reportArgumentType]
