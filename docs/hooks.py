@@ -1,18 +1,49 @@
-"""Hooks of the documentation: the reference of the command line is made from the commands themselves."""
+"""Hooks of the documentation: the reference of the command line is made from the code; no link of the site is dead."""
 
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+from mkdocs.plugins import get_plugin_logger
 from mkdocs.structure.files import File
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
-REPOSITORY = "https://github.com/mirror-po/mpo/blob/main"
+log = get_plugin_logger(__name__)
 
 
 def on_files(files, config):
     """Adds reference/cli.md."""
     files.append(File.generated(config, "reference/cli.md", content=command_reference()))
     return files
+
+
+def on_post_build(config):
+    """Warns of links to files that the site does not have: MkDocs itself lets links to excluded ones pass."""
+    site = Path(config.site_dir)
+    for page in sorted(site.rglob("*.html")):
+        for link in _local_links(page):
+            target = site / link.lstrip("/") if link.startswith("/") else page.parent / link
+            if not (target.is_file() or (target / "index.html").is_file()):
+                log.warning("%s: dead link %s", page.relative_to(site), link)
+
+
+def _local_links(page: Path) -> set[str]:
+    found = _Links()
+    found.feed(page.read_text(encoding="utf-8"))
+    parts = [urlsplit(link) for link in found.links]
+    return {unquote(part.path) for part in parts if part.path and not part.scheme and not part.netloc}
+
+
+class _Links(HTMLParser):
+    """Where a page leads, and what it loads."""
+
+    def __init__(self):
+        super().__init__()
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.links += [value for name, value in attrs if name in ("href", "src") and value]
 
 
 def command_reference() -> str:
