@@ -42,7 +42,7 @@ class _OneSentence(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         found = super().get_command(ctx, cmd_name)
         if found is not None:
-            for command in _with_all_under(found):
+            for command in _command_and_those_below(found):
                 complete_values(command)
                 _without_type(command.get_params(ctx))
         return found
@@ -62,10 +62,10 @@ class _OneSentence(TyperGroup):
         sys.exit(found if isinstance(found, int) else 0)
 
 
-def _with_all_under(command: Any) -> Iterator[Any]:
+def _command_and_those_below(command: Any) -> Iterator[Any]:
     yield command
     for below in getattr(command, "commands", {}).values():
-        yield from _with_all_under(below)
+        yield from _command_and_those_below(below)
 
 
 def _without_type(parameters: list[Any]) -> list[Any]:

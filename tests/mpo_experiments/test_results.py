@@ -113,6 +113,18 @@ def test_the_documentation_has_the_numbers_at_the_papers_size():
     assert all(line in page for line in found)
 
 
+def test_the_documentation_has_the_controls_at_the_papers_size():
+    written = (RESULTS / "paper-size" / "controls" / "results.md").read_text()
+    lines = [line for table in written.split("\n### ")[1::2] for line in table.splitlines() if line.startswith("| ")]
+    run = [line for line in lines if "not run" not in line and line.split(" | ")[0] not in ("| cell", "| ---")]
+    left = sum("| not run |" in line for line in lines)
+    page = (RESULTS.parent / "paper-size.md").read_text()
+    assert len(run) >= 7
+    assert all(line in page for line in run)
+    count = ("none", "one", "two", "three", "four", "five")[left]
+    assert f"{count} of eight controls" in words_of(README)
+
+
 def row_of(cell, objective, table):
     """The fields of an objective's line in a table at the paper's size."""
     return next(line for line in table.splitlines() if line.startswith(f"| {cell} | {objective} |")).split(" | ")

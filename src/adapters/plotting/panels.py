@@ -1,4 +1,4 @@
-"""What figures are drawn with: matplotlib's figures and axes, and what our figures ask of them, as PNG.
+"""Matplotlib's figures and axes, and what our figures need beside them; figures are saved as PNG.
 
 No window and no global state: `Figure` draws without pyplot, so that figures can be made anywhere.
 """
@@ -27,9 +27,9 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(path, metadata={"Software": None})
 
 
-def whole_numbers(axes: Axes, most: int | None = None) -> None:
-    """Ticks of the x axis at whole numbers alone: a tick where there is but one, at most so many intervals."""
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=most or "auto", integer=True, min_n_ticks=1))
+def whole_numbers(axes: Axes, most: int = 10) -> None:
+    """Puts the ticks of the x axis at whole numbers: one at least, with at most so many intervals between them."""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=most, integer=True, min_n_ticks=1))
 
 
 def percentages(axes: Axes) -> None:

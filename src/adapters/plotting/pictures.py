@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from adapters.plotting.panels import font_file
 
 SMOOTHING = 2
-COLOURS = 64
+COLOUR_COUNT = 64
 """Of a reduced picture."""
 Number = int | float | np.floating
 Point = tuple[Number, Number]
@@ -48,7 +48,7 @@ class Picture:
 
     def reduced(self) -> Image.Image:
         """The picture in its own size, in few colours."""
-        return self._image.resize(self.size, Image.Resampling.LANCZOS).quantize(COLOURS)
+        return self._image.resize(self.size, Image.Resampling.LANCZOS).quantize(COLOUR_COUNT)
 
 
 def animated_gif(pictures: Iterable[Picture], interval: float) -> bytes:
@@ -57,6 +57,9 @@ def animated_gif(pictures: Iterable[Picture], interval: float) -> bytes:
     Args:
         pictures: each is reduced as it comes.
         interval: seconds a picture; a GIF counts in hundredths of a second, and players want two at least.
+
+    Raises:
+        ValueError: there are no pictures.
     """
     first, *others = (picture.reduced() for picture in pictures)
     out = io.BytesIO()

@@ -102,8 +102,9 @@ def cost_of(key: CellKey, rest: Rest, rates: Rates, testbed: Testbed) -> Cost:
     policies = tuning + reporting
     updates = updates_of(policies, config.rows, config.inner)
     episode_steps = config.report.evaluation.episodes * config.report.evaluation.horizon
-    judged = policies + reporting  # which has mode actions too
-    data = (settings.tuning_units + settings.units) * 2 * config.rows.count * config.rows.length
+    judged = policies + reporting  # reporting judges mode actions, too
+    units = settings.units + (settings.tuning_units if tuning else 0)
+    data = units * 2 * config.rows.count * config.rows.length
     steps = judged * episode_steps + data
     minutes = (updates / rates.updates + steps / rates.steps) / 60
     size = unit_bytes(testbed.task, config.rows)
@@ -123,6 +124,8 @@ def _borrowed(key: CellKey, settings: BenchmarkSettings) -> set[str]:
 def still_to_run(keys: list[CellKey], settings: BenchmarkSettings, folder: BenchmarkFolder) -> dict[CellKey, Rest]:
     """The cells that are not finished, each with the objectives that it lacks, and what it has of them.
 
+    Scores of another search of the same objectives' settings count, too.
+
     Raises:
         ValueError: one is damaged, or was made with other settings.
     """
@@ -135,7 +138,7 @@ def still_to_run(keys: list[CellKey], settings: BenchmarkSettings, folder: Bench
             left[key] = Rest(
                 dataclasses.replace(settings, objectives=ids),
                 begun is None and folder.tuned(key, settings, ids) is not None,
-                log.count("tuning"), log.count("reporting"),
+                log.count("tuning", ids, settings.tuning_units), log.count("reporting", ids, settings.units),
             )  # fmt: skip
     return left
 
@@ -189,13 +192,17 @@ def describe_cost(left: dict[CellKey, Rest], *, measure: bool = False) -> list[s
             )
             minutes, memory = minutes + cost.minutes, max(memory, cost.gibibytes)
         minutes, measured = minutes + COMPILE_SECONDS / 60, measured and rates.how == Rates.how
-    if any(one.settings.method == "halving" and one.settings.tuned_from is None for one in left.values()):
+    if any(_may_be_extended(rest) for rest in left.values()):
         lines.append("More where the best setting lies at the edge of its range: then all losses are searched longer")
     cells = "1 cell" if len(left) == 1 else f"{len(left)} cells"
     lines.append(f"{cells}: about {minutes:.0f} min, compilation included, and {memory:.1f} GiB of host memory")
     if not measured:
         lines.append("An estimate, within about a factor of two on an idle machine; --measure compiles and measures")
     return lines
+
+
+def _may_be_extended(rest: Rest) -> bool:
+    return rest.settings.method == "halving" and rest.settings.tuned_from is None and not rest.tuned
 
 
 class _Clock:

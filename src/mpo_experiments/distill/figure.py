@@ -12,7 +12,7 @@ from mpo_core.mirror.maps import AbstractMap
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.mirror.realised import Realised
 from mpo_experiments.figures.maps import MAP_TITLES, MOMENTS
-from mpo_experiments.figures.style import INK, MARKS, TIME, headed, open_box
+from mpo_experiments.figures.style import INK, MARKS, TIME_COLOURS, headed, open_box
 
 QUANTILES = (0.1, 0.5, 0.9)
 """Of the inputs at which slopes are followed through training."""
@@ -57,7 +57,7 @@ def _draw_map(axes: Axes, pair: Pair, given: Float[np.ndarray, " input"]) -> Non
     """A map over the inputs that it was given; ticks mark them."""
     low, high = np.quantile(given, [0.002, 0.998])
     x = np.linspace(low, max(high, low + 1e-6), POINTS)
-    for moment, colour in zip(MOMENTS, TIME, strict=True):
+    for moment, colour in zip(MOMENTS, TIME_COLOURS, strict=True):
         for one, style in zip(pair, ({"color": colour, "linewidth": 2.5}, _dashes()), strict=True):
             values = values_of(one, x, np.full(len(x), moment))
             label = f"original, t = {moment:g}" if one is pair.original else _closed_label(moment == MOMENTS[-1])

@@ -11,7 +11,7 @@ from adapters.plotting.panels import Axes, new_figure, save_figure
 from mpo_core.mirror.distillation import MapName
 from mpo_core.mirror.maps import AbstractMap
 from mpo_core.mirror.mirror_objective import MirrorObjective
-from mpo_experiments.figures.style import INK, TIME, headed, legend_below, open_box
+from mpo_experiments.figures.style import INK, TIME_COLOURS, headed, legend_below, open_box
 
 MAP_TITLES: Mapping[MapName, str] = {
     "phi_inv": r"$\phi^{-1}$: what the bracket compares",
@@ -20,8 +20,9 @@ MAP_TITLES: Mapping[MapName, str] = {
 }
 INPUT_LABELS = {"sum": "log-prob of the trajectory", "mean": "mean token log-prob"}
 MOMENTS = (0.0, 0.5, 0.95)
-"""The start, the middle and the end of training, drawn in the colours `TIME`."""
+"""The start, the middle and the end of training, drawn in the colours `TIME_COLOURS`."""
 POINTS, HIGHEST = 400, -0.02
+"""Points of a curve, and the highest log-prob shown."""
 NOTE = r"$\phi^{-1}$ and $g$ less their value at the right end: constants change no gradient"
 
 
@@ -57,7 +58,7 @@ def _draw_map(
     axes: Axes, found: AbstractMap, start: AbstractMap, x: Float[np.ndarray, " point"], temporal: bool
 ) -> None:
     times = MOMENTS if temporal else MOMENTS[1:2]
-    for time, colour in zip(times, TIME if temporal else TIME[1:2], strict=True):
+    for time, colour in zip(times, TIME_COLOURS if temporal else TIME_COLOURS[1:2], strict=True):
         label = f"learned, t = {time:g}" if temporal else "learned"
         axes.plot(x, _values(found, x, time), color=colour, linewidth=2, label=label)
     still = all(np.allclose(_values(start, x, time), _values(start, x, times[0])) for time in times)

@@ -8,7 +8,7 @@ from adapters.plotting.panels import Axes, Figure
 INK, MUTED = "#1b1f24", "#8a939e"
 LEARNED, BEST = "#c2410c", "#f3b48f"
 MARKS = ("#1d4ed8", "#0f766e", "#7e22ce", "#b45309", "#be123c", "#4d7c0f")
-TIME = ("#f3b48f", "#e0763a", "#9a3412")
+TIME_COLOURS = ("#f3b48f", "#e0763a", "#9a3412")
 """The start, the middle and the end of training."""
 SHADED = "#f1f5f9"
 """Behind the epochs of SFT."""
@@ -17,7 +17,7 @@ DASHES = (0, (4, 3))
 
 
 def open_box(axes: Axes) -> None:
-    """No box, and a light grid behind the lines."""
+    """Lines at the left and below alone, and a light grid behind what is drawn."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e5e7eb", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -47,7 +47,7 @@ def legend_below(
     """A legend under all panels, headed by what a reader has to know.
 
     Args:
-        entries: handles and labels of a panel; those of all panels where there are none.
+        entries: handles and labels; if empty, those of all panels.
     """
     look = {"frameon": False, "fontsize": 8, "title": note, "title_fontsize": 7.5}
     figure.legend(*(entries if entries[0] else ()), loc="outside lower center", ncols=columns, **look)

@@ -12,7 +12,7 @@ from adapters.plotting.panels import Axes, ColourScale, colour_bar, new_figure, 
 from mpo_core.mirror.distillation import MAP_NAMES
 from mpo_core.mirror.maps import AbstractMap
 from mpo_experiments.figures.maps import INPUT_LABELS, MAP_TITLES
-from mpo_experiments.figures.style import INK, MUTED, TIME, headed, tidy
+from mpo_experiments.figures.style import INK, MUTED, TIME_COLOURS, headed, tidy
 from mpo_experiments.show.html import HtmlTable
 from mpo_experiments.show.inputs import Inputs
 from mpo_experiments.show.moments import TIMES, within
@@ -20,7 +20,7 @@ from mpo_experiments.show.subject import Shown
 
 POINTS, MARGIN, RARE = 300, 0.05, 0.005
 """Points a curve, margin beside the inputs met, and the share of them at either end that is left out."""
-PROGRESS_COLOURS = ColourScale(TIME)
+PROGRESS_COLOURS = ColourScale(TIME_COLOURS)
 
 
 def draw_functions(path: Path, shown: list[Shown], inputs: list[Inputs], where: str = "") -> None:

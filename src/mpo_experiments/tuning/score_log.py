@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,10 @@ class ScoreLog:
         """The scores of a policy, if it was judged before."""
         return self._scores.get(policy)
 
-    def count(self, stream: str) -> int:
-        """How many policies of a stream were judged."""
-        return sum(policy.startswith(f"{stream} ") for policy in self._scores)
+    def count(self, stream: str, ids: Sequence[str], units: int) -> int:
+        """How many policies of some objectives were judged on the first units of a stream."""
+        starts = tuple(f"{stream} {unit} {id} " for id in ids for unit in range(units))
+        return sum(policy.startswith(starts) for policy in self._scores)
 
     def without(self, names: list[list[str]], part: range) -> list[int]:
         """Which of several objectives lack a score on some unit.

@@ -93,7 +93,8 @@ def test_an_interrupted_benchmark_goes_on_where_it_was(whole, tmp_path, monkeypa
     assert found.exit_code == 130
     assert "Run the same command again" in found.output
     assert calls == ["base", "noisy:0.5"]
-    assert "reach, noisy:0.5: 6 policies" in invoke(*ARGUMENTS, *DATA, "--out", tmp_path, "--dry-run").stdout  # tuned
+    (tmp_path / "cells" / "reach-noisy0.5-w0.1.scores.jsonl").unlink()  # the tuned settings are left
+    assert "reach, noisy:0.5: 6 policies" in invoke(*ARGUMENTS, *DATA, "--out", tmp_path, "--dry-run").stdout
 
     tuned = []
     monkeypatch.setattr(
@@ -129,6 +130,8 @@ def test_what_was_judged_before_an_interruption_is_not_run_again_and_units_in_tu
     judged = len(log.read_text().splitlines()) - 1
     assert judged > 0
     assert f"reach, base: {16 - judged} policies" in invoke(*asked, "--dry-run").stdout
+    others = invoke(*asked, "--objectives", "cpo,kto,ipo", "--dry-run").stdout
+    assert "reach, base: 18 policies" in others  # nothing was kept of these
     assert invoke(*asked).exit_code == 0
     assert not log.exists()
     done = [call for at, call in enumerate(calls, 1) if at not in stop]
