@@ -150,7 +150,7 @@ def test_the_readme_has_the_control_on_noisy_labels():
     tables = (RESULTS / "paper-size" / "controls" / "results.md").read_text().partition("tuned with 768")[2]
     control = row_of("ant, noisy:0.2", "discovered/ant-noisy20-temporal", tables)
     assert (control[6], control[9]) == ("not told apart", "ahead")
-    assert f"not told apart: {control[4]} (but {control[7]})" in words_of(README)
+    assert f"not told apart: {control[4]} (by mode behind: {control[7]})" in words_of(README)
 
 
 def test_the_documentation_has_the_table_of_discoveries():
