@@ -70,10 +70,13 @@ def _draw_map(
 
 def _values(function: AbstractMap, x: Float[np.ndarray, " point"], time: float) -> Float[np.ndarray, " point"]:
     """The map less its value at the right end: constants of phi_inv and g change no gradient."""
-    values = np.asarray(_applied(function, x, time))
+    values = np.asarray(map_values(function, x, time))
     return values - values[-1] if x[-1] < 0 else values
 
 
 @jax.jit
-def _applied(function: AbstractMap, x: Array, time: Array | float) -> Array:
+def map_values(
+    function: AbstractMap, x: Float[Array, " point"], time: Float[Array, ""] | float
+) -> Float[Array, " point"]:
+    """A map at a moment of training, compiled once for maps of a structure."""
     return function(x, time)

@@ -3,15 +3,14 @@
 import textwrap
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from adapters.plotting.panels import Axes, ColourScale, colour_bar, new_figure, save_figure
 from mpo_core.mirror.distillation import MAP_NAMES
 from mpo_core.mirror.maps import AbstractMap
-from mpo_experiments.figures.maps import INPUT_LABELS, MAP_TITLES
+from mpo_experiments.figures.maps import INPUT_LABELS, MAP_TITLES, map_values
 from mpo_experiments.figures.style import INK, MUTED, TIME_COLOURS, headed, tidy
 from mpo_experiments.show.html import HtmlTable
 from mpo_experiments.show.inputs import Inputs
@@ -83,7 +82,7 @@ def _short(value: float) -> str:
 
 def changes_in_time(function: AbstractMap, x: Float[np.ndarray, " point"]) -> bool:
     """Whether a map is another one later in training."""
-    first, *others = (np.asarray(_values(function, jnp.asarray(x, jnp.float32), within(time))) for time in TIMES)
+    first, *others = (np.asarray(map_values(function, jnp.asarray(x, jnp.float32), within(time))) for time in TIMES)
     return not all(np.allclose(first, other, rtol=1e-5, atol=1e-6) for other in others)
 
 
@@ -93,7 +92,7 @@ def _draw_map(axes: Axes, function: AbstractMap, met: Float[np.ndarray, " value"
     x = np.linspace(low - pad, min(high + pad, -1e-3) if level else high + pad, POINTS, dtype=np.float32)
     moving = changes_in_time(function, x)
     for time in TIMES if moving else (0.5,):
-        values = np.asarray(_values(function, jnp.asarray(x), within(time)))
+        values = np.asarray(map_values(function, jnp.asarray(x), within(time)))
         # constants of phi_inv and g change no gradient
         shown = values - values[-1] if level else values
         axes.plot(x, shown, color=PROGRESS_COLOURS(time) if moving else INK, linewidth=1.6)
@@ -114,10 +113,5 @@ def _draw_met(axes: Axes, met: Float[np.ndarray, " value"]) -> None:
 
 def _mean_slope(function: AbstractMap, low: float, high: float, time: float) -> float:
     ends = jnp.asarray([low, max(high, low + 1e-6)], jnp.float32)
-    first, last = np.asarray(_values(function, ends, time), float)
+    first, last = np.asarray(map_values(function, ends, time), float)
     return (last - first) / float(ends[1] - ends[0])
-
-
-@jax.jit
-def _values(function: AbstractMap, x: Array, time: Array | float) -> Array:
-    return function(x, time)
