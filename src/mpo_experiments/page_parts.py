@@ -5,19 +5,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+POLICY = (
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
+)
+"""Tells the browser what is said above: a page loads nothing, and runs and shows what stands in it alone."""
+
 
 def one_page(parts: Path, data: Any, title: str = "") -> str:
     """A page that needs no other file.
 
     Args:
-        parts: a folder with page.html, page.css and page.js, in which `/*STYLE*/`, `/*SCRIPT*/`, `/*DATA*/` and
-            `<!--TITLE-->` stand for the rest.
+        parts: a folder with page.html, page.css and page.js, in which `/*STYLE*/`, `/*SCRIPT*/`, `/*DATA*/`,
+            `<!--TITLE-->` and `<!--POLICY-->` stand for the rest.
         data: as JSON; no part of it can end the script that holds it.
 
     Raises:
         ValueError: the data hold a number that is not finite.
     """
-    text = _part(parts, "html")
+    text = _part(parts, "html").replace("<!--POLICY-->", POLICY)
     for name, kind in (("STYLE", "css"), ("SCRIPT", "js")):
         text = text.replace(f"/*{name}*/", _part(parts, kind))
     numbers = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
