@@ -165,10 +165,14 @@ def test_the_findings_have_the_numbers_of_the_confirmed_objectives(folder):
     assert confirmed_row(folder) in FINDINGS.read_text()
 
 
+FOUND_ON = {"halfcheetah": 2, "ant": 2, "three_legged_ant": 1}
+"""How many of the bundled objectives that were found on a task are judged on its other pairs of agents."""
+
+
 @pytest.mark.parametrize("folder", [path.name for path in sorted((RESULTS / "pairs").glob("*@*"))])
 def test_the_findings_have_the_numbers_of_other_pairs_of_agents(folder):
     page, rows = FINDINGS.read_text(), lead_rows(f"pairs/{folder}")
-    assert len(rows) == 2
+    assert len(rows) == FOUND_ON[folder.partition("@")[0]]
     assert all(row in page for row in rows)
 
 
