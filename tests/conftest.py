@@ -17,7 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from helpers.figures import save_whole
 from helpers.reach import reach as reach
 from helpers.toy_search import make_program as make_program
 from helpers.toy_task import TOY_HORIZON, ToyTask, toy_policy
@@ -41,6 +43,14 @@ def handlers():
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def whole_figures():
+    """Every figure that a test saves holds all that is drawn on it: no title, label or legend is cut off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save_whole)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

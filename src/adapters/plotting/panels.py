@@ -13,7 +13,11 @@ from matplotlib.axes import Axes as Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure as Figure
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+POINTS = 72
+"""An inch."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -25,6 +29,11 @@ def save_figure(figure: Figure, path: Path) -> None:
     """A PNG whose bytes do not name the library's version; its folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})
+
+
+def text_width(text: str, size: float) -> float:
+    """How wide a line of text is in a figure, in inches; its size is in points."""
+    return TextPath((0, 0), text, size=size, usetex=False).get_extents().width / POINTS if text else 0.0
 
 
 def whole_numbers(axes: Axes, most: int = 10) -> None:

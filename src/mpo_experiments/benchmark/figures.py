@@ -2,18 +2,22 @@
 
 from pathlib import Path
 
-from adapters.plotting.panels import Axes, new_figure, save_figure
+from adapters.plotting.panels import Axes, new_figure, save_figure, text_width
 from mpo_experiments.benchmark.cell import BenchmarkCell
 from mpo_experiments.benchmark.score_axes import ScoreLine, draw_scores, name_marks
 from mpo_experiments.benchmark.summary import Standing, standings
 from mpo_experiments.benchmark.tables import Ranked, short_id
-from mpo_experiments.figures.style import INK, LEARNED, MUTED
+from mpo_experiments.figures.style import INK, LEARNED, MUTED, folded
 
 MIN_SCORE, MAX_SCORE = -1.05, 1.35
 """What an axis shows at most."""
 MARGIN = 0.08
 MOST_DRAWN = 30
 """Objectives in one panel."""
+PANEL, LABELS, BESIDE = 2.5, 1.4, 0.4
+"""Widths in inches: of a panel, of the objectives' ids at least, and of what else there is."""
+FONT = 8.0
+"""Of titles and ids, in points."""
 
 
 def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None:
@@ -27,16 +31,18 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
     tasks, kinds = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("task", "data"))
     ids = [one.id for one in standings(cells)]
     order = ids[:MOST_DRAWN]
-    figure = new_figure(1.8 + 2.5 * len(kinds), 1.4 + (0.6 + 0.21 * len(order)) * len(tasks))
+    labels = max([LABELS, *(text_width(short_id(id), FONT) for id in order)])
+    figure = new_figure(BESIDE + labels + PANEL * len(kinds), 1.4 + (0.6 + 0.21 * len(order)) * len(tasks))
     panels = figure.subplots(len(tasks), len(kinds), sharex=True, sharey=True, squeeze=False)
     for row, task in enumerate(tasks):
         for column, data in enumerate(kinds):
             there = [cell for cell in cells if (cell.task, cell.data) == (task, data)]
             _panel(panels[row, column], order, ranked[there[0].key] if there else [])
             count = f"\nn = {there[0].units} units" if there else ""
-            panels[row, column].set_title(f"{task}, {data}{count}", fontsize=8, color=INK)
+            title = folded(f"{task}, {data}", PANEL, FONT)
+            panels[row, column].set_title(f"{title}{count}", fontsize=FONT, color=INK)
     for axes in panels[-1]:
-        axes.set_xlabel("original 0, target 1", fontsize=8)
+        axes.set_xlabel("original 0, target 1", fontsize=FONT)
     panels[0, 0].set_xlim(*_limits([one for cell in cells for one in ranked[cell.key] if one.id in order]))
     name_marks(panels[0, 0])
     handles = panels[0, 0].get_legend_handles_labels()

@@ -6,10 +6,12 @@ from adapters.plotting.panels import new_figure, save_figure
 from mpo_experiments.benchmark.summary import standings
 from mpo_experiments.benchmark.sweeps import Sweep
 from mpo_experiments.benchmark.tables import short_id
-from mpo_experiments.figures.style import INK, MARKS
+from mpo_experiments.figures.style import INK, MARKS, folded
 
 MOST_LINES = 3 * len(MARKS)
 STYLES = ("-", "--", ":")
+WIDTH, TITLE = 8.4, 9.0
+"""Of the figure in inches, and the size of its title in points."""
 FIXED_DATA = ("bin-width", "pairs")
 """Sweeps in which the kind of data is not what was varied."""
 
@@ -19,7 +21,7 @@ def draw_sweep(path: Path, sweep: Sweep) -> None:
     scores = {value: {one.id: one for one in standings(cells)} for value, cells in sweep.cells.items()}
     together = [one.id for one in standings([cell for cells in sweep.cells.values() for cell in cells])]
     ids = together[:MOST_LINES]
-    figure = new_figure(8.4, 4.6)
+    figure = new_figure(WIDTH, 4.6)
     score_axes, rank_axes = figure.subplots(1, 2)
     values = list(scores)
     for at, id in enumerate(ids):
@@ -55,7 +57,8 @@ def draw_sweep(path: Path, sweep: Sweep) -> None:
     rank_axes.set_yticks(range(1, len(ids) + 1))
     rank_axes.invert_yaxis()
     rank_axes.margins(x=0.25)
-    figure.suptitle(_title(sweep, len(ids), len(together)), fontsize=9, color=INK)
+    title = folded(_title(sweep, len(ids), len(together)), WIDTH - 0.4, TITLE)
+    figure.suptitle(title, fontsize=TITLE, color=INK)
     save_figure(figure, path)
 
 

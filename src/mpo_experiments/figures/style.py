@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.plotting.panels import Axes, Figure
+from adapters.plotting.panels import Axes, Figure, text_width
 
 INK, MUTED = "#1b1f24", "#8a939e"
 LEARNED, BEST = "#c2410c", "#f3b48f"
@@ -14,6 +14,18 @@ SHADED = "#f1f5f9"
 """Behind the epochs of SFT."""
 DASHES = (0, (4, 3))
 """Of lines that others are compared with."""
+
+
+def folded(text: str, width: float, size: float) -> str:
+    """A text in as many lines as keep it within a width, in inches, at a font size; it is broken at spaces alone."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if not lines[-1] or text_width(longer, size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 def open_box(axes: Axes) -> None:

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from helpers.benchmark_cells import LEVELS, SETTINGS, UNITS, make_cell
+from helpers.figures import left_out
 from mpo_core.evaluation.statistics import holm, interquartile_mean, mean_interval
 from mpo_experiments.benchmark import figures
 from mpo_experiments.benchmark.again import keys_of
@@ -29,6 +30,7 @@ from mpo_experiments.benchmark.tables import (
     short_table,
 )
 from mpo_experiments.benchmark.verdicts import Gain, verdicts
+from mpo_experiments.figures.style import folded
 from mpo_experiments.text_table import TextTable
 from mpo_experiments.tuning.searched import SearchedRange
 
@@ -256,6 +258,28 @@ def test_what_lies_beyond_the_axis_of_the_ranking_is_told_by_an_arrow_and_a_numb
     (axes,) = drawn[0].axes
     arrows = {text.get_text(): text.xy for text in axes.texts}
     assert arrows == {"1.9 / mode 1.9": (axes.get_xlim()[1], 3), "-3.0 / mode -3.0": (axes.get_xlim()[0], 0)}
+
+
+@pytest.mark.parametrize("data", ["mixed:0.75", "mixed_other:0.75+noisy_close:0.2+judge:5"])
+@pytest.mark.parametrize("id", ["sft", "discovered/three_legged_ant-mixed75-static"])
+def test_long_names_leave_the_panels_of_a_ranking_their_room(tmp_path, monkeypatch, data, id):
+    drawn = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
+    cells = [make_cell("three_legged_ant@2", one, levels={"sft": 0.2, id: 0.6}) for one in (data, "base")]
+    figures.draw_ranking(tmp_path / "ranking.png", cells, ranked(cells))
+    (figure,) = drawn
+    assert left_out(figure) <= 0
+    first, second = (axes.get_tightbbox() for axes in figure.axes)  # with their titles and labels
+    assert first.x1 <= second.x0
+    assert all(axes.bbox.width / figure.dpi > 1.9 for axes in figure.axes)
+
+
+def test_a_title_is_folded_at_spaces():
+    title = "three_legged_ant@2, mixed:0.75"
+    assert folded(title, 9.0, 8.0) == title
+    assert folded(title, 1.5, 8.0) == "three_legged_ant@2,\nmixed:0.75"
+    assert folded(title, 0.1, 8.0) == "three_legged_ant@2,\nmixed:0.75"
+    assert folded("", 1.0, 8.0) == ""
 
 
 def test_everything_is_written_and_agrees(tmp_path):
