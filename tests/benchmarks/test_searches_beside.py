@@ -48,7 +48,7 @@ def test_folders_of_other_units_are_refused(tmp_path):
         write_beside((tmp_path / "one", tmp_path))
 
 
-def test_searches_ahead_are_counted_over_cells():
+def test_searches_above_are_counted_over_cells():
     first = {"evolution": searched(0.9, 0.8), "random": searched(0.5, 0.9, seed=1)}
     table = above_table([first, {"evolution": searched(0.1, 0.7, 0.8)}])
     rows = {row[:2]: row[2:] for row in table.rows}

@@ -126,14 +126,14 @@ def _row(found: Discoveries, one: Comparison, several: bool) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def share_ahead(by_search: Sequence[float]) -> Interval:
+def share_above(by_search: Sequence[float]) -> Interval:
     """The share of searches with a mean difference above 0."""
     return exact_share(sum(mean > 0 for mean in by_search), len(by_search))
 
 
 def share_text(by_search: Sequence[float]) -> str:
     """The same as tables have it."""
-    share = share_ahead(by_search)
+    share = share_above(by_search)
     return f"{round(share.estimate * share.units)} of {share.units} [{share.low:.2f}, {share.high:.2f}]"
 
 
@@ -199,9 +199,9 @@ def _summaries(found: Discoveries) -> list[dict[str, Any]]:
             }  # fmt: skip
     for name, lines in (("minus_best_tuned", against_tuned(found)), ("minus_best_on_units", against_best(found))):
         for one in lines:
-            share = share_ahead(one.gains["sampled"].by_search)
+            share = share_above(one.gains["sampled"].by_search)
             cells[one.key].setdefault(one.form, {"searches": share.units})[name] = {
                 kind: {"against": one.against[kind].id} | summary_of(one.gains[kind], one.judged[kind])
                 for kind in KINDS
-            } | {"searches_ahead": dataclasses.asdict(share)}
+            } | {"searches_above": dataclasses.asdict(share)}
     return list(cells.values())

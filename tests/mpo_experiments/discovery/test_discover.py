@@ -102,9 +102,9 @@ def test_several_searches_a_cell_are_crossed_with_its_units(queue, tmp_path):
     known = crossed_test(differences)
     assert gain["sampled"]["estimate"] == pytest.approx(differences.mean())
     assert (gain["sampled"]["low"], gain["sampled"]["p_value"]) == pytest.approx((known.interval.low, known.p_value))
-    ahead = int((differences.mean(1) > 0).sum())
-    assert gain["searches_ahead"]["estimate"] == pytest.approx(ahead / 3)
-    assert f"{ahead} of 3 [" in (tmp_path / "queue" / "results.md").read_text()
+    above = int((differences.mean(1) > 0).sum())
+    assert gain["searches_above"]["estimate"] == pytest.approx(above / 3)
+    assert f"{above} of 3 [" in (tmp_path / "queue" / "results.md").read_text()
     refused = invoke(*arguments, "--search-seeds", "4", "--out", tmp_path / "queue")
     assert (refused.exit_code, "reach-base-static-s3" in refused.stderr) == (2, True)
 
