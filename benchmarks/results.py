@@ -61,6 +61,7 @@ def searches(
 
 CHANCE, FROM_DATA = ("--set", "strategy.name=random"), ("--set", "search.frame=data")
 ZOO, MORE_ZOO = (("--tuned-from", f"docs/results/seeds/{name}/zoo") for name in ("snes", "more/snes"))
+PAIRS = "ant@1,ant@2,three_legged_ant@1,three_legged_ant@2"
 more = partial(searches, task="ant,three_legged_ant,hopper", data="mixed:0.75,noisy:0.2", seeds=(35, 830))
 SEEDS = {
     "snes": searches("snes", 8),
@@ -68,8 +69,9 @@ SEEDS = {
     "frame": searches("frame", 3, *ZOO, *FROM_DATA),
     "more/snes": more("more/snes", 3),
     "more/random": more("more/random", 3, *MORE_ZOO, *CHANCE),
+    "pairs": searches("pairs", 3, task=PAIRS, seeds=(243, 850)),
 }
-"""By evolution, by chance, and in a frame that is estimated from the data; in one cell, and in others."""
+"""By evolution, by chance, and in a frame that is estimated from the data; in one cell, in others, on other agents."""
 ENGLISH = (
     "transfer", "--corpus", "rated_sentences.tsv", "--data", "mixed:0.75,noisy:0.2",
     "--objectives", "sft,kto,ipo,floor_po:floor=-5.39,moved/reviews-mixed75-temporal",

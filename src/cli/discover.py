@@ -147,6 +147,7 @@ def _budget(keys: "list[CellKey]", settings: "DiscoverySettings") -> str:
     if zoo.tuned_from is None:
         loops = zoo.budget * zoo.tuning_units
         text += f"; tuning a loss {loops} inner loops, {updates_of(loops, config.rows, config.inner):,} updates"
+        text += ", more where ranges are extended" if zoo.method == "halving" else ""
     return f"{text}."
 
 

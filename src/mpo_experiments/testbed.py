@@ -118,14 +118,27 @@ class Testbed:
         """
         low, high = self._known_constants(horizon, mode) or self._measured_constants(horizon, mode)
         if not low < high:
-            why = f"horizon {horizon} is too short"
-            if not (mode or self._deviate_as_on_the_card):
-                why = f"tokens of width {self.token_width:g} make actions too random"
             raise UnusableSetting(
-                f"{why} for task {self.name!r}: its target agent returns {return_text(high)}, no more than the "
-                f"original's {return_text(low)}"
+                f"{self._why_no_scores(horizon, mode)} for task {self.name!r}: its target agent returns "
+                f"{return_text(high)}, no more than the original's {return_text(low)}"
             )
         return low, high
+
+    def check_scores(self, horizon: int) -> None:
+        """Refuses what could not be scored, by sampled or by mode actions, before anything is trained.
+
+        Raises:
+            UnusableSetting: see `constants`.
+        """
+        for mode in (False, True):
+            self.constants(horizon, mode=mode)
+
+    def _why_no_scores(self, horizon: int, mode: bool) -> str:
+        if mode:
+            return f"there are no scores by mode actions over horizon {horizon}"
+        if self._deviate_as_on_the_card:
+            return f"horizon {horizon} is too short"
+        return f"tokens of width {self.token_width:g} make actions too random"
 
     def _known_constants(self, horizon: int, mode: bool) -> tuple[float, float] | None:
         """Those on the card, if it knows the horizon and its agents act as they do here."""

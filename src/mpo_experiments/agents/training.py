@@ -98,7 +98,7 @@ def train_agents(task: str, settings: PPOSettings, out_dir: Path, progress: Say 
         token_log_probs=(own, wanted),
     )
     save_agents(folder, card, (agents[0], agents[1]))
-    progress(_verdict(card))
+    progress(verdict(card))
     return card
 
 
@@ -157,12 +157,17 @@ def choose(returns: dict[int, float], *, started: bool = False) -> tuple[int, in
     return min((at for at in climb if at < target), key=lambda at: abs(returns[at] - wanted)), target
 
 
-def _verdict(card: AgentsCard) -> str:
+def verdict(card: AgentsCard) -> str:
+    """Returns of a pair in a line, and whether objectives can be told apart on it."""
     original, target = card.original.sampled, card.target.sampled
     line = f"{card.task}: original {original.return_:,.1f}, target {target.return_:,.1f}"
     standard_error = np.hypot(target.high - target.low, original.high - original.low) / 2 / 1.96
     if target.return_ - original.return_ < 5 * standard_error:
         line += "; the two are too close to tell objectives apart: train longer"
+    low, high = card.original.mode.return_, card.target.mode.return_
+    if high <= low:
+        line += f"; by mode actions the target is no better ({low:,.1f}, {high:,.1f}), so that nothing can be scored: "
+        line += "train with another seed"
     return line
 
 

@@ -54,7 +54,7 @@ def _run_cell(
     Args:
         before: the cell as it is, if it lacks objectives alone.
     """
-    testbed.constants(settings.config(key).report.evaluation.horizon)  # what cannot be scored is not trained
+    testbed.check_scores(settings.config(key).report.evaluation.horizon)
     log = folder.log(key, settings)
     if before is not None:
         cell = _with_added(testbed, before, settings, reporter, log)

@@ -50,8 +50,7 @@ class SearchCell:
     def check_horizon(self) -> None:
         """Refuses a search or a report that could not be made, before the search rather than after it."""
         is_fused(self.config.inner.products)
-        for mode in (False, True):
-            self.testbed.constants(self.config.report.evaluation.horizon, mode=mode)
+        self.testbed.check_scores(self.config.report.evaluation.horizon)
 
     def problem(self) -> SearchProblem:
         """It as a search sees it."""

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from mpo_experiments.agents.lookup import AGENTS_DIR_VARIABLE, agents_folder, load_card, other_pairs
-from mpo_experiments.agents.training import settings_for
+from mpo_experiments.agents.training import settings_for, verdict
 from mpo_experiments.settings.presets import task_preset
 from mpo_experiments.tasks.load import load_task
 from mpo_experiments.tasks.registry import task_spec
@@ -72,3 +72,14 @@ def test_a_pair_is_used_wherever_a_task_is(own):
     found = CliRunner().invoke(app, ["data", "describe", "--task", "hopper@5", "--data", "base", "--rows", "8"])
     assert found.exit_code == 0, found.output
     assert "hopper@5" in found.stdout
+
+
+def test_training_says_where_a_pair_cannot_be_scored_by_mode_actions():
+    card = load_card("hopper")
+    assert verdict(card) == "hopper: original 235.6, target 1,068.0"
+    better = card.original.model_copy(update={"mode": card.target.mode})
+    told = verdict(card.model_copy(update={"original": better}))
+    assert "by mode actions the target is no better" in told
+    assert told.endswith("train with another seed")
+    near = card.original.model_copy(update={"sampled": card.target.sampled})
+    assert "too close to tell objectives apart" in verdict(card.model_copy(update={"original": near}))

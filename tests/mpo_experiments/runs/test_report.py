@@ -52,6 +52,14 @@ def test_a_horizon_at_which_the_target_is_not_better_is_refused(monkeypatch):
         Testbed("hopper").constants(20)
 
 
+def test_what_could_not_be_scored_by_mode_actions_is_refused_beforehand(monkeypatch):
+    """As with agents of which the target is the better one by sampled actions alone."""
+    monkeypatch.setattr(Testbed, "_measured_constants", lambda self, horizon, mode: (30.0, 29.0 if mode else 31.0))
+    why = "no scores by mode actions over horizon 20 for task 'hopper': its target agent returns 29, no more than"
+    with pytest.raises(UnusableSetting, match=why):
+        Testbed("hopper").check_scores(20)
+
+
 def test_constants_of_a_shorter_horizon_are_those_of_the_card(monkeypatch):
     known = Testbed("halfcheetah")
     card = known.card.original.sampled.earlier[250], known.card.target.sampled.earlier[250]
