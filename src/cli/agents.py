@@ -80,12 +80,13 @@ def list_agents(
         typer.echo(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))
         return
     from cli.listing import plain_table
-    from mpo_experiments.text_table import return_interval_text
+    from mpo_experiments.text_table import return_text
 
     rows = []
     for card in cards:
         for role in card.roles:
             record = getattr(card, role)
-            returns = [return_interval_text(r.return_, r.low, r.high) for r in (record.sampled, record.mode)]
+            measured = (record.sampled, record.mode)
+            returns = [f"{return_text(one.return_)} ± {return_text((one.high - one.low) / 2)}" for one in measured]
             rows.append((card.task, role, f"{record.steps / 1e6:.2f}M" if record.steps else "0", *returns))
-    plain_table(("task", "agent", "steps", "sampled actions", "mode actions"), rows, fold=("task",))
+    plain_table(("task", "agent", "steps", "sampled actions, ± 95 %", "mode actions"), rows, fold=("task",))

@@ -63,7 +63,9 @@ def test_values_are_completed(words, wanted):
 def test_agents_are_listed_in_a_table_of_80_columns():
     lines = invoke("agents", "list").stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert sum("three_legged_ant" in line for line in lines) == 2
+    pairs = ("three_legged_ant", "three_legged_ant@1", "three_legged_ant@2")
+    assert all([line.split()[0] for line in lines].count(pair) == 2 for pair in pairs)  # none is folded
+    assert next(line.split("│")[3].strip() for line in lines if line.startswith("ant ")) == "1013 ± 46"
     assert "6.39M" in next(line for line in lines if "halfcheetah" in line and "target" in line)
 
 
