@@ -5,11 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-POLICY = (
-    '<meta http-equiv="Content-Security-Policy" '
-    "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
-)
-"""Tells the browser what is said above: a page loads nothing, and runs and shows what stands in it alone."""
+
+def policy(*allowed: str) -> str:
+    """The tag that has a browser refuse all that a page does not bring itself, but for these kinds."""
+    content = "; ".join(("default-src 'none'", *allowed))
+    return f'<meta http-equiv="Content-Security-Policy" content="{content}">'
+
+
+POLICY = policy("style-src 'unsafe-inline'", "script-src 'unsafe-inline'")
+"""Of a page of parts: it loads nothing, and runs and shows what stands in it alone."""
 
 
 def one_page(parts: Path, data: Any, title: str = "") -> str:

@@ -33,7 +33,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def text_width(text: str, size: float) -> float:
     """How wide a line of text is in a figure, in inches; its size is in points."""
-    return TextPath((0, 0), text, size=size, usetex=False).get_extents().width / POINTS if text else 0.0
+    return TextPath((0, 0), text, size=size).get_extents().width / POINTS if text else 0.0
 
 
 def whole_numbers(axes: Axes, most: int = 10) -> None:

@@ -6,6 +6,8 @@ import html
 import re
 from pathlib import Path
 
+from mpo_experiments.page_parts import policy
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --soft: #5b6470; --line: #d9dde3; --wash: #f5f6f8 }
 @media (prefers-color-scheme: dark) {
@@ -29,7 +31,7 @@ td:first-child { white-space: nowrap }
 code { background: var(--wash); padding: .1rem .3rem; border-radius: 4px; font-size: .92em }
 .note { color: var(--soft); font-size: .9rem }
 """
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+POLICY = policy("img-src data:", "style-src 'unsafe-inline'")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +64,7 @@ def page(title: str, sections: list[Section]) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"{POLICY}\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 
