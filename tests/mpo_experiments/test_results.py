@@ -10,7 +10,7 @@ from benchmarks.closed_form import FOLDERS, write_gains
 from benchmarks.front_picture import numbers, pooled
 from benchmarks.paper_size import write_table
 from benchmarks.paper_size_controls import write_controls
-from benchmarks.results import BENCHMARKS, DISCOVERY, ENGLISH, REVIEWS, SEEDS
+from benchmarks.results import BENCHMARKS, DISCOVERY, ENGLISH, REVIEWS, SEEDS, TRANSFER
 from benchmarks.searches_beside import GROUPS, write_beside
 from rich.console import Console
 from typer.testing import CliRunner
@@ -24,6 +24,7 @@ from mpo_experiments.runs.report import load_report
 
 README, FINDINGS = RESULTS.parents[1] / "README.md", RESULTS.parent / "findings.md"
 QUICKSTART = RESULTS.parent / "quickstart.md"
+ALL_DISCOVERIES = ("results.md", "scores.csv", "summary.json", "transfer.md", "transfer.csv", "transfer.json")
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +33,18 @@ def again(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("benchmark", "cells"):
         shutil.copytree(RESULTS / name, folder / "docs" / "results" / name)
-    for name in ("results.md", "scores.csv", "summary.json"):
+    for name in ALL_DISCOVERIES:
         (folder / "docs" / "results" / "cells" / name).unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        found = CliRunner().invoke(app, DISCOVERY)
-    assert found.exit_code == 0, found.output
-    assert max(map(len, found.stdout.split("Written to")[0].splitlines())) <= 80
+        for command in (TRANSFER, DISCOVERY):
+            found = CliRunner().invoke(app, command)
+            assert found.exit_code == 0, found.output
+            assert max(map(len, found.stdout.split("Written to")[0].splitlines())) <= 80
     return folder / "docs" / "results" / "cells"
 
 
-@pytest.mark.parametrize("name", ["results.md", "scores.csv", "summary.json"])
+@pytest.mark.parametrize("name", ALL_DISCOVERIES)
 def test_the_table_of_discoveries_comes_from_its_cells(again, name):
     assert (again / name).read_text() == (RESULTS / "cells" / name).read_text()
 

@@ -10,7 +10,7 @@ from adapters.storage.files import write_json, write_whole
 from mpo_experiments.benchmark.cell import BenchmarkCell, CellKey
 from mpo_experiments.benchmark.summary import Difference, difference, entry_of, required_best
 from mpo_experiments.benchmark.tables import NOT_RUN, interval_text, scores_table
-from mpo_experiments.benchmark.verdicts import AHEAD, BEHIND, LEVEL, MARKS, Verdict, summary_of, verdicts
+from mpo_experiments.benchmark.verdicts import AHEAD, BEHIND, MARKS, Verdict, summary_of, verdicts
 from mpo_experiments.discovery.carry_over import Found, Transfer
 from mpo_experiments.discovery.report import found_entry
 from mpo_experiments.text_table import TextTable
@@ -73,7 +73,7 @@ def carried_table(carried: Carried) -> TextTable:
 
 
 def counts_table(carried: Carried) -> TextTable:
-    """Within 80 columns: in how many other cells an objective is ahead of the best tuned loss, level or behind."""
+    """Within 80 columns: in how many other cells an objective is ahead of the best tuned loss, and behind it."""
     rows, judged = [], _judged(carried)
     for one in carried.found:
         places = [(one, key) for key in carried.cells if key != one.key and (one, key) in carried.differences]
@@ -84,13 +84,14 @@ def counts_table(carried: Carried) -> TextTable:
             for kind in KINDS
         }  # fmt: skip
         in_mode = " / ".join(map(str, counts["mode"]))
-        rows.append((str(one), *map(str, counts["sampled"]), means["sampled"], in_mode, means["mode"]))
+        in_sampled = map(str, counts["sampled"])
+        rows.append((str(one), str(len(places)), *in_sampled, means["sampled"], in_mode, means["mode"]))
     return TextTable(
         "In other cells than their own",
-        ("found in", AHEAD, "level", BEHIND, "mean", "in mode", "mean"),
+        ("found in", "cells", AHEAD, BEHIND, "mean", "in mode", "mean"),
         tuple(rows),
-        f"Cells in which it is ahead of the best tuned loss, not told apart from it, and behind. {_how(carried)} In "
-        "mode: the same three counts with mode actions.",
+        f"Cells: how many it was tried in. In those that are neither ahead nor behind it is not told apart from the "
+        f"best tuned loss. {_how(carried)} In mode: ahead / behind with mode actions.",
     )
 
 
@@ -116,7 +117,7 @@ def _text(carried: Carried, judged: Judged, at: tuple[Found, CellKey]) -> str:
 
 
 def _counts(found: list[Verdict]) -> list[int]:
-    return [sum(one.word == word for one in found) for word in (AHEAD, LEVEL, BEHIND)]
+    return [sum(one.word == word for one in found) for word in (AHEAD, BEHIND)]
 
 
 def write_carried(folder: Path, carried: Carried, cells: list[BenchmarkCell], command: str) -> list[Path]:
