@@ -42,11 +42,11 @@ def draw_ranking(path: Path, cells: list[BenchmarkCell], ranked: Ranked) -> None
             title = folded(f"{task}, {data}", PANEL, FONT)
             panels[row, column].set_title(f"{title}{count}", fontsize=FONT, color=INK)
     for axes in panels[-1]:
-        axes.set_xlabel("original 0, target 1", fontsize=FONT)
+        axes.set_xlabel("normalised score: original 0, target 1", fontsize=FONT)
     panels[0, 0].set_xlim(*_limits([one for cell in cells for one in ranked[cell.key] if one.id in order]))
     name_marks(panels[0, 0])
     handles = panels[0, 0].get_legend_handles_labels()
-    title = "normalised score" + (f"; the best {MOST_DRAWN} of {len(ids)} objectives" if len(ids) > MOST_DRAWN else "")
+    title = f"the best {MOST_DRAWN} of {len(ids)} objectives" if len(ids) > MOST_DRAWN else None
     columns = 2 if len(kinds) > 2 else 1
     figure.legend(
         *handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7, title=title, title_fontsize=7
