@@ -62,11 +62,13 @@ def settings_text(entry: Entry) -> str:
 
 def tuning_text(cell: BenchmarkCell) -> str:
     """What tuning an objective took at most, in inner loops and in updates; nothing where it was not counted."""
-    loops = max((entry.loops or 0 for entry in cell.objectives if entry.sha256 is None), default=0)
-    if not loops:
+    tuned = [entry.loops for entry in cell.objectives if entry.sha256 is None and entry.loops and entry.tried > 1]
+    if not tuned:
         return ""
+    loops = max(tuned)
+    most = "at most " if min(tuned) < loops else ""
     updates = updates_of(loops, RowSettings(**cell.config["rows"]), InnerLoopSettings(**cell.config["inner"]))
-    return f"Tuning ({cell.method}) took {loops} inner loops, {updates:,} updates, an objective. "
+    return f"Tuning ({cell.method}) took {most}{loops} inner loops, {updates:,} updates, an objective. "
 
 
 def short_table(cell: BenchmarkCell, ranked: list[Standing]) -> TextTable:
