@@ -1,4 +1,4 @@
-"""The picture of the README: losses by kind of data, pooled over tasks, from the cells in docs/results/benchmark.
+"""A picture of losses by kind of data, pooled over tasks, from the cells in docs/results/benchmark.
 
     python -m benchmarks.front_picture
 

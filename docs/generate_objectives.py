@@ -23,8 +23,8 @@ Written by `python docs/generate_objectives.py` from the classes in `src/mpo_cor
 {notation}
 
 Behind each setting stand its default, the values that it may take (an end at a round bracket is not one of them), and
-where `mpo tune` searches it, as published for language models: a setting that multiplies sums over a trajectory is
-divided by tokens / 100. Any other value is refused:
+where `mpo tune` begins to search it, as published for language models if it was: one that multiplies sums over a
+trajectory is divided by tokens / 100. Any other value is refused:
 `objective 'robust_dpo': epsilon must be at least 0 and below 0.5, not 0.5`.
 
 *Member* is the place in the Mirror Preference Optimization class: M0 exact without, MR exact with reference; -bar on

@@ -192,6 +192,7 @@ for objective, share in found.items():
 # ## What this does and does not say
 #
 # - A loss that was discovered on a robot runs in TRL as it is: put your model in place of `"curt"`.
-# - It is one seed of a toy, and no loss was tuned for it. Read no ranking from it. **Whether a discovered loss helps a language
-#   model is not known**; [a first experiment](https://github.com/mirror-po/mpo/blob/main/docs/results/transfer.md) is on a small one.
+# - It is one seed of a toy, and no loss was tuned for it. Read no ranking from it. **Whether a discovered loss helps a large
+#   language model is not known**; it was tried on [a grammar](https://github.com/mirror-po/mpo/blob/main/docs/reviews.md),
+#   where some lead, and on [English](https://github.com/mirror-po/mpo/blob/main/docs/results/transfer.md): nothing is told apart.
 # - Here we know which answers are which. With your own data, `mpo diagnose --model` estimates `own` and `wanted` from the pairs.

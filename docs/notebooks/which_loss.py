@@ -89,7 +89,7 @@ Image("which-loss/ranking.png", width=560)
 
 # %% [markdown]
 # 0 is the policy that was to be improved, 1 the target. Dots: actions drawn from the policy, with 95 % interval. Dashes: its most
-# likely actions. Where intervals overlap, these units do not tell the losses apart: `--units 100` narrows them.
+# likely actions. Where intervals overlap, these units do not tell the losses apart: `--units 100` narrows them (in another `--out`).
 #
 # The settings that tuning found:
 

@@ -79,7 +79,7 @@ def describe(
 ) -> None:
     """Say what is in a dataset: one that is built, or a small sample (64 rows of length 200) of a kind of data."""
     with validating_input():
-        wanted, cache = _wanted(dataset, task, data, (rows, length), seed, _usual(preset, task, SAMPLE)), _cache()
+        wanted, cache = _wanted(dataset, task, data, preset, (rows, length), seed, SAMPLE), _cache()
     import json
 
     from adapters.storage.dataset_files import card_json
@@ -116,7 +116,7 @@ def export(
     with validating_input():
         from adapters.storage.dataset_exports import check_export, minari_root
 
-        wanted, cache = _wanted(dataset, task, data, (rows, length), seed, _usual(preset, task, FULL)), _cache()
+        wanted, cache = _wanted(dataset, task, data, preset, (rows, length), seed, FULL), _cache()
         check_export(format, out, _recipe_of(wanted))
         check_folder("--out", minari_root(out) if out is None or format == "minari" else out.parent)
     from cli.display import Display, console
@@ -162,15 +162,18 @@ def _wanted(
     dataset: Path | None,
     task: str | None,
     data: str | None,
+    preset: str | None,
     size: tuple[int | None, int | None],
     seed: int | None,
     usual: tuple[int, int],
 ) -> "DatasetRecipe | PreferenceDataset":
     """A built dataset, or the recipe of one."""
     if dataset is None:
-        return _recipe(task, data, size, seed, usual)
-    if any(given is not None for given in (task, data, *size, seed)):
-        raise ValueError("--dataset names a dataset that is built: give no --task, --data, --rows, --length or --seed")
+        return _recipe(task, data, size, seed, _usual(preset, task, usual))
+    if any(given is not None for given in (task, data, preset, *size, seed)):
+        raise ValueError(
+            "--dataset names a dataset that is built: give no --task, --data, --preset, --rows, --length or --seed"
+        )
     from adapters.storage.dataset_files import load_dataset
 
     return load_dataset(dataset)

@@ -498,6 +498,10 @@ HOPPER = ("--task", "hopper", "--data", "base")
         (("build", *HOPPER, "--out", "{full}"), "holds something else: name a new folder"),
         (("describe",), "--task is not given"),
         (("describe", *HOPPER, "--dataset", "x"), "--dataset names a dataset that is built: give no --task"),
+        (
+            ("describe", "--preset", "quick", "--dataset", "x"),
+            "--dataset names a dataset that is built: give no --task",
+        ),
         (("describe", "--dataset", "nowhere"), "dataset card nowhere/card.json: cannot be read"),
         (("describe", "--dataset", "{full}"), 'is not of an mpo dataset (no "format": "mpo-preference-data")'),
         (("export", "--format", "npz", "--out", "x.npz"), "--task is not given"),

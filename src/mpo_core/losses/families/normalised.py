@@ -240,7 +240,7 @@ class ProPair(AbstractObjective):
         family="normalised",
         citation="Song et al. 2023, arXiv 2306.17492",
         formula="softplus(-T (mw - ml)) - sft lw, T = temperature or m",
-        member="M0~row",
+        member="M0-bar~row",
         no_member="its scale differs from row to row (the margin)",
         length_normalised=True,
         sees_rewards=True,
