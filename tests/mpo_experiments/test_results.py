@@ -155,6 +155,13 @@ def test_the_readme_has_the_control_on_noisy_labels():
     assert f"not told apart: {control[4]} (by mode behind: {control[7]})" in words_of(README)
 
 
+def test_the_readme_has_the_control_with_learning_rates():
+    tables = (RESULTS / "paper-size" / "controls" / "results.md").read_text()
+    control = row_of("halfcheetah, mixed:0.75", "discovered/halfcheetah-mixed75-temporal", tables)
+    assert (control[3], control[6], control[9]) == ("kto", "not told apart", "not told apart")
+    assert f"KTO is not told apart in the first**: {control[4]} ({control[7]})" in words_of(README)
+
+
 @pytest.mark.parametrize(
     ("folder", "searched", "page"), [("cells", 12 * 2, "discovery.md"), ("seeds/pairs", 4, "other-pairs.md")]
 )

@@ -32,6 +32,15 @@ def good_pairs(rows=256, seed=5):
     )
 
 
+def cut_off_pairs(rows=256, seed=5):
+    """Pairs whose chosen responses are longer than training reads, and so have no end; rejected ones have."""
+    draw = random.Random(seed)
+    sides = {"prompt": (WORDS, 4), "chosen": (WANTED, 40), "rejected": (OTHER, 4)}
+    return Dataset.from_list(
+        [{side: " ".join(draw.choices(words, k=count)) for side, (words, count) in sides.items()} for _ in range(rows)]
+    )
+
+
 def score(model):
     """How likely a token of a good answer is, to prompts that training does not have: geometric mean."""
     return math.exp(np.mean([log_prob(model, row).mean() for row in good_pairs(64, seed=11)]))
@@ -80,14 +89,14 @@ def taught():
     return model.state_dict()
 
 
-def trained(taught, folder, objective, steps, rate=2e-3, **more):
+def trained(taught, folder, objective, steps, rate=2e-3, pairs=good_pairs, arguments=None, **more):
     model, reference = toy_model(), toy_model()
     for one in (model, reference):
         one.load_state_dict(taught)
     health, scores, before = PreferenceHealth(warn=lambda text: None, **more), Scores(), score(model)
-    settings = {"max_steps": steps, "learning_rate": rate, "per_device_train_batch_size": 16}
+    settings = {"max_steps": steps, "learning_rate": rate, "per_device_train_batch_size": 16} | (arguments or {})
     trainer = ObjectiveTrainer(
-        model, reference, args=toy_arguments(folder, **settings), objective=objective, train_dataset=good_pairs(),
+        model, reference, args=toy_arguments(folder, **settings), objective=objective, train_dataset=pairs(),
         processing_class=toy_tokenizer(), callbacks=[health, scores],
     )  # fmt: skip
     trainer.train()
@@ -118,9 +127,12 @@ def test_it_is_silent_in_a_healthy_run(taught, tmp_path, objective):
 
 
 def test_answers_that_no_longer_end_are_told(taught, tmp_path):
-    """Pushing rejected responses down takes the end of text along, which chosen ones need as well."""
-    health, _, _ = trained(taught, tmp_path, "dpo:beta=0.1", 16, rate=1e-2, prompts=["w1 w2 w3", "w30 w4 w9", "w25"])
-    assert ["tokens" in text for _, text in health.warnings] == [True]
+    """Chosen responses are cut off, so the end of text is seen in rejected ones alone, and is pushed down with them."""
+    prompts = ["w1 w2 w3", "w30 w4 w9", "w25"]
+    health, _, _ = trained(
+        taught, tmp_path, "dpo:beta=0.1", 16, 1e-2, cut_off_pairs, {"max_length": 30}, prompts=prompts
+    )
+    assert [text[-len("to 64 tokens") :] for _, text in health.warnings] == ["to 64 tokens"]  # as many as are drawn
 
 
 class State:
