@@ -4,14 +4,12 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from helpers.command_line import assert_refused, invoke
+from helpers.command_line import MPO, assert_refused, invoke
 from mpo_experiments.tasks.registry import task_names
 
-MPO = Path(sys.executable).with_name("mpo")
 FOREIGN = {"name": "not ours", "weights": [1, 2]}
 TASK = ("--task", "halfcheetah")
 

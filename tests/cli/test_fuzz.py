@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from adapters.storage.objective_files import CARD_SEAL, save_objective
 from adapters.storage.objective_paths import CARD_NAME, TENSOR_NAME
 from adapters.storage.sealed import write_sealed
 from cli.app import app
+from helpers.command_line import MPO
 from helpers.objectives import canonical_text, learned_start
 from mpo_core.data.fault import NumberFault
 from mpo_core.data.fault_registry import FAULTS
@@ -30,9 +30,6 @@ from mpo_core.losses.catalogue import objective_ids
 from mpo_experiments.settings.presets import PRESETS
 from mpo_experiments.settings.run_config import RunConfig, build_run
 from mpo_experiments.tasks.registry import task_names
-
-MPO = Path(sys.executable).with_name("mpo")
-
 
 SHARE = float(os.environ.get("MPO_FUZZ", "0.25"))
 """Of the examples of a full round, 2,800, how many are tried: a quarter in the suite; MPO_FUZZ=1 for all."""

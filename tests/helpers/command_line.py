@@ -1,8 +1,14 @@
-"""`mpo` in this process, and what a refusal looks like."""
+"""`mpo` in this process and in another, and what a refusal looks like."""
+
+import sys
+from pathlib import Path
 
 from typer.testing import CliRunner
 
 from cli.app import app
+
+MPO = Path(sys.executable).with_name("mpo")
+"""The command as users have it."""
 
 
 def invoke(*arguments):

@@ -24,6 +24,7 @@ from adapters.evosax.entries import register_strategy, strategy_entry, strategy_
 from adapters.evosax.settings import StrategySettings
 from adapters.evosax.strategy import Strategy
 from cli.app import app
+from helpers.command_line import MPO
 from helpers.objectives import canonical_text, load_objective
 from mpo_core import CatalogueEntry, PairLogProbs, make_objective, objective_ids, register_objective
 from mpo_core.data.fault import DataFault
@@ -42,7 +43,6 @@ from mpo_experiments.agents.training import settings_for, train_agents
 from mpo_experiments.tasks import registry as tasks
 from mpo_experiments.tasks.registry import PPOSettings, TaskSpec, register_task, task_names, task_spec
 
-MPO = Path(sys.executable).with_name("mpo")
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = DOCS / "examples" / "mpo_reach"
 KEY = jax.random.key(3)
