@@ -6,11 +6,15 @@
 # A search on a simulated robot finds a loss for preference data **in which three quarters of the pairs say little**. The loss is
 # then moved to where a language model has its log-probs, and trains it through TRL. The language model is a toy that is made
 # here, so that the truth is known and nothing is downloaded. One run, one seed: it shows how the parts fit, not which loss wins.
+#
+# On your own machine: `pip install ".[llm]" jupyterlab` in a checkout.
 
 # %%
 import importlib.util
 import json
+import os
 import random
+import shutil
 import warnings
 from pathlib import Path
 
@@ -51,7 +55,7 @@ LEARNING, EPOCHS, SAMPLES = 300, 12, 400
 # !mpo meta-train --task {TASK} --data mixed:0.75 --seed 11 --out runs {SIZE} | tail -n 42
 
 # %%
-(run,) = Path("runs").iterdir()
+run = max(Path("runs").iterdir(), key=os.path.getmtime)  # the last one
 Image(run / "figures" / "fitness.png", width=640)
 
 # %% [markdown]
@@ -161,6 +165,7 @@ def token_log_prob(texts):
     return total / count
 
 
+shutil.rmtree("moved", ignore_errors=True)  # what an earlier run of this notebook left
 own, wanted = (round(token_log_prob(texts), 3) for texts in (CURT, FRIENDLY))
 own, wanted
 

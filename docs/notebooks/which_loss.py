@@ -6,6 +6,8 @@
 # You have pairs of answers, one chosen and one rejected. This notebook looks at what is wrong with them, and then ranks losses
 # on control tasks whose preference data have that same fault, where the true return of every policy is known. What comes out is
 # a hint for a language model, no proof: see the end.
+#
+# On your own machine: `pip install ".[llm]" jupyterlab` in a checkout.
 
 # %%
 import importlib.util

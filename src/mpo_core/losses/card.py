@@ -1,11 +1,11 @@
 """What a loss says about itself, on its class.
 
 Formulas are in this notation. lw, ll: summed log-probs of chosen and rejected; rw, rl: the same under the reference;
-nw, nl: lengths in tokens; mw = lw / nw, ml = ll / nl; qw = rw / nw, ql = rl / nl. a = lw - rw, b = ll - rl:
-log-ratios; A = a / nw, B = b / nl. D = a - b; P = lw - ll. m: reward margin; t: progress; sg: stop the gradient. g:
-group, the kind of a pair; q_g: its weight; share_g: its share of the rows. mean, std: over the minibatch. ranked(x, y):
-that x of the minibatch which has the rank among all x that y has among all y. EMA(x): moving average of x over the
-updates. c or x: the setting c, or x where it is left open.
+nw, nl: lengths in tokens; mw = lw / nw, ml = ll / nl; qw = rw / nw, ql = rl / nl. a = lw - rw, b = ll - rl: log-ratios;
+A = a / nw, B = b / nl. D = a - b; P = lw - ll. m: reward margin; t: progress; sg: stop the gradient. g: group, the kind
+of a pair; q_g: its weight; share_g: its share of the rows. mean, std: over the minibatch. ranked(x, y): that x of the
+minibatch which has the rank among all x that y has among all y. EMA(x): moving average of x over the updates. c or x:
+the setting c, or x where it is left open. [x < 0]: 1 where it holds, else 0. i, j: rows of the minibatch.
 
 `mpo_core.formula` reads it: exports are made from these formulas.
 """
