@@ -157,9 +157,17 @@ def test_the_readme_has_the_control_on_noisy_labels():
 
 def test_the_readme_has_the_control_with_learning_rates():
     tables = (RESULTS / "paper-size" / "controls" / "results.md").read_text()
-    control = row_of("halfcheetah, mixed:0.75", "discovered/halfcheetah-mixed75-temporal", tables)
-    assert (control[3], control[6], control[9]) == ("kto", "not told apart", "not told apart")
-    assert f"KTO is not told apart in the first**: {control[4]} ({control[7]})" in words_of(README)
+    first, last = (
+        row_of(*row, tables)
+        for row in (
+            ("halfcheetah, mixed:0.75", "discovered/halfcheetah-mixed75-temporal"),
+            ("ant, noisy:0.2", "discovered/ant-noisy20-temporal"),
+        )
+    )
+    for control in (first, last):
+        assert (control[3], control[6], control[9]) == ("kto", "not told apart", "not told apart")
+    leads = " and ".join(f"{control[4]} ({control[7]})" for control in (first, last))
+    assert f"KTO is not told apart in the first row and the last**: {leads}." in words_of(README)
 
 
 @pytest.mark.parametrize(
