@@ -157,17 +157,19 @@ def test_the_readme_has_the_control_on_noisy_labels():
 
 def test_the_readme_has_the_control_with_learning_rates():
     tables = (RESULTS / "paper-size" / "controls" / "results.md").read_text()
-    first, last = (
+    first, second, last = (
         row_of(*row, tables)
         for row in (
             ("halfcheetah, mixed:0.75", "discovered/halfcheetah-mixed75-temporal"),
+            ("ant, mixed:0.75", "discovered/ant-mixed75-static"),
             ("ant, noisy:0.2", "discovered/ant-noisy20-temporal"),
         )
     )
-    for control in (first, last):
-        assert (control[3], control[6], control[9]) == ("kto", "not told apart", "not told apart")
+    for control, said in ((first, "not told apart"), (second, "ahead"), (last, "not told apart")):
+        assert (control[3], control[6], control[9]) == ("kto", said, said)
     leads = " and ".join(f"{control[4]} ({control[7]})" for control in (first, last))
     assert f"KTO is not told apart in the first row and the last**: {leads}." in words_of(README)
+    assert f"In the second it stays behind: {second[4]} ({second[7]})." in words_of(README)
 
 
 @pytest.mark.parametrize(
