@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.validation import MOST_UNITS, check_folder, interruptible, objective_named, validating_input
+from cli.validation import LAST_SEED, MOST_UNITS, check_folder, interruptible, objective_named, validating_input
 
 
 def show(
@@ -19,7 +19,7 @@ def show(
     ] = None,
     train: Annotated[bool, typer.Option("--train", help="Return curves as well: judges every epoch.")] = False,
     units: Annotated[int, typer.Option(min=2, max=MOST_UNITS, help="Units of the return curves.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the units.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the units.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder; the run's own, or show-<objective>.")] = None,
 ) -> None:
     """Show an objective beside TeMPO, DPO, ORPO and SimPO: its functions, gradient field, weights, one HTML report."""

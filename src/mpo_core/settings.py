@@ -18,7 +18,7 @@ PRECISIONS = ("default", "highest", "bfloat16")
 """How exact the matrix products of inner loops are: what the device does by itself (float32 on CPUs, TF32 on recent
 GPUs), full float32, or bfloat16 factors and activations. Physics and sums of log-probs are always float32."""
 KERNELS = ("auto", "xla", "pallas")
-"""What computes log-probs in inner loops: XLA's products, or a kernel of ours for GPUs; auto: what measured faster."""
+"""What computes log-probs in inner loops: XLA's products, or a kernel of ours for GPUs; auto: XLA's."""
 
 
 class UnusableSetting(ValueError):

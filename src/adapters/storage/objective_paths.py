@@ -14,4 +14,5 @@ def names_file(text: str) -> bool:
 
 def card_path(path: Path) -> Path:
     """The card of an objective, given its folder or either of its files."""
-    return path / CARD_NAME if path.is_dir() else path.with_suffix(".json")
+    is_file = path.suffix in (".json", ".safetensors") and not path.is_dir()
+    return path.with_suffix(".json") if is_file else path / CARD_NAME

@@ -41,9 +41,12 @@ def torch_module(objective: AbstractObjective, *, title: str, provenance: dict[s
         provenance: where the objective comes from; anything that JSON can hold.
 
     Raises:
-        NotImplementedError: the objective uses an operation that has no torch form here.
+        ValueError: the objective uses an operation that has no torch form here.
     """
-    body = TorchBody(trace_objective(objective))
+    try:
+        body = TorchBody(trace_objective(objective))
+    except NotImplementedError as error:
+        raise ValueError(f"this loss cannot be written for torch: {error}") from None
     helpers = [TENSORS] if {"maximum", "minimum"} & set(body.helpers) else []
     helpers += [HELPERS[name] for name in body.helpers] + [ROWS]
     constants = [

@@ -9,7 +9,7 @@ from adapters.expressions.graph import ARGUMENTS, Node
 from adapters.expressions.text import ATOM, CALL, COMPARISON, PRODUCT, SUM, UNARY, ExpressionText, Text, is_number
 
 ROWS = "logp_chosen.shape[0]"
-BINARY = {
+BINARY = {  # sign, and how tight its operands bind at least: & and | come before comparisons in Python
     "add": ("+", SUM), "sub": ("-", SUM), "mul": ("*", PRODUCT), "div": ("/", PRODUCT),
     "lt": ("<", COMPARISON), "gt": (">", COMPARISON), "ge": (">=", COMPARISON), "le": ("<=", COMPARISON),
     "eq": ("==", COMPARISON), "ne": ("!=", COMPARISON), "and": ("&", ATOM), "or": ("|", ATOM),
@@ -85,10 +85,9 @@ class TorchBody(ExpressionText):
     def operation(self, node: Node) -> Text:
         """An operation of torch."""
         if node.op in BINARY:
-            sign, binds = BINARY[node.op]
-            binds = COMPARISON if binds == ATOM else binds
-            left, right = self.text(node.inputs[0], binds)[0], self.text(node.inputs[1], binds + 1)[0]
-            return f"{left} {sign} {right}", binds
+            sign, least = BINARY[node.op]
+            left, right = self.text(node.inputs[0], least)[0], self.text(node.inputs[1], least + (least < ATOM))[0]
+            return f"{left} {sign} {right}", least if least < ATOM else COMPARISON
         if node.op in UNARY_CALLS:
             return self._call(UNARY_CALLS[node.op], *node.inputs)
         special: Callable[[Node], Text] | None = getattr(self, f"_op_{node.op}", None)

@@ -59,10 +59,10 @@ def torch_loss(text: str, objective: AbstractObjective, provenance: dict[str, An
         objective: one without a state.
         provenance: where it comes from; `objective` names it.
     """
-    graph = trace_objective(objective)
     source = torch_module(
         objective, title=f"The preference-optimisation loss {provenance['objective']}", provenance=provenance
     )
+    graph = trace_objective(objective)
     scope: dict[str, Any] = {}
     exec(compile(source, f"<mpo export {text}>", "exec"), scope)
     beta, temperature = (_number(getattr(objective, name, None)) for name in ("beta", "temperature"))

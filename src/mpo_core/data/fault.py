@@ -147,5 +147,5 @@ def check_shares(shares: Mapping[Kind, float], term: str) -> None:
             )
     if not math.isclose(sum(shares.values()), 1.0, abs_tol=1e-6):
         raise ValueError(
-            f"data specification: {shortened(term)!r}: the shares must sum to 1, not {sum(shares.values()):g}"
+            f"data specification: {shortened(term)!r}: the shares must sum to 1, not {sum(shares.values()):.9g}"
         )

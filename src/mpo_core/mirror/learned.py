@@ -23,6 +23,8 @@ from mpo_core.objective.interface import Scalar
 from mpo_core.settings import MAPS
 
 TEMPORAL_KNOTS = 3
+FLAT = 1e-3
+"""Mean slope of a phi_inv over a frame, up to which it counts as flat there (ours)."""
 
 
 class LearnedMap(AbstractMap):
@@ -124,12 +126,14 @@ def _frames(start: MirrorObjective, frame: Frame) -> dict[str, Frame]:
 
 
 def _bracket_frame(start: MirrorObjective, frame: Frame) -> Frame:
-    """The width of a frame as the start's phi_inv sees it."""
+    """The width of a frame as the start's phi_inv sees it; its own where phi_inv is flat there, or has no numbers: what
+    is learned of phi_inv is then all that psi sees."""
     if frame == UNIT_FRAME:
         return UNIT_FRAME
     ends = jnp.array([frame.centre, frame.centre - frame.width])
     high, low = start.phi_inv(ends, 0.0)
-    return Frame(0.0, float(high - low))
+    width = float(high - low)
+    return Frame(0.0, width if math.isfinite(width) and width > FLAT * frame.width else frame.width)
 
 
 def split_learned(

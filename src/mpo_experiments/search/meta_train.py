@@ -74,8 +74,8 @@ class MetaTraining:
         report = self._report(discovered)
         self.folder.check()
         self._draw(discovered, banks or self._banks(0))
-        report.save(self.folder.path)
-        write_run_report(self.folder, self.config)
+        write_run_report(self.folder, self.config, report)
+        report.save(self.folder.path)  # with it the run is finished
         return report
 
     def finished(self) -> RunReport | None:

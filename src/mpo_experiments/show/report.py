@@ -9,6 +9,7 @@ from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_experiments.agents.lookup import load_card
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import versions
+from mpo_experiments.runs.report import load_report
 from mpo_experiments.show.field import draw_field, field_sentence, field_table
 from mpo_experiments.show.functions import draw_functions, functions_sentence, functions_table
 from mpo_experiments.show.html import HtmlTable, Section, page
@@ -39,7 +40,7 @@ def write_report(plan: ShowPlan, reporter: Reporter) -> Path:
         inputs, curves = train_shown(plan, plan.config, reporter)
     sections = [_opening(plan)]
     if plan.run is not None:
-        sections += run_sections(*plan.run, figures)
+        sections += run_sections(*plan.run, load_report(plan.run[0].path), figures)
     sections += figure_sections(plan.shown, inputs, figures, reporter, _where(plan, inputs[0]))
     sections.append(_returns(plan, curves, figures))
     sections += [_beside(plan), provenance_section(_provenance(plan))]

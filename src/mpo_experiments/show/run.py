@@ -9,7 +9,7 @@ from adapters.storage.objective_files import read_objective, told_of
 from adapters.storage.run_folder import RunFolder
 from mpo_experiments.figures.fitness import draw_fitness
 from mpo_experiments.runs.marks import mean_marks
-from mpo_experiments.runs.report import CellReport, load_report
+from mpo_experiments.runs.report import CellReport, RunReport
 from mpo_experiments.scale import NO_NOISE
 from mpo_experiments.settings.run_config import RunConfig
 from mpo_experiments.show.html import HtmlTable, Section, page
@@ -23,19 +23,22 @@ CLASS_TEXT = (
 REPORT_NAME, FIGURES = "report.html", "figures"
 
 
-def write_run_report(folder: RunFolder, config: RunConfig) -> Path:
-    """report.html of a run that has just ended, from what lies in its folder: takes no time.
+def write_run_report(folder: RunFolder, config: RunConfig, report: RunReport | None) -> Path:
+    """report.html of a run that is about to end, from what lies in its folder: takes no time.
 
     `mpo show` replaces it by one with every figure.
 
+    Args:
+        report: the final tables, which need not be in the folder yet.
+
     Raises:
-        ValueError: the report or the objective in the folder cannot be read.
+        ValueError: the objective in the folder cannot be read.
         OSError: it cannot be written.
     """
     card = read_objective(folder.path)[0]
     where = config.title
     more = f"`mpo show {folder}` adds the gradient field and the weight of chosen and rejected over training."
-    sections = [Section(f"Discovered on {where}", (CLASS_TEXT, more), CLASS_FORMULA), *run_sections(folder, config)]
+    sections = [Section(f"Discovered on {where}", (CLASS_TEXT, more), CLASS_FORMULA), *run_sections(folder, config, report)]
     maps = folder.path / FIGURES / "maps.png"
     if maps.exists():
         sections.append(Section("What was learned", figure=maps))
@@ -45,16 +48,14 @@ def write_run_report(folder: RunFolder, config: RunConfig) -> Path:
     return path
 
 
-def run_sections(folder: RunFolder, config: RunConfig, figures: Path | None = None) -> list[Section]:
+def run_sections(
+    folder: RunFolder, config: RunConfig, report: RunReport | None, figures: Path | None = None
+) -> list[Section]:
     """The final table and the search of a run.
 
     Args:
         figures: where to draw the search; without it the run's own figure is taken, if there is one.
-
-    Raises:
-        ValueError: its report cannot be read.
     """
-    report = load_report(folder.path)
     sections = [
         Section(f"Final table: {one.title}", (_result(one),), table=_final_table(one))
         for one in (report.cells if report is not None else ())

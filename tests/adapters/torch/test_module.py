@@ -7,6 +7,7 @@ import pytest
 
 from adapters.torch.module import ROW_ARGUMENTS, torch_module
 from mpo_core.losses.catalogue import make_objective, objective_ids
+from mpo_core.objective.interface import AbstractObjective
 from mpo_core.objective.pair_log_probs import PairLogProbs
 
 torch = pytest.importorskip("torch")  # an optional extra: .ci/run installs it
@@ -59,6 +60,37 @@ def test_rows_of_no_tokens_count_as_one_token(exported):
         one = exported(id)(**given | {"chosen_length": torch.ones(3)}, progress=0.5)
         assert torch.equal(exported(id)(**given, progress=0.5), one)
         assert torch.isfinite(one).all()
+
+
+class OfConditions(AbstractObjective):
+    """An own loss whose condition has several parts."""
+
+    def __call__(self, pair, progress):
+        likely = (pair.chosen > -8.5) & (pair.rejected > pair.chosen - 1.0)
+        other = ~(pair.chosen > -80.0) | (pair.margin < 0.0) & (progress > 0.1)
+        return jnp.where(likely | other, -pair.chosen, pair.rejected)
+
+
+class OfSines(AbstractObjective):
+    def __call__(self, pair, progress):
+        return jnp.sin(pair.chosen)
+
+
+def test_conditions_of_several_parts_mean_the_same_in_torch():
+    scope: dict = {}
+    exec(torch_module(OfConditions(), title="of conditions", provenance={}), scope)
+    rng = np.random.default_rng(0)
+    given = {name: rng.uniform(-100, 0, 200).astype("float32") for name in ROW_ARGUMENTS}
+    given |= {"logp_chosen": rng.uniform(-12, -4, 200).astype("float32"), "margin": rng.normal(size=200) * 1.0}
+    found = scope["loss"](**{name: torch.tensor(value) for name, value in given.items()}, progress=0.5)
+    expected = OfConditions()(PairLogProbs(*map(jnp.asarray, given.values())), 0.5)
+    np.testing.assert_array_equal(found, expected)
+    assert 20 < int((found > 0).sum()) < 180
+
+
+def test_an_operation_that_torch_has_no_form_of_is_refused():
+    with pytest.raises(ValueError, match="cannot be written for torch: no torch form of the operation sin"):
+        torch_module(OfSines(), title="of sines", provenance={})
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -69,6 +69,15 @@ def test_equals_its_start(init, temporal):
         np.testing.assert_allclose(learned(pair, progress), closed(pair, progress), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("init", [one for one in MONOTONE if as_mirror(one).bracket == "mean"])
+def test_is_finite_and_alive_where_the_phi_inv_of_its_start_is_flat(init):
+    """A frame far below a floor, as that of `floor_po`: its psi still sees what is learned of phi_inv."""
+    start, pair = learned_mirror(as_mirror(init), temporal=True, frame=Frame(-9.0, 0.4)), random_pair(jax.random.key(3))
+    assert float(start.psi.network.width) > 0
+    np.testing.assert_allclose(start(pair, 0.5), make_objective(init)(pair, 0.5), rtol=1e-5, atol=1e-5)
+    assert jnp.isfinite(random_learned(start, jax.random.key(1), 0.5)(pair, 0.5)).all()
+
+
 @pytest.mark.parametrize("temporal", [False, True])
 def test_antithetic_members_differ(temporal):
     """At the start no pair of twins may score alike for the reason that the parametrisation is even."""

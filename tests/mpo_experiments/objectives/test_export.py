@@ -100,6 +100,7 @@ def test_an_objective_file_is_exported_with_its_provenance(tmp_path):
         (("dpo:beat=1",), "did you mean 'beta'?"),
         (("dpo", "--format", "torhc"), "did you mean 'torch'?"),
         (("missing.json",), "cannot be read"),
+        (("runs/halfcheetah-mixed0.75-typed-wrong",), "runs/halfcheetah-mixed0.75-typed-wrong/objective.json: cannot"),
         (("dpo", "--out", "."), "is a folder"),
     ],
 )

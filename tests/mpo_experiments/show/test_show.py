@@ -31,6 +31,7 @@ from mpo_core.training.learners import row_log_probs
 from mpo_experiments.objectives.named import parse_objective
 from mpo_experiments.progress import SilentReporter
 from mpo_experiments.runs.folder import open_run
+from mpo_experiments.runs.report import load_report
 from mpo_experiments.settings.run_config import build_config, build_run
 from mpo_experiments.show.curves import return_curves
 from mpo_experiments.show.html import HtmlTable, Section, page
@@ -231,7 +232,7 @@ def test_commands_in_a_text_are_code():
 def test_a_run_is_shown_in_its_folder(smoke_run, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(smoke_run[1], folder)
-    brief = write_run_report(*open_run(folder)).read_text()
+    brief = write_run_report(*open_run(folder), load_report(folder)).read_text()
     assert brief.count("data:image/png") == 2
     assert "Final table" in brief
     found = CliRunner().invoke(app, ["show", str(folder), "--train", "--units", "2"], catch_exceptions=False)
