@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.context import Context, check_read
 from cli.validation import (
     LAST_SEED,
     check_extra,
@@ -19,11 +20,7 @@ from cli.validation import (
 from mpo_core.names import unknown_name
 
 if TYPE_CHECKING:
-    from typer import Context
-
     from mpo_experiments.align.settings import AlignSettings
-else:
-    Context = typer.Context.__base__  # what typer really passes
 
 EXTRA = ("torch", "trl", "transformers", "peft", "datasets", "accelerate")
 MOST_TOKENS = 100_000
@@ -68,6 +65,7 @@ def align(
     with validating_input():
         if resume is not None and (present or set_):
             raise ValueError("--resume continues a run with its own settings: give no others beside it")
+        check_read(context, resume is None, "--resume continues a run in its own folder", "out")
         missing = [f"--{name}" for name in ("model", "dataset") if name not in present]
         if resume is None and missing:
             raise ValueError(f"{' and '.join(missing)} must be given (mpo align --help shows all options)")
@@ -91,7 +89,7 @@ def _train(folder: Path, settings: "AlignSettings | None") -> None:
     """
     from adapters.torch.trl_run import quiet
     from mpo_experiments.align.arguments import settle_adapter
-    from mpo_experiments.align.training import finished, prepare, read_run, start_run, train
+    from mpo_experiments.align.training import check_resumed, finished, prepare, read_run, start_run, train
 
     quiet()
     fresh = settings is not None
@@ -99,8 +97,8 @@ def _train(folder: Path, settings: "AlignSettings | None") -> None:
         settings = read_run(folder) if settings is None else settle_adapter(settings)
         result = None if fresh else finished(folder)
         run = prepare(settings) if result is None else None
-        if run is not None and fresh:
-            start_run(folder, run)
+        if run is not None:
+            (start_run if fresh else check_resumed)(folder, run)
     from cli.display import Display, console
 
     screen = console()
@@ -120,6 +118,7 @@ def _train(folder: Path, settings: "AlignSettings | None") -> None:
 
 @app.command()
 def evaluate(
+    context: Context,
     model: Annotated[str, typer.Option(help="Folder or hub id of a model, or of a LoRA adapter.")],
     dataset: Annotated[str, typer.Option(help="Held-out pairs; or prompts alone, to answer them.")],
     reference: Annotated[
@@ -167,17 +166,19 @@ def evaluate(
         for option, path in (("--generate", generate), ("--out", out)):
             if path is not None:
                 check_file(option, path)
+        check_read(context, judge is not None, "goes with --judge", "against", "judge_seconds")
         check_extra("mpo align evaluate", EXTRA)
         settle()
         from adapters.torch.trl_run import quiet
 
         quiet()
+        from adapters.storage.files import beside
         from adapters.torch.answers import Generation
         from mpo_experiments.align.judge import Judge
         from mpo_experiments.align.questions import Question, prepare_questions
 
         kept = generate or answers
-        verdicts = None if kept is None else kept.with_suffix(".verdicts.jsonl")
+        verdicts = None if kept is None else beside(kept, ".verdicts.jsonl")
         if judge is not None and verdicts is not None:
             check_file("verdicts beside the answers,", verdicts)
         question = Question(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.context import Context, check_read
 from cli.tuning_options import TuneOption, TuningOption, check_tuning
 from cli.validation import (
     MOST_SETTINGS,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 
 def benchmark(
+    context: Context,
     task: Annotated[list[str], typer.Option(help="Tasks; repeat, or join by commas.")],
     data: Annotated[list[str] | None, typer.Option(help="Kinds of data; likewise. Default: mixed:0.75.")] = None,
     objectives: Annotated[
@@ -85,8 +87,9 @@ def benchmark(
         check_folder("--out", out)
         if pairs is not None:
             check_folder("--pairs", pairs)
-        if measure and not dry_run:
-            raise ValueError("--measure: goes with --dry-run")
+        check_read(context, dry_run, "goes with --dry-run", "measure")
+        check_read(context, not dry_run, "does nothing beside --dry-run", "only_tables", "pairs", "page")
+        check_read(context, not only_tables, "does nothing beside --only-tables", "pairs")
     from mpo_experiments.benchmark.folder import BenchmarkFolder
 
     folder = BenchmarkFolder(out)

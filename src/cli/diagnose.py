@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from cli.align import EXTRA, MOST_TOKENS, settle
+from cli.context import Context, check_read
 from cli.validation import check_extra, check_file, interruptible, validating_input
 
 
 def diagnose(
+    context: Context,
     dataset: Annotated[str, typer.Option(help="Pairs: a local file, a saved folder, or a hub id.")],
     model: Annotated[
         str | None, typer.Option(help="The model that is to be trained: its view of both sides, its tokens.")
@@ -25,6 +27,7 @@ def diagnose(
     with validating_input():
         if out is not None:
             check_file("--out", out)
+        check_read(context, model is not None, "goes with --model", "max_length", "batch")
         check_extra("mpo diagnose", EXTRA)
         settle()
         from adapters.torch.trl_run import quiet

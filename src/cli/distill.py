@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.context import Context, check_read
 from cli.validation import MOST_UNITS, check_folder, interruptible, objective_named, validating_input
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ STREAMS = ("reporting", "selection")
 
 
 def distill(
+    context: Context,
     objective: Annotated[str, typer.Argument(help="A run folder, or the file of a learned objective.")],
     terms: Annotated[int, typer.Option(min=1, max=64, help="Terms of each map, at most.")] = 6,
     tolerance: Annotated[
@@ -46,6 +48,7 @@ def distill(
             raise unknown_name("stream", stream, STREAMS)
         if low is not None and (task or data or preset):
             raise ValueError("--range samples no task: leave --task, --data and --preset out, or --range")
+        check_read(context, score, "goes with --score", "units", "stream")
         named = objective_named(objective)
         from mpo_experiments.distill.folder import check_no_learned, default_folder
         from mpo_experiments.distill.run import Learned, read_learned
@@ -104,6 +107,7 @@ def _scored(
     from adapters.storage.files import write_json
     from cli.display import Display, console
     from mpo_core.seeds import Stream
+    from mpo_experiments.distill.folder import SCORE
     from mpo_experiments.distill.score import NAMES, score
 
     screen, name, units = console(), comparison[0], comparison[1]
@@ -114,7 +118,7 @@ def _scored(
         share = None if found.share is None else dataclasses.asdict(found.share)
         scores = dict(zip(NAMES, found.scores.tolist(), strict=True))
         value = {"conditions": found.conditions, "stream": name, "units": units, "scores": scores, "share": share}
-        write_json(folder / "score.json", value)
+        write_json(folder / SCORE, value)
     screen.print()
     _print_table(screen, found.table())
     for line in found.lines():

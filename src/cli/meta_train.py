@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.context import Context, check_read
 from cli.process_group import follow, follows, tell_followers, together
 from cli.validation import REFUSED, check_folder, interruptible, validating_input
 
@@ -19,6 +20,7 @@ _PROCESS_START = time.monotonic()
 
 
 def meta_train(
+    context: Context,
     task: Annotated[
         str | None, typer.Option(help="Task to discover an objective on (mpo list tasks), or several: hopper,ant.")
     ] = None,
@@ -84,6 +86,7 @@ def meta_train(
         if resume is not None:
             if _present(given) or config is not None or set_:
                 raise ValueError("--resume continues a run with its own settings: give no others beside it")
+            check_read(context, False, "--resume continues a run in its own folder", "out")
             asked = resume
         else:
             file_layer = read_config_file(config) if config is not None else {}

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from cli.context import Context, check_read
 from cli.validation import LAST_SEED, MOST_UNITS, check_folder, interruptible, objective_named, validating_input
 
 
 def show(
+    context: Context,
     what: Annotated[str, typer.Argument(metavar="WHAT", help="A run folder, an objective file, or id:name=value,...")],
     task: Annotated[str | None, typer.Option(help="Task to train on; a run's own unless given.")] = None,
     data: Annotated[str | None, typer.Option(help="Preference data; a run's own unless given.")] = None,
@@ -24,6 +26,7 @@ def show(
 ) -> None:
     """Show an objective beside TeMPO, DPO, ORPO and SimPO: its functions, gradient field, weights, one HTML report."""
     with validating_input():
+        check_read(context, train, "goes with --train", "units")
         named = objective_named(what)
         from mpo_experiments.show.plan import ShowRequest, make_plan
 

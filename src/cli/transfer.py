@@ -133,8 +133,9 @@ def _plan(
 def _check_suite(suite: Path | None) -> None:
     if suite is not None:
         from adapters.storage.files import read_json
+        from mpo_experiments.lm_transfer.tables import agreement_table
 
-        read_json(suite, "benchmark summary")
+        agreement_table([], read_json(suite, "benchmark summary"), str(suite))
 
 
 def _check_objectives(settings: "TransferSettings") -> None:

@@ -18,6 +18,12 @@ def slug(data: str) -> str:
     return data.replace(":", "").replace("+", "_").replace("=", "").replace(",", "_")
 
 
+def beside(path: Path, ending: str) -> Path:
+    """A file beside another one: its name, less .json or .jsonl, with an ending; dots in the name stay."""
+    stem = path.name if path.suffix not in (".json", ".jsonl") else path.stem
+    return path.with_name(stem + ending)
+
+
 LEFTOVERS = ".*.tmp"
 """What a writer that was killed leaves beside the file that it was about to replace."""
 
@@ -32,16 +38,16 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     with signals_held(), naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            with beside.open("wb") as file:
+            with partial.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            beside.replace(path)
+            partial.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+                partial.unlink(missing_ok=True)
             raise
         _flush_folder(path.parent)
 

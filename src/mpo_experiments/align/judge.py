@@ -94,9 +94,9 @@ def _asked(judge: Judge, lines: list[str], keys: list[str]) -> list[str]:
         try:
             for token in _tokens(judge, process, lines, until):
                 verdicts.append(token)
-                if token in VERDICTS and len(verdicts) <= len(keys):
-                    record.write(json.dumps({"asked": keys[len(verdicts) - 1], "verdict": token}).encode() + b"\n")
-                    record.flush()
+                _check_verdicts(judge, record, verdicts, len(keys))
+                record.write(json.dumps({"asked": keys[len(verdicts) - 1], "verdict": token}).encode() + b"\n")
+                record.flush()
             process.wait(max(until - time.monotonic(), 0.1))
         except (TimeoutError, subprocess.TimeoutExpired):
             raise WorkFailed(
@@ -110,14 +110,23 @@ def _asked(judge: Judge, lines: list[str], keys: list[str]) -> list[str]:
                 f"the judge {judge.command!r} ended with exit code {process.returncode} "
                 f"({said or 'it said nothing'}){judge.kept}"
             )
-        if len(verdicts) != len(lines) or not set(verdicts) <= set(VERDICTS):
-            record.forget()  # which verdict is whose is not known
-            odd = next((one for one in verdicts if one not in VERDICTS), None)
-            what = f"{len(verdicts)} verdicts for {len(lines)} pairs" if odd is None else f"{odd[:40]!r} as a verdict"
-            raise WorkFailed(
-                f"the judge {judge.command!r} wrote {what}: it must write 1 or 2 for each line that it reads"
-            )
+        if len(verdicts) < len(lines):
+            raise _misunderstood(judge, record, f"{len(verdicts)} verdicts for {len(lines)} pairs")
     return verdicts
+
+
+def _check_verdicts(judge: Judge, record: "_Record", verdicts: list[str], most: int) -> None:
+    """Refuses, as soon as it comes, a word that is no verdict, or one verdict too many."""
+    if verdicts[-1] not in VERDICTS:
+        raise _misunderstood(judge, record, f"{verdicts[-1][:40]!r} as a verdict")
+    if len(verdicts) > most:
+        raise _misunderstood(judge, record, f"more than {most} verdicts for {most} pairs")
+
+
+def _misunderstood(judge: Judge, record: "_Record", what: str) -> WorkFailed:
+    """The failure of a judge of whose verdicts it is not known whose they are: what was kept of them goes."""
+    record.forget()
+    return WorkFailed(f"the judge {judge.command!r} wrote {what}: it must write 1 or 2 for each line that it reads")
 
 
 def _tokens(judge: Judge, process: Any, lines: list[str], until: float) -> Iterator[str]:

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from adapters.storage.files import write_json
+from adapters.storage.files import beside, write_json
 from adapters.torch.answers import Generation, generate
 from adapters.torch.language_models import TokenEncoder, check_model, load_tokenizer, set_chat_template
 from adapters.torch.preference_text import TextRows, load_text
@@ -208,8 +208,8 @@ def answer(asked: Asked, reporter: Reporter) -> Found:
         reference = _scores(asked, model, reporter)
         if asks_reference:
             opponent = _answers(asked, model, reporter)
-            beside = None if question.answers_to is None else question.answers_to.with_suffix(".reference.json")
-            _write(beside, asked, opponent, asked.before, reporter)
+            path = None if question.answers_to is None else beside(question.answers_to, ".reference.json")
+            _write(path, asked, opponent, asked.before, reporter)
     wins = None
     if question.judge is not None and opponent is not None and answers is not None:
         wins = win_rate(question.judge, asked.prompts, answers, opponent)

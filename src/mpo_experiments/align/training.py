@@ -9,6 +9,7 @@ OUT/result.json     updates, and the last scores on held-out pairs
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -77,6 +78,14 @@ class Prepared:
         )
         return [note for pairs in several for note in pairs.notes()] + [note for note in rest if note is not None]
 
+    def origin(self) -> dict[str, Any]:
+        """What a run is made from besides its settings: the objective, and the texts of all pairs by their hash."""
+        several = [self.pairs] if self.held_out is None else [self.pairs, self.held_out]
+        texts = hashlib.sha256()
+        for row in (row for pairs in several for row in pairs.rows):
+            texts.update(repr(row).encode())
+        return {"objective": self.loss.provenance, "texts_sha256": texts.hexdigest()}
+
     def counts(self) -> dict[str, Any]:
         """How many pairs the data have, and what became of them."""
         held_out = None if self.held_out is None else dataclasses.asdict(self.held_out.counts)
@@ -113,6 +122,19 @@ def prepare(settings: AlignSettings) -> Prepared:
     return Prepared(settings, loss, tokenizer, pairs, held_out[0] if held_out else None)
 
 
+def check_resumed(folder: Path, run: Prepared) -> None:
+    """Refuses to go on with other pairs, or another objective, than a run began with.
+
+    Raises:
+        ValueError: one sentence: which of them changed.
+    """
+    began = read_json(folder / SETTINGS, "settings of mpo align").get("provenance", {})
+    for name, now in run.origin().items():
+        if name in began and began[name] != json.loads(json.dumps(now)):
+            what = {"texts_sha256": "the pairs are"}.get(name, f"the {name} is")
+            raise ValueError(f"--resume {folder}: {what} not what the run began with; begin another with --out")
+
+
 def start_run(folder: Path, run: Prepared) -> None:
     """Makes the folder of a run and writes what it is made from.
 
@@ -125,7 +147,7 @@ def start_run(folder: Path, run: Prepared) -> None:
         raise ValueError(f"--out {folder}: holds a run already; continue it with --resume {folder}, or name another")
     provenance = {
         "versions": versions(ALIGNMENT),
-        "objective": run.loss.provenance,
+        **run.origin(),
         "pairs": len(run.pairs),
         "data": run.counts(),
         "device": device_name(),

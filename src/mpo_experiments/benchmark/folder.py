@@ -46,7 +46,7 @@ class BenchmarkFolder:
         path = self._file(key)
         before, now = found.settings, settings
         if before is not None and now.tuned_from is not None:
-            self._check_borrowed(key, found, now)
+            self.check_borrowed(key, found, now)
             before, now = before.without_tuning(), now.without_tuning()
         if before is not None and _alike_but_for_saved(before, now):
             before = dataclasses.replace(before, objectives=now.objectives)
@@ -89,7 +89,7 @@ class BenchmarkFolder:
                 found.append(alike)
         return found, left_out
 
-    def _check_borrowed(self, key: CellKey, found: BenchmarkCell, settings: BenchmarkSettings) -> None:
+    def check_borrowed(self, key: CellKey, found: BenchmarkCell, settings: BenchmarkSettings) -> None:
         """Refuses a cell whose settings are others than those that are to be borrowed now."""
         source = BenchmarkFolder(Path(settings.tuned_from or "")).any_cell(key)
         wanted = {} if source is None else {one.id: one for one in source.objectives if one.sha256 is None}

@@ -23,7 +23,7 @@ from mpo_experiments.objectives.saved import register_file
 from mpo_experiments.progress import Reporter
 from mpo_experiments.settings.budget import search_loops, search_updates
 from mpo_experiments.settings.nested import parse_override
-from mpo_experiments.settings.run_config import RunConfig, build_single_run
+from mpo_experiments.settings.run_config import RunConfig, build_single_run, check_overrides
 
 SHARED = frozenset({"task", "data", "preset", "seed", "init", "report"})
 """What options of the command say, or the comparison itself."""
@@ -73,7 +73,9 @@ class VariantSettings:
             for name in layer.keys() & SHARED:
                 raise ValueError(f"setting {name!r} is the same in all searches and has an option of its own")
         try:
-            return build_single_run(own, *layers)
+            config = build_single_run(own, *layers)
+            check_overrides(layers[len(self.overrides) :], config.strategy)
+            return config
         except ValueError as error:
             raise ValueError(f"variant {shortened(variant.name)!r}: {error}") from None
 

@@ -6,6 +6,7 @@ on disk as soon as it is done, so that the queue can be left and gone on with.
 """
 
 import dataclasses
+import re
 from pathlib import Path
 
 from adapters.storage.files import slug
@@ -19,6 +20,7 @@ from mpo_experiments.benchmark.cell import (
     BenchmarkSettings,
     CellKey,
     Choice,
+    Entry,
 )
 from mpo_experiments.benchmark.folder import ELSE, BenchmarkFolder
 from mpo_experiments.benchmark.measure import cell_choices
@@ -30,9 +32,11 @@ from mpo_experiments.provenance import agents_hash
 from mpo_experiments.runs.folder import open_run
 from mpo_experiments.search.meta_train import MetaTraining
 from mpo_experiments.settings.nested import parse_override
-from mpo_experiments.settings.run_config import RunConfig, build_single_run, read_run_config
+from mpo_experiments.settings.run_config import RunConfig, build_single_run, check_overrides, read_run_config
 
 FORMS = ("static", "temporal")
+OF_THE_CELL = frozenset({"task", "data", "preset", "seed", "init", "temporal"})
+"""Settings that the cell, its tuning and the options of the command say of every search."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +65,14 @@ class DiscoverySettings:
             "task": key.task, "data": key.data, "preset": self.zoo.preset, "init": start,
             "temporal": form == "temporal", "seed": self.search_seed + search, "report": {"units": 2},
         }  # fmt: skip
-        return build_single_run(own, *(parse_override(text) for text in self.overrides))
+        layers = [parse_override(text) for text in self.overrides]
+        for name in sorted(OF_THE_CELL & {name for layer in layers for name in layer}):
+            raise ValueError(
+                f"--set {name}: what this is in a search follows from its cell and the command's own options"
+            )
+        config = build_single_run(own, *layers)
+        check_overrides(layers, config.strategy)
+        return config
 
 
 class Discovery:
@@ -98,12 +109,29 @@ class Discovery:
                 start = str(read_run_config(path / CONFIG_NAME).init)
                 check_search(path, self.settings.config(key, form, start, search))
         cell = BenchmarkFolder(self.path).any_cell(key)
-        if cell is not None:
+        if cell is None:
+            self._check_starts(key)
+        else:
             self._check_cell(cell)
         return cell
 
+    def _check_starts(self, key: CellKey) -> None:
+        """Refuses searches of a cell under way that began elsewhere than where its tuned objectives have them begin."""
+        zoo = BenchmarkFolder(self._zoo_path).any_cell(key)
+        if zoo is None:
+            return
+        for form, search in self.each_search():
+            start, path = best_start(cell_choices(zoo), form), self.run_path(key, form, search)
+            check_search(path, self.settings.config(key, form, start, search))
+
+    @property
+    def _zoo_path(self) -> Path:
+        """Where the hand-written objectives were, or are to be, tuned."""
+        return Path(self.settings.zoo.tuned_from or self.path / "zoo")
+
     def _check_cell(self, cell: BenchmarkCell) -> None:
-        """Refuses a cell of other settings or searches; its folder, and that of the tuned zoo, may have moved."""
+        """Refuses a cell of other settings, tuned objectives or searches; its folder, and that of the tuned zoo, may
+        have moved."""
         ids = tuple(entry.id for entry in cell.objectives)
         wanted = dataclasses.replace(self.settings.zoo, objectives=ids, tuned_from=None)
 
@@ -118,7 +146,17 @@ class Discovery:
         )
         if not same:
             raise ValueError(f"{self.path}: its cell of {cell.key} was made with other settings or agents; {ELSE}")
+        borrowed = dataclasses.replace(self.settings.zoo, tuned_from=str(self._zoo_path))
+        BenchmarkFolder(self.path).check_borrowed(cell.key, cell, borrowed)
         by_name = {Path(entry.id).name: entry.sha256 for entry in cell.objectives if entry.sha256 is not None}
+        asked = {self.run_path(cell.key, *one).name for one in self.each_search()}
+        for form in self.settings.forms:
+            more = [Path(entry.id).name for entry in found_entries(cell, form) if Path(entry.id).name not in asked]
+            if more:
+                raise ValueError(
+                    f"{self.path}: its cell of {cell.key} has {more[0]}, a search more than are asked for: "
+                    f"give --search-seeds as it was, or {ELSE}"
+                )
         for form, search in self.each_search():
             own = self.run_path(cell.key, form, search)
             there = (own / CARD_NAME).is_file()
@@ -175,6 +213,12 @@ def check_search(path: Path, config: RunConfig) -> None:
     (cell,) = config.cells()
     if there.provenance.get("agents_sha256") not in (None, agents_hash(cell.task, ",".join(config.kinds))):
         raise ValueError(f"run {path}: was made with other agents; {ELSE}")
+
+
+def found_entries(cell: BenchmarkCell, form: str) -> list[Entry]:
+    """What the searches of a form found, in a cell."""
+    name = re.compile(rf"-{form}(-s\d+)?$")
+    return [entry for entry in cell.objectives if entry.sha256 is not None and name.search(entry.id)]
 
 
 def best_start(choices: dict[str, Choice], form: str) -> str:

@@ -1,7 +1,6 @@
 """What a queue of discoveries found: the comparisons of all cells in one table, their scores, and each cell in full."""
 
 import dataclasses
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from mpo_experiments.benchmark.difference_tables import differences_table
 from mpo_experiments.benchmark.summary import best_on_units, no_noise_score, required_best, standings
 from mpo_experiments.benchmark.tables import NOT_RUN, cell_table, interval_text, ranges_table, scores_table
 from mpo_experiments.benchmark.verdicts import MARKS, Gain, Verdict, gain, summary_of, verdicts
+from mpo_experiments.discovery.queue import found_entries
 from mpo_experiments.discovery.score_table import found_scores_table
 from mpo_experiments.text_table import TextTable
 
@@ -176,12 +176,6 @@ def write_discovery(folder: Path, found: Discoveries) -> list[Path]:
     write_whole(paths[1], scores_table(there).csv().encode())
     write_json(paths[2], {"command": found.command, "cells": _summaries(found)})
     return paths
-
-
-def found_entries(cell: BenchmarkCell, form: str) -> list[Entry]:
-    """What the searches of a form found, in a cell."""
-    name = re.compile(rf"-{form}(-s\d+)?$")
-    return [entry for entry in cell.objectives if entry.sha256 is not None and name.search(entry.id)]
 
 
 def found_entry(cell: BenchmarkCell, form: str) -> Entry:

@@ -14,6 +14,8 @@ from mpo_experiments.distill.closed_text import latex_text, plain_text, python_m
 from mpo_experiments.distill.figure import draw_distilled
 from mpo_experiments.text_table import TextTable
 
+SCORE = "score.json"
+"""Of the closed form that `--score` was given for."""
 FILES = (CARD_NAME, "formula.txt", "formula.tex", "objective.py", "distill.json", "maps.png")
 
 
@@ -60,12 +62,13 @@ def write_distilled(
     samples: Realised,
     provenance: dict[str, Any],
 ) -> str:
-    """Writes `FILES`; returns the formula as text.
+    """Writes `FILES`, and removes the score of an earlier closed form; returns the formula as text.
 
     Args:
         samples: those of the figure.
         provenance: goes into the card, and with it into every export.
     """
+    (folder / SCORE).unlink(missing_ok=True)
     card = save_closed(folder, closed, provenance)
     text = plain_text(card)
     for name, content in zip(FILES[1:4], (text, latex_text(card), python_module(card)), strict=True):

@@ -9,7 +9,7 @@ from adapters.storage.objective_files import is_closed, read_objective
 from mpo_core.mirror.distillation import DistillErrors, DistillSettings, distil, distill_errors
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.mirror.realised import Realised, thinned, with_coverage
-from mpo_experiments.distill.samples import range_samples, training_samples
+from mpo_experiments.distill.samples import UNITS_OF_THE_FIT, range_samples, training_samples
 from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.progress import Reporter
 from mpo_experiments.settings.run_config import CellConfig
@@ -69,7 +69,7 @@ def samples_of(learned: Learned, testbed: Testbed | None, reporter: Reporter) ->
     """Samples to fit on, and others to measure on: two units of training, or two draws from a range."""
     if learned.low is not None or testbed is None or learned.config is None:
         return range_samples(learned.low if learned.low is not None else -5.0)
-    return training_samples(testbed, learned.config, learned.objective, learned.sft_epochs, 2, reporter)
+    return training_samples(testbed, learned.config, learned.objective, learned.sft_epochs, UNITS_OF_THE_FIT, reporter)
 
 
 def fitted(learned: Learned, samples: list[Realised], settings: DistillSettings, reporter: Reporter) -> Distilled:

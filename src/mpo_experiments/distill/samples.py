@@ -24,6 +24,8 @@ from mpo_experiments.settings.listed import named
 from mpo_experiments.settings.run_config import CellConfig, build_config
 from mpo_experiments.testbed import Testbed, comparison_settings
 
+UNITS_OF_THE_FIT = 2
+"""First units of the selection stream: one is fitted on, one measured on."""
 ROWS = 96
 """Rows of a unit that are looked at after every epoch."""
 RANGE_SAMPLES, RANGE_LENGTH = 1500, 100.0

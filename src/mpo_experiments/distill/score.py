@@ -10,6 +10,7 @@ from mpo_core.evaluation.statistics import Interval, mean_interval, paired_diffe
 from mpo_core.losses.catalogue import catalogue_entry, make_objective
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.seeds import Stream
+from mpo_experiments.distill.samples import UNITS_OF_THE_FIT
 from mpo_experiments.progress import Reporter
 from mpo_experiments.scale import SCALE, UNIT
 from mpo_experiments.settings.run_config import CellConfig
@@ -84,8 +85,10 @@ def score(
         comparison: the stream of seeds, and how many units.
     """
     stream, units = comparison
+    settings = comparison_settings(config, stream, units, mode_actions=False)
+    first = UNITS_OF_THE_FIT if stream is Stream.SELECTION else 0  # those before were fitted on, or measured on
     sft = Candidate(make_objective(SFT), catalogue_entry(SFT).sft_epochs_of(config.inner.epochs))
     candidates = [*(Candidate(one, sft_epochs) for one in objectives), sft]
-    returns = testbed.compare(candidates, comparison_settings(config, stream, units, mode_actions=False), reporter)
+    returns = testbed.compare(candidates, dataclasses.replace(settings, first_unit=first), reporter)
     told = f"{config.task}, {config.data}, {stream.name.lower()} seeds of {config.seed}"
     return DistillScore(returns.sampled, told)

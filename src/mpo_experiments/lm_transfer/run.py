@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mpo_core.seeds import Stream
+from mpo_core.settings import UnusableSetting
 from mpo_experiments.benchmark.cell import DEFAULT_WIDTH, BenchmarkCell, Entry
 from mpo_experiments.lm_transfer.folder import TransferFolder, identity
 from mpo_experiments.lm_transfer.settings import Outcome, TransferSettings, Trial, WorldCard
@@ -43,12 +44,30 @@ class Experiment:
         self._plan = plan_of("halving", settings.budget, settings.tuning_units)
 
     def run(self, run: Run, reporter: Reporter) -> list[TransferCell]:
-        """Runs what is missing, one kind of data after the other: tuning, then reporting."""
+        """Runs what is missing, one kind of data after the other: tuning, then reporting.
+
+        Raises:
+            UnusableSetting: something is missing, and what is there was made with other versions of the libraries.
+        """
+
+        def checked(trial: Trial) -> Outcome:
+            self._check_versions()
+            return run(trial)
+
         cells = []
         for place, data in enumerate(self.kinds):
             reporter.note(f"kind of data {place + 1} of {len(self.kinds)}: {data}")
-            cells.append(self._cell(data, run, reporter))
+            cells.append(self._cell(data, checked, reporter))
         return cells
+
+    def _check_versions(self) -> None:
+        before, here = self._world.versions, versions(LANGUAGE)
+        changed = next((name for name in LANGUAGE if before.get(name) != here[name]), None)
+        if changed is not None:
+            raise UnusableSetting(
+                f"{self._folder.path}: its models were made with {changed} {before.get(changed)}, and here is "
+                f"{here[changed]}, so nothing can be added to them here; choose another --out"
+            )
 
     def finished(self) -> list[TransferCell]:
         """The kinds of data of which every trial is on disk."""
@@ -79,7 +98,7 @@ class Experiment:
         cell = BenchmarkCell(
             task=TASK, data=data, bin_width=DEFAULT_WIDTH, command=settings.command((data,)),
             config=dataclasses.asdict(settings.sizes),
-            provenance={"versions": versions(LANGUAGE), "weights": world.weights},
+            provenance={"versions": world.versions, "weights": world.weights},
             seconds={"training": sum(one.seconds for outcomes in found for one in outcomes)},
             original=world.original.sampled, target=world.target.sampled, ranges={}, method="halving",
             objectives=[self._entry(one, reported[one.id]) for one in searches],

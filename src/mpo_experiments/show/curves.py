@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 
 from adapters.storage.files import read_json, write_json
-from mpo_core.evaluation.candidates import Candidate
 from mpo_core.evaluation.comparison import ComparisonSettings
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import agents_hash, hash_of, simulation
@@ -35,7 +34,7 @@ def return_curves(
         key = _key(testbed, one, settings)
         if key not in kept:
             reporter.note(f"Return curve of {one.name}")
-            curve = testbed.learning_curve(Candidate(one.objective, one.sft_epochs), settings, reporter)
+            curve = testbed.learning_curve(one.candidate, settings, reporter)
             kept[key] = testbed.normalised(curve.return_, settings.evaluation).tolist()
             write_json(path, kept)
         curves.append(np.array(kept[key], float))
@@ -55,5 +54,6 @@ def _key(testbed: Testbed, one: Shown, settings: ComparisonSettings) -> str:
     leaves = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(one.objective))
     objective = hashlib.sha256(leaves).hexdigest() + str(jax.tree.structure(one.objective))
     agents = agents_hash(testbed.name, str(settings.spec))
-    known = (testbed.name, agents, repr(testbed.token_width), repr(settings), str(one.sft_epochs))
+    rate = [] if one.learning_rate is None else [repr(one.learning_rate)]
+    known = (testbed.name, agents, repr(testbed.token_width), repr(settings), str(one.sft_epochs), *rate)
     return hash_of([objective, *known, *simulation().values()])

@@ -38,7 +38,10 @@ def write_run_report(folder: RunFolder, config: RunConfig, report: RunReport | N
     card = read_objective(folder.path)[0]
     where = config.title
     more = f"`mpo show {folder}` adds the gradient field and the weight of chosen and rejected over training."
-    sections = [Section(f"Discovered on {where}", (CLASS_TEXT, more), CLASS_FORMULA), *run_sections(folder, config, report)]
+    sections = [
+        Section(f"Discovered on {where}", (CLASS_TEXT, more), CLASS_FORMULA),
+        *run_sections(folder, config, report),
+    ]
     maps = folder.path / FIGURES / "maps.png"
     if maps.exists():
         sections.append(Section("What was learned", figure=maps))

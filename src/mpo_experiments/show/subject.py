@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from adapters.storage.objective_files import told_of
+from mpo_core.evaluation.candidates import Candidate
 from mpo_core.losses.catalogue import catalogue_entry, make_objective
 from mpo_core.losses.members import as_mirror, member_ids, why_not_member
 from mpo_core.mirror.mirror_objective import MirrorObjective
@@ -32,6 +33,13 @@ class Shown:
     """Its settings and where they come from; of the objective in question, why it has no maps."""
     card: dict[str, Any] | None = None
     """objective.json, where it comes from a file."""
+    learning_rate: float | None = None
+    """Of its training; None: that of the inner loop."""
+
+    @property
+    def candidate(self) -> Candidate:
+        """How it is trained."""
+        return Candidate(self.objective, self.sft_epochs, self.learning_rate)
 
 
 def find_subject(named: NamedObjective, epochs: int) -> Shown:
@@ -72,11 +80,15 @@ def references(config: CellConfig | None, subject: Shown) -> tuple[Shown, ...]:
     for id in REFERENCES:
         tuned = cell.objectives.get(id) if cell else None
         settings: dict[str, Any] = tuned.settings if tuned else {}
-        shown = ", ".join(f"{name}={value:.4g}" for name, value in settings.items()) or "default"
+        rate = tuned.learning_rate if tuned else None
+        told = settings if rate is None else settings | {"learning rate": rate}
+        shown = ", ".join(f"{name}={value:.4g}" for name, value in told.items()) or "default"
         note = f"{shown}; tuned on {cell.task}, {cell.conditions()}" if cell and tuned else PUBLISHED
         name = f"{id} (tuned)" if tuned else id
         objective, mirror = make_objective(id, **settings), as_mirror(id, **settings)
-        found.append(Shown(name, objective, mirror, catalogue_entry(id).sft_epochs_of(epochs), note))
+        own_epochs = cell.sft_epochs_of(id, epochs) if cell else None
+        sft_epochs = catalogue_entry(id).sft_epochs_of(epochs) if own_epochs is None else own_epochs
+        found.append(Shown(name, objective, mirror, sft_epochs, note, learning_rate=rate))
     return tuple(one for one in found if not (one.name == subject.name and one.note == PUBLISHED))
 
 

@@ -14,6 +14,7 @@ from mpo_core.losses.switch import stack_objectives
 from mpo_core.policies.policy import AbstractPolicy
 from mpo_core.rollout.program import RolloutProgram
 from mpo_core.seeds import Stream
+from mpo_core.settings import InnerLoopSettings
 from mpo_core.training.inner_loop import train_by_epoch
 from mpo_core.training.learners import row_log_probs
 from mpo_experiments.progress import Reporter
@@ -61,20 +62,20 @@ def trained_inputs(
     )
     reporter.stage("Training", len(shown), "policy")
     found: dict[int, Inputs] = {}
-    for sft_epochs in sorted({one.sft_epochs for one in shown}):
-        places = [place for place, one in enumerate(shown) if one.sft_epochs == sft_epochs]
-        train = _program([shown[place] for place in places], agents, settings, sft_epochs)
+    loops = [one.candidate.inner(settings.inner) for one in shown]
+    for inner in sorted(set(loops), key=lambda one: (one.sft_epochs, one.learning_rate)):
+        places = [place for place, one in enumerate(loops) if one == inner]
+        train = _program([shown[place] for place in places], agents, inner)
         for place, by_epoch in zip(places, np.asarray(train(unit)), strict=True):
-            found[place] = epoch_inputs(by_epoch, np.asarray(unit.reference), unit.rows, sft_epochs)
+            found[place] = epoch_inputs(by_epoch, np.asarray(unit.reference), unit.rows, inner.sft_epochs)
         reporter.advance(len(places))
     return [found[place] for place in range(len(shown))]
 
 
 def _program(
-    shown: list[Shown], agents: AbstractPolicy, settings: ComparisonSettings, sft_epochs: int
+    shown: list[Shown], agents: AbstractPolicy, inner: InnerLoopSettings
 ) -> Callable[[Units], Float[Array, "objective epoch row side"]]:
-    """One program for all objectives that begin with so many epochs of SFT."""
-    inner = dataclasses.replace(settings.inner, sft_epochs=sft_epochs)
+    """One program for all objectives with the same inner loop."""
     original = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), agents)
     stacked = jax.tree.map(jnp.asarray, stack_objectives([one.objective for one in shown]))
 

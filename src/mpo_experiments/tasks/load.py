@@ -21,7 +21,9 @@ def load_task(name: str) -> Task:
     """
     spec = task_spec(name)
     if spec.of_words:
-        return cast(Task, spec.make())
+        task = cast(Task, spec.make())
+        task.name = spec.name  # with the @ of another pair of agents
+        return task
     from adapters.brax.environments import brax_task  # before `make`: it keeps brax from printing as it is imported
 
     return brax_task(spec.name, spec.backend, cast(Any, spec.make()))

@@ -32,6 +32,11 @@ def test_a_pair_has_its_seed_and_all_else_of_its_task():
     assert task_preset("quick", "hopper@41") == task_preset("quick", "hopper") != {}
     assert task_preset("quick", "reviews@2") == task_preset("quick", "reviews")
     assert load_task("hopper@41").action_size == load_task("hopper").action_size
+    assert [load_task(name).name for name in ("hopper@41", "reviews@2", "reviews")] == [
+        "hopper@41",
+        "reviews@2",
+        "reviews",
+    ]
 
 
 def test_a_pair_that_starts_from_another_tasks_starts_from_its_pair():

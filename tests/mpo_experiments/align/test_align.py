@@ -106,6 +106,18 @@ def test_an_interrupted_run_ends_at_the_same_weights(toys, run, tmp_path):
     half.mkdir()  # one that was being written
     (half / "trainer_state.json").write_text('{"global')
     assert last_checkpoint(out / "checkpoints").name == "checkpoint-8"
+    pairs, told = (toys / "train.jsonl").read_text(), json.loads((out / "align.json").read_text())
+    first = json.loads(pairs.partition("\n")[0])
+    other = json.dumps(first | {"chosen": first["rejected"] + "."}) + "\n" + pairs.partition("\n")[2]
+    told["provenance"]["objective"]["formula"] = "another"
+    for path, changed, what in (
+        (toys / "train.jsonl", other, "the pairs are"), (out / "align.json", json.dumps(told), "the objective is")
+    ):  # fmt: skip
+        text = path.read_text()
+        path.write_text(changed)
+        refused = mpo("--resume", out)
+        path.write_text(text)
+        assert (refused.exit_code, f"{what} not what the run began with" in refused.output) == (2, True)
     interrupted(14, lambda: mpo("--resume", out))
     assert last_checkpoint(out / "checkpoints").name == "checkpoint-12"
     found = mpo("--resume", out)

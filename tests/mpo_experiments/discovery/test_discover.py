@@ -20,6 +20,7 @@ from mpo_core.losses.catalogue import catalogue_entry, saved_ids
 from mpo_core.settings import UnusableSetting
 from mpo_experiments.agents.lookup import load_card
 from mpo_experiments.benchmark.cell import BenchmarkSettings, CellKey, Choice
+from mpo_experiments.benchmark.folder import BenchmarkFolder
 from mpo_experiments.discovery.carry_over import Found, Transfer, same_conditions
 from mpo_experiments.discovery.queue import Discovery, DiscoverySettings, best_start, check_search
 from mpo_experiments.objectives.named import bundled_names, located
@@ -141,6 +142,41 @@ def test_a_zoo_of_other_settings_is_refused_before_anything_is_run(queue, tmp_pa
     refused = invoke(*QUEUE[:4], "base", *QUEUE[5:], "--out", tmp_path / "queue")
     assert (refused.exit_code, "was made with other settings (" in refused.stderr) == (2, True), refused.output
     assert not (tmp_path / "queue" / "runs").exists()
+
+
+@pytest.mark.parametrize("only", [(), ("--only-tables",)])
+def test_a_cell_of_other_tuned_settings_is_refused(queue, tmp_path, only):
+    _, out = queue
+    copy, zoo = shutil.copytree(out / "queue", tmp_path / "queue"), shutil.copytree(out / "zoo", tmp_path / "zoo")
+    asked = (*QUEUE[:4], "base", *QUEUE[5:], "--tuned-from", zoo, "--out", copy, *only)
+    assert invoke(*asked).exit_code == 0
+    path = zoo / "cells" / "reach-base-w0.1.json"
+    cell = BenchmarkFolder(zoo).any_cell(CellKey("reach", "base"))
+    entries = [
+        one.model_copy(update={"settings": {"lam": 77.0}, "tuning_score": 1e6}) if one.id == "orpo" else one
+        for one in cell.objectives
+    ]
+    BenchmarkFolder(zoo).save(cell.model_copy(update={"objectives": entries}))
+    assert path.read_bytes() != (out / "zoo" / "cells" / path.name).read_bytes()
+    refused = invoke(*asked)
+    assert (refused.exit_code, "orpo was run with other settings than --tuned-from" in refused.stderr) == (2, True)
+    (copy / "cells" / path.name).unlink()  # as in a cell under way: its searches began from another start
+    if not only:
+        refused = invoke(*asked)
+        assert (refused.exit_code, "reach-base-static: was made with other settings" in refused.stderr) == (2, True)
+
+
+def test_a_table_of_fewer_searches_than_there_are_is_refused(queue, tmp_path):
+    _, out = queue
+    copy = shutil.copytree(out / "queue", tmp_path / "queue")
+    folder = BenchmarkFolder(copy)
+    cell = folder.any_cell(CellKey("reach", "base"))
+    second = cell.objectives[-1].model_copy(update={"id": f"{cell.objectives[-1].id}-s1"})
+    settings = dataclasses.replace(cell.settings, objectives=(*cell.settings.objectives, second.id))
+    folder.save(cell.model_copy(update={"objectives": [*cell.objectives, second], "settings": settings}))
+    refused = invoke(*QUEUE, "--out", copy, "--only-tables")
+    assert refused.exit_code == 2, refused.output
+    assert "has reach-base-temporal-s1, a search more than are asked for" in refused.stderr
 
 
 def test_searches_of_other_agents_are_refused(queue, monkeypatch):
@@ -281,6 +317,14 @@ def test_an_objective_file_runs_in_a_benchmark_and_a_changed_one_is_refused(queu
         (("--forms", "statc"), "static"),
         (("--tuned-from", "nowhere"), "has no cell"),
         (("--set", "search.generation=3"), "generations"),
+        (("--set", "seed=7"), "--set seed: what this is in a search follows from its cell"),
+        (("--set", "temporal=false"), "--set temporal: what this is in a search follows from its cell"),
+        (("--set", "task=hopper"), "--set task: what this is in a search follows from its cell"),
+        (("--set", "init=orpo"), "--set init: what this is in a search follows from its cell"),
+        (
+            ("--set", "strategy.name=random", "--set", "strategy.learning_rate=0.5"),
+            "has no effect on strategy 'random'",
+        ),
         (("--task", "reech"), "reach"),
     ],
 )

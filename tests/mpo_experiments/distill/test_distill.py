@@ -3,6 +3,7 @@ objectives afterwards."""
 
 import itertools
 import json
+import types
 from pathlib import Path
 
 import equinox as eqx
@@ -29,10 +30,11 @@ from mpo_core.mirror.monotone_network import Domain, Frame, monotone_network
 from mpo_core.mirror.realised import even_samples, thinned, with_coverage
 from mpo_core.mirror.sparse_fit import fits_by_size, sparse_fit
 from mpo_core.mirror.term_library import NETWORK_UNITS, Candidate
+from mpo_core.seeds import Stream
 from mpo_experiments.distill.closed_text import latex_text, plain_text, python_module
-from mpo_experiments.distill.folder import default_folder
+from mpo_experiments.distill.folder import SCORE, default_folder
 from mpo_experiments.distill.samples import conditions, range_samples, training_samples
-from mpo_experiments.distill.score import DistillScore
+from mpo_experiments.distill.score import DistillScore, score
 from mpo_experiments.progress import SilentReporter
 from mpo_experiments.settings.run_config import build_config
 from mpo_experiments.testbed import Testbed
@@ -396,6 +398,20 @@ def test_the_share_of_the_gain_needs_a_gain(rng):
     assert "no share of the gain" in none.lines()[-1]
 
 
+@pytest.mark.parametrize(("stream", "first"), [(Stream.SELECTION, 2), (Stream.REPORTING, 0)])
+def test_a_score_is_of_units_that_the_fit_did_not_see(monkeypatch, closed, stream, first):
+    seen = []
+
+    def compare(self, candidates, settings, reporter):
+        seen.append((settings.stream, settings.first_unit, settings.units))
+        return types.SimpleNamespace(sampled=np.zeros((len(candidates), settings.units)))
+
+    monkeypatch.setattr(Testbed, "compare", compare)
+    config = build_config({"task": "halfcheetah", "preset": "smoke"})
+    score(Testbed("halfcheetah"), config, (closed, closed), 1, (stream, 5), SilentReporter())
+    assert seen == [(stream, first, 5)]
+
+
 @pytest.fixture(scope="module")
 def learned_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learned")
@@ -426,6 +442,9 @@ def test_the_command_writes_an_objective_that_other_commands_read(learned_folder
     original = read_objective(learned_folder)[1]
     errors = distill_errors(original, closed, thinned(range_samples(-4.0)[1], 2000, seed=0))
     assert told["gradient"] == pytest.approx(errors.gradient, rel=1e-3)
+    (out / SCORE).write_text("{}")  # of this closed form, and of no later one
+    assert CliRunner().invoke(app, [*arguments, "--terms", "2"]).exit_code == 0
+    assert not (out / SCORE).exists()
 
 
 @pytest.mark.slow

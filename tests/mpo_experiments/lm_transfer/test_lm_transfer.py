@@ -35,6 +35,7 @@ from mpo_experiments.objectives.named import parse_objective, parse_objectives
 from mpo_experiments.progress import SilentReporter
 from mpo_experiments.reviews.grammar import Writer
 from mpo_experiments.tuning.setting_search import Setting
+from mpo_experiments.versions import LANGUAGE, versions
 
 GOOD, BAD = "a good film", "a dull film"
 ARGUMENTS = (
@@ -323,6 +324,18 @@ def test_an_interrupted_experiment_goes_on_and_ends_alike(first, folder, corpus,
     assert (folder / "scores.csv").read_text() == (first[1] / "scores.csv").read_text()
 
 
+def test_nothing_is_added_to_models_of_other_versions(first, folder, corpus, monkeypatch):
+    arguments = (*ARGUMENTS, "--corpus", corpus, "--objectives", "sft,dpo", "--out", folder)
+    ran, here = count_trials(monkeypatch), versions(LANGUAGE)
+    monkeypatch.setattr("mpo_experiments.lm_transfer.run.versions", lambda packages: here | {"torch": "9.9"})
+    assert invoke(*arguments).exit_code == 0  # nothing is missing
+    next((folder / "trials").rglob("*reporting*.json")).unlink()
+    refused = invoke(*arguments)
+    assert refused.exit_code == 2, refused.output
+    assert f"were made with torch {here['torch']}, and here is 9.9, so nothing can be added" in refused.stderr
+    assert not ran
+
+
 def test_tables_of_what_is_finished_take_neither_models_nor_corpus(folder, monkeypatch):
     ran = count_trials(monkeypatch)
     for role in ("original", "target", "reader"):
@@ -358,11 +371,14 @@ def test_models_of_another_corpus_are_refused(folder, corpus, tmp_path):
         (("--preset", "huge"), "unknown preset 'huge'"),
         (("--data", "noisy:2"), "share between 0 and 1"),
         (("--suite", "nowhere.json"), "nowhere.json"),
+        (("--suite", "other.json"), "other.json: is not the summary.json of mpo benchmark"),
         (("--corpus", "nowhere.txt"), "corpus nowhere.txt"),
         (("--seed", "1"), "of another preset or seed"),
     ],
 )
-def test_mistakes_get_one_sentence(first, corpus, arguments, says):
+def test_mistakes_get_one_sentence(first, corpus, arguments, says, tmp_path, monkeypatch):
+    (tmp_path / "other.json").write_text('{"cells": [{}]}')
+    monkeypatch.chdir(tmp_path)
     found = invoke(*ARGUMENTS, "--corpus", corpus, *arguments, "--out", first[1])
     assert (found.exit_code, found.stdout) == (2, "")
     assert says in found.stderr

@@ -42,6 +42,7 @@ from mpo_experiments.show.run import write_run_report
 from mpo_experiments.show.subject import Shown, find_subject, references
 from mpo_experiments.show.training import trained_inputs
 from mpo_experiments.testbed import Testbed
+from mpo_experiments.tuning.tuned import TUNED_DIR_VARIABLE, load_tuned, save_tuned
 
 SETTINGS = ComparisonSettings(
     spec=parse_data_spec("base"),
@@ -190,6 +191,20 @@ def test_references_are_tuned_where_a_task_is_named():
         f"{id} (tuned)" for id in ("tempo", "dpo", "orpo", "simpo")
     ]
     assert [one.name for one in references(None, shown("dpo"))] == ["tempo", "orpo", "simpo"]
+
+
+def test_references_are_trained_as_they_were_tuned(tmp_path, monkeypatch, toy_program, toy_agents):
+    cell = load_tuned("halfcheetah", "mixed:0.75")
+    found = cell.objectives["orpo"].model_copy(update={"learning_rate": 3e-3, "sft_epochs": 4})
+    save_tuned(tmp_path, cell.model_copy(update={"tune": ["learning-rate", "schedule"], "objectives": {"orpo": found}}))
+    monkeypatch.setenv(TUNED_DIR_VARIABLE, str(tmp_path))
+    orpo = references(build_config({"task": "halfcheetah"}), shown("tempo"))[-2]
+    assert (orpo.name, orpo.sft_epochs, orpo.learning_rate) == ("orpo (tuned)", 4, 3e-3)
+    assert "learning rate=0.003" in orpo.note
+    one = dataclasses.replace(orpo, sft_epochs=0)
+    slow = dataclasses.replace(one, learning_rate=None)
+    fast, usual = trained_inputs(toy_program, toy_agents, [one, slow], SETTINGS, SilentReporter())
+    assert np.abs(fast.log_prob[1] - usual.log_prob[1]).max() > 0.01
 
 
 def test_what_is_no_member_has_no_maps():
