@@ -50,6 +50,8 @@ def train(
         check_agents(task, [config.data])
         if figure is not None:
             check_file("--figure", figure)
+            if figure.suffix != ".png":
+                raise ValueError(f"--figure {figure}: name a file that ends in .png")
         if out is not None:
             _check_out(out)
         loaded, total = named.load(), config.inner.epochs
@@ -84,10 +86,6 @@ def train(
     note = divergence_note(curve, comparison.rows.count // comparison.inner.minibatch)
     if note is not None:
         screen.print(f"\n{note}", markup=False)
-    if figure is not None:
-        with interruptible("The figure was not written."):
-            draw_curve(figure, curve, by_epoch, epochs, shown)
-        screen.print(f"Written to {figure}", soft_wrap=True, markup=False)
     if out is not None:
         found: dict[str, Any] = {"objective": objective, "task": task, "data": config.data, "seed": seed}
         found |= {"sft_epochs": epochs, "sampled": by_epoch[:, -1].tolist(), "mode": mode_score.tolist()}
@@ -96,6 +94,10 @@ def train(
         with interruptible("The scores above were not written."):
             _write(out, found, config, kept, log)
         screen.print(f"Written to {out}", soft_wrap=True, markup=False)
+    if figure is not None:
+        with interruptible("The figure was not written."):
+            draw_curve(figure, curve, by_epoch, epochs, shown)
+        screen.print(f"Written to {figure}", soft_wrap=True, markup=False)
 
 
 def _check_out(out: Path) -> None:

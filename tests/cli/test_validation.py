@@ -140,6 +140,7 @@ def test_refusals_come_before_the_physics(tmp_path, unfinished):
         (("train", "--tsk", "ant"), "no such option: --tsk"),
         (("train", *TASK), "missing option '--objective' (mpo train --help shows what there is)"),
         (("train", *OBJECTIVE, "--units", "1"), "'--units': Input should be greater than or equal to 2"),
+        (("train", *OBJECTIVE, "--figure", "x.svg"), "--figure x.svg: name a file that ends in .png"),
         (("train", *OBJECTIVE, "--units", "few"), "'--units': Input should be a valid integer"),
         (("train", *OBJECTIVE, "--units", "10001"), "'--units': Input should be less than or equal to 10000"),
         (("tune", *TASK, "--budget", "1000000"), "'--budget': Input should be less than or equal to 10000"),

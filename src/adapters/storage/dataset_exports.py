@@ -25,6 +25,7 @@ from adapters.storage.dataset_files import (
     PreferenceDataset,
     card_json,
     dataset_paths,
+    is_card,
     npz_bytes,
     write_files,
 )
@@ -72,6 +73,9 @@ def check_export(format: str, out: Path | None, recipe: DatasetRecipe) -> None:
         raise ValueError(f"--format {format} needs --out FILE.{format}")
     if out.suffix != f".{format}" or out.is_dir():
         raise ValueError(f"--out {out}: name a file that ends in .{format}")
+    card = dataset_paths(out)[1]
+    if format == "npz" and card.exists() and not is_card(card):
+        raise ValueError(f"--out {out}: {card}, where its card would go, is no dataset's card; name another file")
 
 
 def export_npz(dataset: PreferenceDataset, out: Path) -> None:

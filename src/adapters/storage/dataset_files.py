@@ -240,6 +240,14 @@ def read_card(path: Path) -> DatasetCard:
     return card
 
 
+def is_card(path: Path) -> bool:
+    """Whether a file says that it is a dataset's card."""
+    try:
+        return read_json(path, "dataset card").get("format") == FORMAT
+    except ValueError:
+        return False
+
+
 def dataset_paths(path: Path) -> tuple[Path, Path]:
     """Where a dataset's rows and card are."""
     if path.suffix == ".npz" and not path.is_dir():

@@ -1,10 +1,13 @@
 """How a task's agents are trained: by PPO, or taught by texts; one place that tells which."""
 
+import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
-from adapters.storage.agent_files import AgentsCard
-from mpo_experiments.tasks.registry import task_spec
+from adapters.storage.agent_files import CARD_FILE, AgentsCard, read_agents_card
+from mpo_experiments.reviews.settings import LanguageRecipe
+from mpo_experiments.tasks.registry import PPOSettings, task_spec
 
 Training = Callable[[Callable[[str], None]], AgentsCard]
 """Trains, given what is told a line of progress now and then."""
@@ -34,6 +37,7 @@ def _of_language(task: str, out: Path, other: bool, steps: int | None, seed: int
     from mpo_experiments.agents.language import language_settings, train_language_agents
 
     recipe = language_settings(task, steps=steps, seed=seed)
+    _check_no_others(out, task, recipe)
     return lambda say: train_language_agents(task, recipe, out, say)
 
 
@@ -44,7 +48,26 @@ def _of_pair(task: str, out: Path, steps: int | None, seed: int | None) -> Train
     settings = settings_for(task, steps=steps, seed=seed)
     if settings.start is not None:
         load_agents(settings.start)
+    _check_no_others(out, task, settings)
     return lambda say: train_agents(task, settings, out, say)
+
+
+def _check_no_others(out: Path, task: str, settings: PPOSettings | LanguageRecipe) -> None:
+    """Refuses to train over agents that were trained with other settings.
+
+    Raises:
+        ValueError: there are such, or a card that cannot be read.
+    """
+    folder = out / task
+    if not (folder / CARD_FILE).is_file():
+        return
+    there, asked = read_agents_card(folder, task).settings, json.loads(json.dumps(dataclasses.asdict(settings)))
+    if there != asked:
+        name = next(name for name in {**asked, **there} if there.get(name) != asked.get(name))
+        raise ValueError(
+            f"--out {out}: {folder} holds agents that were trained with other settings ({name}), which would be lost: "
+            "name another folder, or remove them"
+        )
 
 
 def _of_other(task: str, out: Path, steps: int | None, seed: int | None) -> Training:

@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adapters.storage.agent_files import AgentRecord, AgentsCard, load_agent, save_agent, save_agents
+from adapters.storage.agent_files import (
+    CARD_FILE,
+    AgentRecord,
+    AgentsCard,
+    OtherRecord,
+    load_agent,
+    read_agents_card,
+    save_agent,
+    save_agents,
+)
 from adapters.storage.files import write_whole
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_experiments.agents.lookup import load_agents
@@ -96,10 +105,17 @@ def train_agents(task: str, settings: PPOSettings, out_dir: Path, progress: Say 
         original=records[0],
         target=records[1],
         token_log_probs=(own, wanted),
+        other=_other_there(folder, task, run.settings),
     )
     save_agents(folder, card, (agents[0], agents[1]))
     progress(verdict(card))
     return card
+
+
+def _other_there(folder: Path, task: str, settings: dict[str, Any]) -> OtherRecord | None:
+    """The third agent's record, if the folder has one beside this very pair, which is trained again."""
+    card = read_agents_card(folder, task) if (folder / CARD_FILE).is_file() else None
+    return card.other if card is not None and card.settings == settings else None
 
 
 class _Reached(Exception):

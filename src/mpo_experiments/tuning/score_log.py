@@ -74,12 +74,15 @@ class ScoreLog:
 def log_of(path: Path, where: str, config: CellConfig) -> ScoreLog:
     """A log of scores that follow from the sizes and the seed of a configuration, and from what makes them here.
 
+    Its name ends in a hash of all these, so that what is run with others loses nothing of it.
+
     Args:
         where: the task, the kind of data and whatever else tells apart what is run with the same sizes.
     """
     made = made_here(config.task, config.data, config.inner)
     depends: list[Any] = [where, config.seed, config.recorded(), *made.values()]
-    return ScoreLog(path, hash_of([json.dumps(one) for one in depends]))
+    of = hash_of([json.dumps(one) for one in depends])
+    return ScoreLog(path.with_name(f"{path.stem}-{of[:8]}{path.suffix}"), of)
 
 
 ScoreInParts = Callable[[Tried, range, KeepScores], Float[np.ndarray, "setting unit"]]

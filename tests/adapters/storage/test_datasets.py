@@ -508,6 +508,10 @@ HOPPER = ("--task", "hopper", "--data", "base")
         (("export", "--format", "csv", *HOPPER), "unknown format 'csv' (allowed: npz, parquet, minari)"),
         (("export", "--format", "npz", *HOPPER), "--format npz needs --out FILE.npz"),
         (
+            ("export", "--format", "npz", *HOPPER, "--out", "{full}/card.npz"),
+            "where its card would go, is no dataset's",
+        ),
+        (
             ("export", "--format", "parquet", *HOPPER, "--out", "x.npz"),
             "--out x.npz: name a file that ends in .parquet",
         ),

@@ -11,7 +11,16 @@ from brax.training.acme import running_statistics
 
 from adapters.brax import ppo
 from adapters.storage import agent_files as agents
-from adapters.storage.agent_files import AgentRecord, AgentsCard, load_agent, save_agent, save_agents
+from adapters.storage.agent_files import (
+    AgentRecord,
+    AgentsCard,
+    OtherRecord,
+    load_agent,
+    read_agents,
+    save_agent,
+    save_agents,
+    save_other,
+)
 from helpers.toy_task import ToyTask
 from mpo_core.policies.gaussian import GaussianPolicy
 from mpo_experiments.agents.lookup import AGENTS_DIR_VARIABLE, load_agents, load_card, other_pairs
@@ -288,6 +297,14 @@ def test_a_finished_run_is_not_repeated(tmp_path, monkeypatch, policy):
     settings = settings_for("hopper", steps=20)
     lines = []
     card = train_agents("hopper", settings, tmp_path, lines.append)
+    other = {"command": "", "rule": "", "settings": {}, "snapshots": {}, "token_log_prob": -4.0, "date": ""}
+    record = OtherRecord(**card.original.model_dump(by_alias=True) | other)
+    save_other(
+        tmp_path / "hopper", card.model_copy(update={"other": record}), read_agents(tmp_path / "hopper", card)[0]
+    )
+    assert train_agents("hopper", settings, tmp_path, lines.append).other == record  # the pair is the same again
+    (tmp_path / "hopper" / "other.safetensors").unlink()
+    save_agents(tmp_path / "hopper", card, read_agents(tmp_path / "hopper", card))
     again = train_agents("hopper", settings, tmp_path, lines.append)
     train_agents("hopper", settings_for("hopper", steps=20, seed=1), tmp_path, lines.append)
     assert trained == [0, 1]

@@ -150,6 +150,15 @@ def test_the_lists_show_it(with_other):
     check_agents("reach", ["mixed_other:0.5", "base"])
 
 
+def test_agents_of_other_settings_are_not_trained_over(tmp_path, trained):
+    train_other("reach", other_settings("reach"), tmp_path)
+    before = (tmp_path / "reach" / CARD_FILE).read_bytes()
+    found = CliRunner().invoke(app, ["agents", "train", "--task", "reach", "--seed", "5", "--out", str(tmp_path)])
+    assert (found.exit_code, found.stderr.count("\n")) == (2, 1)
+    assert "holds agents that were trained with other settings" in found.stderr
+    assert (tmp_path / "reach" / CARD_FILE).read_bytes() == before
+
+
 def test_a_seed_that_trained_the_pair_is_refused(tmp_path, trained):
     folder = tmp_path / "reach"
     train_other("reach", other_settings("reach"), tmp_path)

@@ -33,6 +33,11 @@ def scores(folder, name):
     return {entry["id"]: (entry["settings"], entry["sampled"], entry["mode"]) for entry in cell["objectives"]}
 
 
+def log_under_way(folder, name):
+    (log,) = (folder / "cells").glob(f"{name}.scores-*.jsonl")
+    return log
+
+
 def assert_repeats(out, name, elsewhere):
     command = json.loads((out / "cells" / f"{name}.json").read_text())["command"]
     found = invoke(*command.split()[1:], "--out", elsewhere)
@@ -93,7 +98,7 @@ def test_an_interrupted_benchmark_goes_on_where_it_was(whole, tmp_path, monkeypa
     assert found.exit_code == 130
     assert "Run the same command again" in found.output
     assert calls == ["base", "noisy:0.5"]
-    (tmp_path / "cells" / "reach-noisy0.5-w0.1.scores.jsonl").unlink()  # the tuned settings are left
+    log_under_way(tmp_path, "reach-noisy0.5-w0.1").unlink()  # the tuned settings are left
     assert "reach, noisy:0.5: 6 policies" in invoke(*ARGUMENTS, *DATA, "--out", tmp_path, "--dry-run").stdout
 
     tuned = []
@@ -125,8 +130,14 @@ def test_what_was_judged_before_an_interruption_is_not_run_again_and_units_in_tu
     monkeypatch.setattr(Testbed, "compare", watched)
     monkeypatch.setattr(reporting, "unit_parts", lambda units, held, filling: [range(1), range(1, 2)])
     asked = (*ARGUMENTS, "--data", "base", "--out", tmp_path / "parts")
-    log = tmp_path / "parts" / "cells" / "reach-base-w0.1.scores.jsonl"
     assert [invoke(*asked).exit_code for _ in range(2)] == [130, 130]
+    log = log_under_way(tmp_path / "parts", "reach-base-w0.1")
+    kept = log.read_bytes()
+    stop.append(len(calls) + 2)
+    assert invoke(*asked, "--seed", "77").exit_code == 130  # what is run with another seed
+    assert len(list(log.parent.glob("*.scores-*.jsonl"))) == 2
+    assert log.read_bytes() == kept  # loses nothing of it
+    del calls[-2:], stop[-1]
     judged = len(log.read_text().splitlines()) - 1
     assert judged > 0
     assert f"reach, base: {16 - judged} policies" in invoke(*asked, "--dry-run").stdout

@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 
+from adapters.storage.sealed import write_sealed
 from helpers.command_line import invoke
 from mpo_core.data.specification import parse_data_spec
 from mpo_core.evaluation.comparison import ComparisonSettings
@@ -19,6 +21,7 @@ from mpo_experiments.tuning.ranges import MOST_EXTENSIONS, SettingRange, publish
 from mpo_experiments.tuning.scores import SettingScores
 from mpo_experiments.tuning.setting_search import LEARNING_RATE, SFT_EPOCHS, search_settings
 from mpo_experiments.tuning.tune import TuningSettings, objective_search
+from mpo_experiments.tuning.tuned import read_tuned
 
 TUNED = [entry.id for entry in catalogue() if entry.tuning]
 UNITS = 4
@@ -224,7 +227,7 @@ def test_an_interrupted_tuning_goes_on_where_it_was_left(reach, tmp_path, monkey
     monkeypatch.setattr("mpo_experiments.tuning.scores.UPDATES_AT_ONCE", 1)  # two settings, a device each
     stopped = invoke(*arguments, "--out", tmp_path / "out")
     assert (stopped.exit_code, "the scores that were made are kept" in stopped.stderr) == (130, True), stopped.output
-    assert kept(tmp_path / "out") == ["base-smoke-0.scores.jsonl"]
+    assert re.fullmatch(r"base-smoke-0\.scores-[0-9a-f]{8}\.jsonl", *kept(tmp_path / "out"))
     most = 100
     resumed = invoke(*arguments, "--out", tmp_path / "out")
     assert resumed.exit_code == 0, resumed.output
@@ -234,6 +237,26 @@ def test_an_interrupted_tuning_goes_on_where_it_was_left(reach, tmp_path, monkey
     assert kept(tmp_path / "out") == ["base.json"]
     cells = [json.loads((tmp_path / name / "reach" / "base.json").read_text()) for name in ("whole", "out")]
     assert cells[0] == cells[1]
+
+
+def test_objectives_are_added_to_those_that_were_tuned_alike(reach, tmp_path):
+    tune = ("tune", "--task", "reach", "--data", "base", "--units", "2", "--preset", "smoke", "--out", tmp_path / "out")
+    path = tmp_path / "out" / "reach" / "base.json"
+    assert invoke(*tune, "--budget", "3", "--objectives", "sft,orpo").exit_code == 0
+    before = read_tuned(path)
+    assert invoke(*tune, "--budget", "3", "--objectives", "cpo").exit_code == 0
+    after = read_tuned(path)
+    assert list(after.objectives) == list(after.ranges) == ["sft", "orpo", "cpo"]
+    assert {id: after.objectives[id] for id in before.objectives} == before.objectives
+    assert "--objectives sft,orpo,cpo" in after.command
+    content = path.read_bytes()
+    refused = invoke(*tune, "--budget", "4", "--objectives", "cpo")
+    assert (refused.exit_code, "were made by another command, mpo tune --task reach" in refused.stderr) == (2, True)
+    others = after.model_copy(update={"provenance": after.provenance | {"agents": "x"}})
+    write_sealed(path, others.model_dump(mode="json"))
+    refused = invoke(*tune, "--budget", "3", "--objectives", "cpo")
+    assert (refused.exit_code, "were made with other agents" in refused.stderr) == (2, True)
+    path.write_bytes(content)
 
 
 def test_what_was_tuned_trains_at_its_own_rate_and_schedule(reach, tmp_path):
