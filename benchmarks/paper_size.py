@@ -233,6 +233,8 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(f"paper_size: no cell {unknown[0]!r}; there are {', '.join(FOLDERS)}")
     for name in names:
         run_mpo([*command(*FOLDERS[name]), *options])
+    if not cells_there():
+        raise SystemExit(f"paper_size: {ROOT} has none of its cells yet: name one, such as {next(iter(FOLDERS))}")
     draw(PICTURE, cells_there())
     sys.stdout.write(f"Written to {write_table()} and {PICTURE}\n")
 

@@ -4,6 +4,7 @@ Run: python -m benchmarks.searches_beside [FOLDER ...]   (by default those of do
 beside them, with the others compared with the first)
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def _row(name: str, cell: BenchmarkCell, first: BenchmarkCell, kind: str) -> tup
     means, over_best = scores.mean(1), crossed_test(scores - other)
     told = ("-", "-")
     if cell is not first:
-        over_first = crossed_test(scores - _scores(_searches(first)[: len(found)], kind))
+        over_first = crossed_test(scores - _scores(_of_the_same_seeds(found, first), kind))
         told = (interval_text(over_first.interval), Verdict(over_first.p_value, "").p_text)
     return (
         kind, name, " ".join(f"{mean:.2f}" for mean in means), interval_text(mean_interval(means)),
@@ -63,6 +64,23 @@ def _row(name: str, cell: BenchmarkCell, first: BenchmarkCell, kind: str) -> tup
 def _searches(cell: BenchmarkCell) -> list[Entry]:
     """What the searches found, in the order of their seeds."""
     return [entry for entry in cell.objectives if entry.sha256 is not None]
+
+
+def _of_the_same_seeds(found: list[Entry], first: BenchmarkCell) -> list[Entry]:
+    """The searches of a cell that have the seeds of others; both cells' first ones have the same, without a number.
+
+    Raises:
+        ValueError: it lacks one.
+    """
+    by_seed = {_seed(entry): entry for entry in _searches(first)}
+    lacking = [entry.id for entry in found if _seed(entry) not in by_seed]
+    if lacking:
+        raise ValueError(f"{lacking[0]}: the first folder has no search of its seed")
+    return [by_seed[_seed(entry)] for entry in found]
+
+
+def _seed(entry: Entry) -> str:
+    return re.search(r"(-s\d+)?$", entry.id)[0]  # pyright: ignore[reportOptionalSubscript]
 
 
 def _scores(entries: list[Entry], kind: str) -> np.ndarray:

@@ -64,7 +64,7 @@ class Display:
     def stage(self, title: str, total: int, unit: str, done: int = 0) -> None:
         """A stage begins, or goes on where it was left."""
         self._finish_stage()
-        self._stage, self._done, self._first = (title, total, unit), done, done
+        self._stage, self._done, self._first, self._before = (title, total, unit), done, done, done
         self._began = self._said = time.monotonic()
         self._compiled_before = self._compile_seconds()
         self._started = self._began if unit == "generation" else None  # compiled in a stage of its own
@@ -110,8 +110,9 @@ class Display:
         if self._live and self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
-        if self._done:  # else it was there already
-            self._out.print(f"{title}: {_count(self._done)} {_plural(unit, self._done)} in {_duration(took)}{compiled}")
+        here = self._done - self._before
+        if here:  # else it was there already
+            self._out.print(f"{title}: {_count(here)} {_plural(unit, here)} in {_duration(took)}{compiled}")
         self._stage = ("", 0, "")
 
     def _amount(self) -> str:

@@ -7,11 +7,10 @@ from helpers.benchmark_cells import UNITS, make_cell
 from mpo_experiments.benchmark.folder import BenchmarkFolder
 
 
-def searched(*levels, seed=0):
-    """A cell of what searches found, at these levels, beside losses."""
-    cell = make_cell(
-        levels={"sft": 0.2, "orpo": 0.6} | {f"run-{at}": level for at, level in enumerate(levels)}, seed=seed
-    )
+def searched(*levels, seed=0, search_seeds=(0, 1, 2)):
+    """A cell of what searches found, at these levels, beside losses; the search of seed 0 is a folder's first."""
+    names = [f"run-static-s{one}" if one else "run-static" for one in search_seeds]
+    cell = make_cell(levels={"sft": 0.2, "orpo": 0.6} | dict(zip(names, levels, strict=False)), seed=seed)
     for entry in cell.objectives[2:]:
         entry.sha256 = "0" * 64
     cell.objectives[1].tuning_score = 10.0
@@ -30,6 +29,14 @@ def test_searches_of_one_seed_are_paired():
     assert share.startswith("1 of 2 [")
     assert over_first.startswith("-0.15 [")  # of -0.4 and 0.1: the third search has no partner
     assert 0 < float(p) <= 1
+
+
+def test_searches_of_other_seeds_are_no_pairs():
+    both = {"evolution": searched(0.9, 0.8, 0.7), "random": searched(0.5, 0.9, seed=1, search_seeds=(0, 2))}
+    over_first = dict(zip([row[:2] for row in beside_table(both).rows], beside_table(both).rows, strict=True))
+    assert over_first["sampled", "random"][-2].startswith("-0.10 [")  # of -0.4 and 0.2: with the third, not the second
+    with pytest.raises(ValueError, match="run-static-s7: the first folder has no search of its seed"):
+        beside_table(both | {"random": searched(0.5, 0.9, search_seeds=(0, 7))})
 
 
 def test_folders_of_other_units_are_refused(tmp_path):

@@ -137,6 +137,15 @@ def test_what_was_there_already_is_no_line(clock, capsys):
     assert capsys.readouterr().out == "Training: 4 policies in 0 s\n"
 
 
+def test_what_an_earlier_part_made_is_not_counted_to_this_ones_time(clock, capsys):
+    with Display(Console(width=100)) as display:
+        display.stage("Training", 12, "policy", done=6)
+        clock.now = 5.0
+        display.advance(6)
+        display.stage("Judging", 4, "policy", done=4)
+    assert capsys.readouterr().out == "Training: 6 policies in 5 s\n"
+
+
 def test_a_dry_run_is_an_estimate_in_seconds():
     began = time.monotonic()
     settings, keys = BenchmarkSettings(), [CellKey("halfcheetah", "base"), CellKey("ant", "base")]

@@ -113,18 +113,23 @@ def alpaca_outputs(prompts: list[Any], answers: list[str], generator: str) -> li
 def read_outputs(path: Path, prompts: list[Any]) -> list[str]:
     """Another model's answers to the same prompts, from a file as `alpaca_outputs` has it.
 
+    A prompt that is asked several times gets its answers in their order, the last one of them again and again.
+
     Raises:
         ValueError: one sentence: it cannot be read, or has no answer to one of the prompts.
     """
     try:
         rows = parse_json(read_text(path, "outputs"))
-        known = {row["instruction"]: row["output"] for row in rows}
-        if not all(isinstance(text, str) for pair in known.items() for text in pair):
-            raise TypeError
+        known: dict[str, list[str]] = {}
+        for prompt, text in ((row["instruction"], row["output"]) for row in rows):
+            if not (isinstance(prompt, str) and isinstance(text, str)):
+                raise TypeError
+            known.setdefault(prompt, []).append(text)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         said = str(error) if isinstance(error, ValueError) and str(path) in str(error) else f"outputs {path}: is not"
         raise ValueError(f"{said} a JSON list of objects with 'instruction' and 'output'") from None
     missing = [prompt for prompt in map(plain, prompts) if prompt not in known]
     if missing:
         raise ValueError(f"outputs {path}: has no answer to {missing[0][:60]!r} ({len(missing)} prompts without one)")
-    return [known[plain(prompt)] for prompt in prompts]
+    left = [known[plain(prompt)] for prompt in prompts]
+    return [texts.pop(0) if len(texts) > 1 else texts[0] for texts in left]

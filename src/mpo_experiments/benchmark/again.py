@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters.storage.files import read_json
 from mpo_experiments.benchmark.cell import BenchmarkCell, BenchmarkSettings, CellKey
-from mpo_experiments.benchmark.folder import BenchmarkFolder
+from mpo_experiments.benchmark.folder import BenchmarkFolder, lacking, only_asked
 from mpo_experiments.benchmark.leaderboard_page import PAGE
 from mpo_experiments.benchmark.report import write_benchmark
 
@@ -21,16 +21,24 @@ def write_again(folder: Path, out: Path | None = None) -> list[Path]:
         out: where to; the same folder unless given.
 
     Raises:
-        ValueError: it holds no summary of a benchmark, or a cell is damaged or not there.
+        ValueError: it holds no summary of a benchmark, or a cell is damaged, not there or lacks an objective.
     """
     settings, keys, absent = _plan(folder)
     there = {key: BenchmarkFolder(folder).any_cell(key) for key in keys}
     lost = [key for key, cell in there.items() if cell is None]
     if lost:
         raise ValueError(f"benchmark {folder}: its cell of {lost[0]} is not there")
-    cells: list[BenchmarkCell] = [cell for cell in there.values() if cell is not None]
+    cells = [_shown(cell, settings, folder) for cell in there.values() if cell is not None]
     page = (folder / PAGE).is_file()
     return write_benchmark(out or folder, [*keys, *absent], cells, settings, page=page)
+
+
+def _shown(cell: BenchmarkCell, settings: BenchmarkSettings, folder: Path) -> BenchmarkCell:
+    """A cell with the objectives of the tables alone: it may hold saved ones that they do not have."""
+    absent = lacking(cell, settings)
+    if absent:
+        raise ValueError(f"benchmark {folder}: its cell of {cell.key} lacks {absent[0]}, which its tables have")
+    return only_asked(cell, settings)
 
 
 def keys_of(folder: Path) -> list[CellKey]:

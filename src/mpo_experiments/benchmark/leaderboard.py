@@ -49,6 +49,7 @@ def _about(cells: list[BenchmarkCell], settings: BenchmarkSettings) -> dict[str,
     return {
         "budget": settings.budget, "tuning_units": settings.tuning_units, "units": settings.units,
         "preset": settings.preset, "seed": settings.seed, "method": settings.method, "tune": list(settings.tune),
+        "tuned_from": settings.tuned_from,
         "rows": sizes.get("rows", {}).get("count"), "epochs": sizes.get("inner", {}).get("epochs"),
         "horizon": config["evaluation"]["horizon"],
         "device": f"{device['count']} x {device['kind']} ({device['platform']})",

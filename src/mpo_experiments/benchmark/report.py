@@ -113,8 +113,7 @@ def _markdown(
     lines = [
         "# Benchmark",
         PROTOCOL,
-        f"Budget: {settings.budget} settings an objective on {settings.tuning_units} tuning units, or as many inner "
-        f"loops ({settings.method}{_also(settings)}); {settings.units} "
+        f"{_budget(settings)}; {settings.units} "
         f"reporting units, preset {settings.preset}, seed {settings.seed}. Took {hours:.1f} h in all on "
         f"{device['count']} x {device['kind']} ({device['platform']}); {versions}.",
         f"Not run: {absent}." if absent else "",
@@ -124,6 +123,17 @@ def _markdown(
         *(ranges_table(cell).markdown() for cell in _with_ranges_of_their_own(cells)),
     ]
     return "\n\n".join(line.strip() for line in lines if line) + "\n"
+
+
+def _budget(settings: BenchmarkSettings) -> str:
+    """What tuning took; of settings that were found elsewhere, where."""
+    tuned = (
+        f"{settings.budget} settings an objective on {settings.tuning_units} tuning units, or as many inner loops "
+        f"({settings.method}{_also(settings)})"
+    )
+    if settings.tuned_from is None:
+        return f"Budget: {tuned}"
+    return f"Settings as they were found in `{settings.tuned_from}`; objectives that it lacks had {tuned}"
 
 
 def _also(settings: BenchmarkSettings) -> str:

@@ -25,13 +25,14 @@ def run_benchmark(
     cells: list[BenchmarkCell] = []
     testbeds: dict[tuple[str, float], Testbed] = {}
     took: list[float] = []
+    to_run = sum(folder.cell(key, settings) is None for key in keys)
     for place, key in enumerate(keys):
         before = folder.begun(key, settings)
         if before is not None and not lacking(before, settings):
             found = only_asked(before, settings)
         else:
             began = time.monotonic()
-            reporter.note(f"cell {place + 1} of {len(keys)}: {key}{_left(took, len(keys) - place)}")
+            reporter.note(f"cell {place + 1} of {len(keys)}: {key}{_left(took, to_run - len(took))}")
             testbed = testbeds.setdefault((key.task, key.bin_width), cell_arena(key, settings, kept_pairs))
             found = _run_cell(testbed, key, settings, folder, reporter, before)
             took.append(time.monotonic() - began)
@@ -61,7 +62,7 @@ def _run_cell(
         folder.save(cell)
         log.remove()
         return only_asked(cell, settings)
-    choices, ranges, seconds, method = {}, {}, {}, settings.method
+    choices, ranges, seconds, method = {}, {}, {"tuning": 0.0} if log.seconds_before else {}, settings.method
     if settings.tuned_from is not None:
         source = BenchmarkFolder(Path(settings.tuned_from)).borrowed(key, settings)
         choices, ranges, method = cell_choices(source), source.ranges, source.method
@@ -76,7 +77,8 @@ def _run_cell(
         choices, ranges = choices | tuned_choices(tuned), ranges | tuned.ranges
     ranges = {id: ranges[id] for id in settings.objectives if id in ranges}
     cell = report_cell(testbed, key, settings, (choices, ranges), reporter, log)
-    cell = cell.model_copy(update={"seconds": seconds | cell.seconds, "method": method})
+    took = {part: round(more + log.seconds_before.get(part, 0.0), 1) for part, more in (seconds | cell.seconds).items()}
+    cell = cell.model_copy(update={"seconds": took, "method": method})
     folder.save(cell)
     log.remove()
     return cell

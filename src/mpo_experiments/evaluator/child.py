@@ -31,7 +31,8 @@ def main(order: dict[str, Any]) -> None:
         told = {"failed": _denied(error, order)}
     except Exception as error:
         told = {"failed": _broken(error, order, folder)}
-    (folder / RESULT).write_text(json.dumps(told).replace(f"loss file {LOSS}", f"loss file {order['name']}"))
+    name = json.dumps(order["name"])[1:-1]  # as JSON has it in a string
+    (folder / RESULT).write_text(json.dumps(told).replace(f"loss file {LOSS}", f"loss file {name}"))
 
 
 def _found(order: dict[str, Any], folder: Path) -> dict[str, Any]:

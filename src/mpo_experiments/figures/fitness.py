@@ -30,7 +30,7 @@ def draw_fitness(path: Path, records: list[dict[str, Any]], marks: dict[str, flo
     axes.set(xlabel="generation", ylabel="normalised score (original 0, target 1)", title=f"Search on {title}")
     whole_numbers(axes)
     if marks:
-        axes.plot([], [], color=MUTED, linewidth=0.8, linestyle=DASHES, label="tuned, horizon 1000, tuning units")
+        axes.plot([], [], color=MUTED, linewidth=0.8, linestyle=DASHES, label="tuned losses, on their tuning units")
     legend_below(figure, f"points: each of {len(records)} generations; lines: their moving average", 4)
     open_box(axes)
     save_figure(figure, path)

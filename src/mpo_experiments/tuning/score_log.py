@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,12 @@ class ScoreLog:
         there = [one for line in lines[1:] if (one := _read(line)) is not None] if lines[:1] == [self._head] else []
         self._scores: dict[str, dict[str, float]] = {one["policy"]: one["scores"] for one in there}
         self._begun = bool(there) and text.endswith("\n")
+        self.seconds_before: dict[str, float] = {}
+        """What earlier tries took for the scores that they left, a stream."""
+        for one in there:
+            stream = one["policy"].partition(" ")[0]
+            self.seconds_before[stream] = self.seconds_before.get(stream, 0.0) + one.get("seconds", 0.0)
+        self._last = time.monotonic()
 
     def get(self, policy: str) -> dict[str, float] | None:
         """The scores of a policy, if it was judged before."""
@@ -60,7 +67,9 @@ class ScoreLog:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         lines = [] if self._begun else [self._head]
         new = scores if self._begun else self._scores
-        lines += [json.dumps({"policy": policy, "scores": values}) for policy, values in new.items()]
+        took, self._last = time.monotonic() - self._last, time.monotonic()
+        each = round(took / max(len(new), 1), 3)
+        lines += [json.dumps({"policy": policy, "scores": values, "seconds": each}) for policy, values in new.items()]
         with self._path.open("a" if self._begun else "w") as file:
             file.write("".join(f"{line}\n" for line in lines))
         self._begun = True
@@ -121,6 +130,7 @@ def policy_names(stream: str, id: str, setting: Setting, units: range) -> list[s
 
 def _read(line: str) -> dict[str, Any] | None:
     try:
-        return json.loads(line)
+        found = json.loads(line)
     except ValueError:
         return None
+    return found if isinstance(found, dict) and {"policy", "scores"} <= found.keys() else None

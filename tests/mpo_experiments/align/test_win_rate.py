@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("trl")  # an optional extra: .ci/run installs it
 
 from mpo_core.failures import WorkFailed
+from mpo_experiments.align.evaluation import alpaca_outputs, read_outputs
 from mpo_experiments.align.judge import Judge, win_rate
 
 PROMPTS, OURS, THEIRS = [f"p{at}" for at in range(12)], ["good"] * 12, ["bad"] * 12
@@ -72,6 +73,13 @@ def test_a_judge_that_does_not_judge(judge, says, tmp_path):
     with pytest.raises(WorkFailed, match=says):
         win_rate(Judge(judge, verdicts=kept), PROMPTS, OURS, THEIRS)
     assert len(kept.read_text().splitlines()) == 1  # what cannot be told apart is not kept
+
+
+def test_a_prompt_that_was_asked_several_times_has_its_answers_in_their_order(tmp_path):
+    prompts, answers = ["a", "b", "a", "a"], ["first", "other", "second", "third"]
+    (tmp_path / "answers.json").write_text(json.dumps(alpaca_outputs(prompts, answers, "model")))
+    assert read_outputs(tmp_path / "answers.json", prompts) == answers
+    assert read_outputs(tmp_path / "answers.json", [*prompts, "b", "a"])[4:] == ["other", "third"]
 
 
 def test_equal_answers_are_ties_that_nobody_is_asked_for():

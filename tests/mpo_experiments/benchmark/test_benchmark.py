@@ -163,6 +163,20 @@ def test_tables_of_the_cells_there_are(whole):
     assert (out / "leaderboard.html").read_text() == written
 
 
+def test_tables_are_written_again_without_what_was_added_to_a_cell_alone(whole, tmp_path):
+    shutil.copytree(whole[1], tmp_path / "out")
+    folder, key = BenchmarkFolder(tmp_path / "out"), CellKey("reach", "base")
+    cell = folder.any_cell(key)
+    more = cell.objectives[-1].model_copy(update={"id": "runs/one", "sha256": "0" * 64})
+    folder.save(cell.model_copy(update={"objectives": [*cell.objectives, more]}))
+    before = (tmp_path / "out" / "results.md").read_text()
+    write_again(tmp_path / "out")
+    assert (tmp_path / "out" / "results.md").read_text() == before
+    folder.save(cell.model_copy(update={"objectives": cell.objectives[:-1]}))
+    with pytest.raises(ValueError, match="its cell of reach, base lacks orpo, which its tables have"):
+        write_again(tmp_path / "out")
+
+
 def test_tables_hold_the_cells_of_a_folder_that_were_run_alike_and_say_which_were_not(whole, tmp_path):
     _, out = whole
     shutil.copytree(out, tmp_path / "out")

@@ -247,6 +247,13 @@ def test_latex_escapes_and_csv_reads_back():
     table = TextTable("95 % of a_b", ("name", "x & y"), (("r_dpo", "0.1 [0, 1]"), ("sft", "1,5")), "50 %")
     assert r"95 \% of a\_b" in table.latex()
     assert r"r\_dpo & 0.1 [0, 1] \\" in table.latex()
+    told = TextTable("P(> sft)", ("p",), (("<0.001",), ("{~^\\}",)), "").latex()
+    for text in (
+        r"P(\textgreater{} sft)",
+        r"\textless{}0.001",
+        r"\{\textasciitilde{}\textasciicircum{}\textbackslash{}\}",
+    ):
+        assert text in told
     assert list(csv.reader(io.StringIO(table.csv()))) == [list(table.columns), *map(list, table.rows)]
 
 

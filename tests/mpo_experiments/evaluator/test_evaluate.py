@@ -182,6 +182,13 @@ def test_mistakes_are_refused_at_once(tmp_path, monkeypatch, arguments, says):
     assert_refused(done.exit_code, done.stdout, done.stderr, says)
 
 
+def test_any_name_of_a_file_can_be_told(mpo, tmp_path):
+    name = 'mine "or\\not".py'
+    (tmp_path / name).write_text("loss = 3\n")
+    done = mpo("evaluate", name, *SIZES)
+    assert f"loss file {name}: " in sentence(done, 2)
+
+
 PROPOSALS = (ORPO, "def loss(pair, progress):\n    return pair.chosn\n", ORPO.replace("0.1 *", "1.0 *"))
 """What a language model might answer."""
 

@@ -24,6 +24,19 @@ def test_a_log_has_what_was_put_and_leaves_out_a_line_that_was_cut_short(tmp_pat
     assert not path.exists()
 
 
+def test_a_log_knows_what_earlier_tries_took(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("mpo_experiments.tuning.score_log.time.monotonic", lambda: clock[0])
+    log = ScoreLog(tmp_path / "a.jsonl", "this")
+    for stream, took in (("tuning", 30.0), ("reporting", 12.0), ("reporting", 8.0)):
+        clock[0] += took
+        log.put({f"{stream} {clock[0]} {id}": {"sampled": 0.1} for id in "ab"})
+    assert log.seconds_before == {}
+    with log._path.open("a") as file:
+        file.write('[1, 2]\n"text"\n3\n{"policy": 1}\n')  # JSON, but no scores
+    assert ScoreLog(tmp_path / "a.jsonl", "this").seconds_before == {"tuning": 30.0, "reporting": 20.0}
+
+
 def test_a_log_of_something_else_is_not_read_and_is_begun_anew(tmp_path):
     path = tmp_path / "a.scores.jsonl"
     ScoreLog(path, "this").put({"a": {"sampled": 0.1}})

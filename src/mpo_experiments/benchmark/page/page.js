@@ -257,16 +257,17 @@ function describe() {
   const { about, cells, losses } = board;
   const run = cells.filter((cell) => cell.run);
   const counts = run.length ? [...new Set(run.map((cell) => cell.comparisons))].join(" or ") : "";
+  const tried = `${about.budget} settings tried (its published default among them) on ${about.tuning_units} tuning units`;
   at("about").textContent =
-    `${losses.length} losses, ${run.length} of ${cells.length} cells run. Each loss: ${about.budget} settings tried (its published default among them) ` +
-    `on ${about.tuning_units} tuning units, then ${about.units} reporting units (${about.preset} size: ${about.rows} pairs, ${about.epochs} epochs; seed ${about.seed}). ` +
+    `${losses.length} losses, ${run.length} of ${cells.length} cells run. Each loss: ` +
+    `${about.tuned_from ? `settings as they were found in ${about.tuned_from} (those that it lacks: ${tried})` : tried}, then ${about.units} reporting units (${about.preset} size: ${about.rows} pairs, ${about.epochs} epochs; seed ${about.seed}). ` +
     (about.budget < 16 || about.units < 20 ? "That is small: read the intervals, not the order." : "");
   const notes = [
     "A score is the return of the policy that a loss trains, on a scale where the original agent has 0 and the target agent 1: inter-quartile mean over units with a 95 % stratified bootstrap interval. Sampled: actions drawn from the policy; mode: without action noise.",
     `▲ ahead, ▼ behind: the paired t test of means against the best tuned loss (★) has p below 0.05 after Holm's correction for the ${counts} comparisons of a cell; sampled and mode apart. No mark: not told apart. ★ had the highest score on the tuning units, before the reporting units were looked at.`,
     "The tint follows the score: warm above the original agent, cool below it.",
     "Learning curves are not kept for these cells: a score that is looked at shows its units (rings), the inter-quartile mean (bar) and its interval instead.",
-    `Settings were searched by ${about.method === "fixed" ? "random draws from the published ranges, which were not extended" : "successive halving"}${about.tune.length ? `, with ${about.tune.join(" and ")}` : ""}. The luck of tuning is not in the intervals.`,
+    `${about.tuned_from ? "Settings that were not found elsewhere" : "Settings"} were searched by ${about.method === "fixed" ? "random draws from the published ranges, which were not extended" : "successive halving"}${about.tune.length ? `, with ${about.tune.join(" and ")}` : ""}. The luck of tuning is not in the intervals.`,
     "A loss that sees rewards or groups reads what a learner may not have.",
     `Took ${about.hours} h on ${about.device}; horizon ${about.horizon}.`,
   ];
