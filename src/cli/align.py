@@ -221,9 +221,11 @@ def _scored(text: str) -> Any:
 def _settings(present: dict[str, Any], overrides: list[str]) -> Any:
     """Settings of a new run, files and folders by their full path so that it can be resumed from anywhere."""
     from mpo_experiments.align.settings import build_settings
-    from mpo_experiments.settings.nested import parse_override
+    from mpo_experiments.settings.nested import check_said_once, parse_override
 
-    settings = build_settings(present, *map(parse_override, overrides))
+    layers = [parse_override(text) for text in overrides]
+    check_said_once(present, layers)
+    settings = build_settings(present, *layers)
     names = ("model", "dataset", "eval_dataset", "chat_template")
     local = {name: value for name in names if (value := getattr(settings, name)) is not None and Path(value).exists()}
     whole: dict[str, Any] = {name: str(Path(value).resolve()) for name, value in local.items()}

@@ -78,7 +78,7 @@ def meta_train(
     with validating_input():
         from adapters.logging.scalars import check_log
         from adapters.processes.process_group import process_group_of
-        from mpo_experiments.settings.nested import parse_override
+        from mpo_experiments.settings.nested import check_said_once, parse_override
         from mpo_experiments.settings.run_config import build_run, check_overrides, read_config_file
 
         check_log(log)
@@ -91,6 +91,7 @@ def meta_train(
         else:
             file_layer = read_config_file(config) if config is not None else {}
             overrides = [parse_override(text) for text in set_ or []]
+            check_said_once(_present(given), overrides)
             asked = build_run(file_layer, _present(given), *overrides)
             check_overrides(overrides, asked.strategy)
             asked.init.check()

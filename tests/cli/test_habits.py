@@ -202,6 +202,8 @@ class FakeWandb:
 
 
 def test_train_tells_wandb_what_it_tells_tensorboard(reach, tmp_path, monkeypatch):
+    from adapters.logging.wandb import WandbLog
+
     fake, folder = FakeWandb(), tmp_path / "run"
     monkeypatch.setitem(sys.modules, "wandb", fake)
     monkeypatch.setattr("adapters.logging.scalars.check_wandb", lambda: None)
@@ -213,6 +215,8 @@ def test_train_tells_wandb_what_it_tells_tensorboard(reach, tmp_path, monkeypatc
     np.testing.assert_allclose([values["train/score"] for _, values in fake.logged], scores)
     assert [step for step, _ in fake.logged] == list(range(1, len(scores) + 1))
     assert fake.finished == 1
+    WandbLog(tmp_path / "elsewhere" / "run", {})
+    assert len({one["id"] for one in fake.begun}) == 2  # another run, of the same name
     assert list((folder / "tensorboard").iterdir())
 
 

@@ -162,6 +162,16 @@ def test_refusals_come_before_the_physics(tmp_path, unfinished):
         (("distill", "discovered/ant-mixed75-static", "--units", "9"), "--units: goes with --score"),
         (("show", "tempo", "--units", "9"), "--units: goes with --train"),
         (("show", "tempo", "--seed", "4294967303"), "'--seed': Input should be less than or equal to"),
+        (("meta-train", *TASK, "--seed", "1", "--set", "seed=2"), "--set seed: an option of the command line says it"),
+        (
+            ("meta-train", *TASK, "--population", "8", "--set", "strategy={population: 9}"),
+            "--set strategy.population: an",
+        ),
+        (("align", "--model", "a", "--dataset", "b", "--set", "model=c"), "--set model: an option of the command line"),
+        (
+            ("agents", "train", "--task", "ant@1", "--seed", "5"),
+            "'ant@1' is the pair of seed 1; that of seed 5 is ant@5",
+        ),
         (("agents", "train", *TASK, "--seed", str(2**31)), "'--seed': Input should be less than or equal to"),
         (("agents", "train", *TASK, "--steps", "1" + "0" * 30), "'--steps': Input should be less than or equal to"),
         (("train", *TASK, "--objective", "/"), "objective file /objective.json: cannot be read (No such file"),

@@ -1,5 +1,6 @@
 """Scalars in Weights & Biases, for those who have asked for it: an extra, `pip install "mirror-po[wandb]"`."""
 
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -23,7 +24,7 @@ def check_wandb() -> None:
 
 
 class WandbLog:
-    """A run of the project `mpo`, named as its folder; an interrupted one goes on under its name.
+    """A run of the project `mpo`, named as its folder; an interrupted one goes on where its folder is.
 
     Where and whether anything is sent is up to wandb's own settings, such as WANDB_MODE=offline.
 
@@ -39,9 +40,15 @@ class WandbLog:
         wandb: Any = importlib.import_module("wandb")
         folder.mkdir(parents=True, exist_ok=True)
         project = os.environ.get("WANDB_PROJECT", PROJECT)
+        place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]  # folders elsewhere may have its name
         try:
             self._run: Any = wandb.init(
-                project=project, name=folder.name, id=folder.name, dir=str(folder), config=config, resume="allow"
+                project=project,
+                name=folder.name,
+                id=f"{folder.name}-{place}",
+                dir=str(folder),
+                config=config,
+                resume="allow",
             )
         except wandb.errors.UsageError as error:
             first = str(error).strip().splitlines()[0].rstrip(".:")

@@ -26,8 +26,8 @@ def register_data_fault(fault: type[DataFault]) -> None:
         ValueError: it is no data fault, its name is no plain word or taken, or something that listing or reading it
             needs is missing.
     """
-    if not issubclass(fault, DataFault):
-        raise ValueError(f"data fault {fault.__name__!r} is no sub-class of DataFault")
+    if not (isinstance(fault, type) and issubclass(fault, DataFault)):
+        raise ValueError(f"data fault {getattr(fault, '__name__', fault)!r} is no sub-class of DataFault")
     told = ("name", "form", "description", "stage")
     missing = [name for name in told if not isinstance(getattr(fault, name, None), str)]
     if missing:

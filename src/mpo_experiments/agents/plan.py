@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adapters.storage.agent_files import CARD_FILE, AgentsCard, read_agents_card
 from mpo_experiments.reviews.settings import LanguageRecipe
-from mpo_experiments.tasks.registry import PPOSettings, task_spec
+from mpo_experiments.tasks.registry import PAIR_MARK, PPOSettings, task_spec
 
 Training = Callable[[Callable[[str], None]], AgentsCard]
 """Trains, given what is told a line of progress now and then."""
@@ -24,7 +24,12 @@ def planned_training(task: str, out: Path, *, other: bool, steps: int | None, se
     Raises:
         ValueError: there is no such task, or no such training of it.
     """
-    if task_spec(task).of_words:
+    of_words, (base, mark, own) = task_spec(task).of_words, task.partition(PAIR_MARK)
+    if mark and not other and seed is not None and str(seed) != own:
+        raise ValueError(
+            f"--seed {seed}: {task!r} is the pair of seed {own}; that of seed {seed} is {base}{mark}{seed}"
+        )
+    if of_words:
         return _of_language(task, out, other, steps, seed)
     if other:
         return _of_other(task, out, steps, seed)

@@ -40,6 +40,29 @@ def leaves(settings: dict[Any, Any], prefix: str = "") -> list[str]:
     return found
 
 
+def check_said_once(given: dict[str, Any], overrides: list[dict[str, Any]]) -> None:
+    """Refuses a --set of what an option of the command line says as well.
+
+    Args:
+        given: by the options that were given.
+
+    Raises:
+        ValueError: one sentence: which.
+    """
+    for name in leaves(given):
+        if any(_holds(layer, name.split(".")) for layer in overrides):
+            raise ValueError(f"--set {name}: an option of the command line says it already: give one of the two")
+
+
+def _holds(settings: Any, path: list[str]) -> bool:
+    """Whether nested settings, of whatever a user wrote, have a value there."""
+    for part in path:
+        if not isinstance(settings, dict) or part not in settings:
+            return False
+        settings = settings[part]
+    return True
+
+
 def truths_for_others(given: dict[Any, Any], taken: dict[Any, Any], prefix: str = "") -> list[str]:
     """The names of settings that were given as true or false, and are taken as something else: as 1 or 0."""
     found: list[str] = []
