@@ -37,7 +37,7 @@ def tune(
     tune: TuneOption = None,
     out: Annotated[Path, typer.Option(help="Folder for <task>/<data>.json.")] = Path("tuned"),
 ) -> None:
-    """Tune the hand-written objectives under one budget, on seeds that no report uses; adds to those tuned alike."""
+    """Tune the hand-written objectives under one budget, on seeds that no report uses."""
     with validating_input():
         from mpo_experiments.agents.lookup import check_agents
         from mpo_experiments.settings.run_config import build_config
@@ -54,28 +54,26 @@ def tune(
     from mpo_experiments.provenance import made_here
     from mpo_experiments.settings.command import written_command
     from mpo_experiments.testbed import Testbed, comparison_settings
-    from mpo_experiments.tuning.added import tuned_before, with_those_before
     from mpo_experiments.tuning.score_log import LoggedScores, log_of
     from mpo_experiments.tuning.tune import TuningSettings, tune as tuned_cell
     from mpo_experiments.tuning.tuned import TUNED_DIR_VARIABLE, save_tuned, tuned_file
+    from mpo_experiments.tuning.written_before import check_written_before
 
     comparison = comparison_settings(config, Stream.TUNING, units, mode_actions=False)
-    options = {"budget": budget, "units": units, "preset": preset, "seed": seed}
+    options = {"objectives": ids, "budget": budget, "units": units, "preset": preset, "seed": seed}
     how = {"tuning": method, "tune": more or None}
-    shared = {"task": config.task, "data": config.data} | options | how
+    command = written_command("tune", {"task": config.task, "data": config.data} | options | how)
     screen = console()
     again = "Run the same command again: the scores that were made are kept."
     file = tuned_file(out, config.task, config.data)
     with locked("--out", file.parent):
         with validating_input():
-            before = tuned_before(file, written_command("tune", shared), made_here(task, config.data, config.inner))
+            check_written_before(file, command, made_here(task, config.data, config.inner))
             log = log_of(file.with_name(f"{file.stem}-{preset}-{seed}.scores.jsonl"), config.title, config)
-        every = tuple(dict.fromkeys((*(before.objectives if before else ()), *ids)))
-        command = written_command("tune", shared | {"objectives": every})
         with interruptible(again), Display(screen) as display:
             settings, kept = TuningSettings(budget, comparison, method, more), functools.partial(LoggedScores, log=log)
             cell = tuned_cell(Testbed(task), ids, settings, command, display, kept)
-        path = save_tuned(out, with_those_before(cell, before))
+        path = save_tuned(out, cell)
         log.remove()
     for line, style in _lines(cell):
         screen.print(line, style=style, markup=False)

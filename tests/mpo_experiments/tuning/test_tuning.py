@@ -239,24 +239,22 @@ def test_an_interrupted_tuning_goes_on_where_it_was_left(reach, tmp_path, monkey
     assert cells[0] == cells[1]
 
 
-def test_objectives_are_added_to_those_that_were_tuned_alike(reach, tmp_path):
+def test_what_another_command_tuned_is_not_written_over(reach, tmp_path):
     tune = ("tune", "--task", "reach", "--data", "base", "--units", "2", "--preset", "smoke", "--out", tmp_path / "out")
-    path = tmp_path / "out" / "reach" / "base.json"
-    assert invoke(*tune, "--budget", "3", "--objectives", "sft,orpo").exit_code == 0
-    before = read_tuned(path)
-    assert invoke(*tune, "--budget", "3", "--objectives", "cpo").exit_code == 0
-    after = read_tuned(path)
-    assert list(after.objectives) == list(after.ranges) == ["sft", "orpo", "cpo"]
-    assert {id: after.objectives[id] for id in before.objectives} == before.objectives
-    assert "--objectives sft,orpo,cpo" in after.command
-    content = path.read_bytes()
-    refused = invoke(*tune, "--budget", "4", "--objectives", "cpo")
-    assert (refused.exit_code, "were made by another command, mpo tune --task reach" in refused.stderr) == (2, True)
-    others = after.model_copy(update={"provenance": after.provenance | {"agents": "x"}})
+    path, asked = tmp_path / "out" / "reach" / "base.json", ("--budget", "3", "--objectives", "sft,orpo")
+    assert invoke(*tune, *asked).exit_code == 0
+    before = path.read_bytes()
+    for other in (("--objectives", "cpo"), ("--budget", "4"), ("--tune", "schedule"), ("--seed", "1")):
+        refused = invoke(*tune, *asked, *other)
+        assert (refused.exit_code, "were made by another command, mpo tune --task reach" in refused.stderr) == (2, True)
+    assert path.read_bytes() == before
+    assert invoke(*tune, *asked).exit_code == 0
+    assert path.read_bytes() == before
+    cell = read_tuned(path)
+    others = cell.model_copy(update={"provenance": cell.provenance | {"agents": "x"}})
     write_sealed(path, others.model_dump(mode="json"))
-    refused = invoke(*tune, "--budget", "3", "--objectives", "cpo")
+    refused = invoke(*tune, *asked)
     assert (refused.exit_code, "were made with other agents" in refused.stderr) == (2, True)
-    path.write_bytes(content)
 
 
 def test_what_was_tuned_trains_at_its_own_rate_and_schedule(reach, tmp_path):
