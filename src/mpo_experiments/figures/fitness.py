@@ -13,8 +13,12 @@ DECAY = 0.8
 """Of the moving average that lines show."""
 
 
-def draw_fitness(path: Path, records: list[dict[str, Any]], marks: dict[str, float], title: str) -> None:
-    """Fitness over generations: search mean, best member, and the start on the same units; tuned baselines as marks."""
+def draw_fitness(path: Path, records: list[dict[str, Any]], marks: dict[str, float], title: str, horizons: str) -> None:
+    """Fitness over generations: search mean, best member, and the start on the same units; tuned baselines as marks.
+
+    Args:
+        horizons: over how many steps these were judged.
+    """
     figure = new_figure(8.4, 4.4)
     axes: Axes = figure.subplots()
     generation = np.array([record["generation"] + 1 for record in records])  # people count from 1
@@ -30,7 +34,7 @@ def draw_fitness(path: Path, records: list[dict[str, Any]], marks: dict[str, flo
     axes.set(xlabel="generation", ylabel="normalised score (original 0, target 1)", title=f"Search on {title}")
     whole_numbers(axes)
     if marks:
-        axes.plot([], [], color=MUTED, linewidth=0.8, linestyle=DASHES, label="tuned losses, on their tuning units")
+        axes.plot([], [], color=MUTED, linewidth=0.8, linestyle=DASHES, label=f"tuned, {horizons}, tuning units")
     legend_below(figure, f"points: each of {len(records)} generations; lines: their moving average", 4)
     open_box(axes)
     save_figure(figure, path)

@@ -20,6 +20,17 @@ def marks(config: CellConfig) -> dict[str, float]:
     return {name: found.score for name, found in cell.objectives.items()}
 
 
+def horizons(cells: Sequence[CellConfig]) -> str:
+    """Over how many steps the tuned objectives of the marks were judged, as a legend says it.
+
+    Raises:
+        ValueError: as `marks`.
+    """
+    tuned = [load_tuned(cell.task, cell.data) for cell in cells]
+    found = {cell.provenance.get("evaluation", {}).get("horizon") for cell in tuned if cell is not None}
+    return "horizon " + " or ".join(map(str, sorted(found - {None})))
+
+
 def mean_marks(cells: Sequence[CellConfig]) -> dict[str, float]:
     """The mean over the cells of a run, of those objectives that were tuned on all of them.
 

@@ -32,7 +32,7 @@ from mpo_experiments.figures.fitness import draw_fitness
 from mpo_experiments.figures.maps import draw_maps
 from mpo_experiments.progress import Reporter
 from mpo_experiments.provenance import agents_hash, computed_by, data_hash, devices, versions
-from mpo_experiments.runs.marks import mean_marks
+from mpo_experiments.runs.marks import horizons, mean_marks
 from mpo_experiments.runs.report import RunReport, load_report
 from mpo_experiments.search.build import build_search, learned_parts
 from mpo_experiments.search.cells import LAST_BANK, SearchCell
@@ -220,7 +220,8 @@ class MetaTraining:
     def _draw(self, discovered: MirrorObjective, banks: tuple[PairBank, ...]) -> None:
         config, folder = self.config, self.folder.path / "figures"
         key = stream_key(config.seed, Stream.SEARCH, LAST_BANK, Purpose.LABELS)
-        draw_fitness(folder / "fitness.png", self.folder.metrics(), self.marks(), config.title)
+        judged = horizons([cell.config for cell in self.cells])
+        draw_fitness(folder / "fitness.png", self.folder.metrics(), self.marks(), config.title, judged)
         found = [_lowest(cell, bank, key) for cell, bank in zip(self.cells, banks, strict=True)]
         lowest = {kind: min(one[kind] for one in found) for kind in found[0]}
         draw_maps(

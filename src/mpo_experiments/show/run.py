@@ -8,7 +8,7 @@ from adapters.storage.files import write_whole
 from adapters.storage.objective_files import read_objective, told_of
 from adapters.storage.run_folder import RunFolder
 from mpo_experiments.figures.fitness import draw_fitness
-from mpo_experiments.runs.marks import mean_marks
+from mpo_experiments.runs.marks import horizons, mean_marks
 from mpo_experiments.runs.report import CellReport, RunReport
 from mpo_experiments.scale import NO_NOISE
 from mpo_experiments.settings.run_config import RunConfig
@@ -66,7 +66,7 @@ def run_sections(
     records = folder.metrics()
     drawn = (figures or folder.path / FIGURES) / "fitness.png"
     if figures is not None and records:
-        draw_fitness(drawn, records, mean_marks(config.cells()), config.title)
+        draw_fitness(drawn, records, mean_marks(config.cells()), config.title, horizons(config.cells()))
     if records and drawn.exists():
         sections.append(Section("The search", (_search(records),), figure=drawn))
     return sections

@@ -165,6 +165,17 @@ def test_marks_are_the_means_of_what_was_tuned_on_every_cell(monkeypatch):
     assert marks.mean_marks(config.cells()) == {"sft": pytest.approx(0.2)}
 
 
+def test_a_legend_says_over_how_many_steps_tuned_objectives_were_judged(monkeypatch):
+    cells = build_run({"task": "halfcheetah,hopper"}).cells()
+    assert marks.horizons(cells) == "horizon 1000"
+    shorter = marks.load_tuned("hopper", "mixed:0.75").model_copy(
+        update={"provenance": {"evaluation": {"horizon": 40}}}
+    )
+    before = marks.load_tuned
+    monkeypatch.setattr(marks, "load_tuned", lambda task, data: shorter if task == "hopper" else before(task, data))
+    assert marks.horizons(cells) == "horizon 40 or 1000"
+
+
 # -- search -------------------------------------------------------------------------------------------------------
 
 
