@@ -167,6 +167,10 @@ def evaluate(
             if path is not None:
                 check_file(option, path)
         check_read(context, judge is not None, "goes with --judge", "against", "judge_seconds")
+        makes = generate is not None or judge is not None
+        check_read(context, makes, "goes with --generate, or --judge", "temperature", "max_new_tokens")
+        if out is not None and out in (generate, answers):
+            raise ValueError(f"--out {out}: the numbers would be written over the answers: name another file")
         check_extra("mpo align evaluate", EXTRA)
         settle()
         from adapters.torch.trl_run import quiet

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from cli.context import Context, check_read
 from cli.validation import check_file, interruptible, objective_named, validating_input
 
 MOST_OBJECTIVES, LONGEST_FILM = 8, 120.0
 
 
 def render(
+    context: Context,
     task: Annotated[str, typer.Option(help="Task to film (mpo list tasks).")],
     objective: Annotated[
         list[str] | None,
@@ -30,6 +32,7 @@ def render(
 
         config = build_config({"task": task, "data": data, "preset": preset, "seed": seed})
         check_agents(task, [config.data] if texts else [])
+        check_read(context, bool(texts), "goes with --objective", "data", "preset")
         if path.suffix not in (".html", ".gif"):
             raise ValueError(f"--out {path}: name a file that ends in .html or .gif")
         check_file("--out", path)

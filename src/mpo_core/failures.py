@@ -41,8 +41,11 @@ def explained(error: Exception, advice: str) -> str | None:
     if isinstance(error, WorkFailed):
         return f"{error}."
     jax = sys.modules.get("jax")  # not imported here: where nothing was computed, nothing of it can have failed
+    torch = sys.modules.get("torch")
     if isinstance(error, MemoryError):
         return f"{_OUT_OF_MEMORY}. {advice}"
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return f"the device is out of memory: end what else runs on it, or ask for less (a smaller --batch). {advice}"
     if jax is None or not isinstance(error, jax.errors.JaxRuntimeError):
         return None
     said = " ".join(str(error).split())

@@ -17,7 +17,8 @@ def evaluation(path, *more):
     command = [sys.executable, "-c", "import cli; cli.main()", "evaluate", str(path), *OPTIONS, *more]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        return {"error": done.stderr.strip().splitlines()[-1].removeprefix("Error: ")}
+        said = done.stderr.strip().splitlines() or [f"ended with exit code {done.returncode} and without a word"]
+        return {"error": said[-1].removeprefix("Error: ")}
     return json.loads(done.stdout)
 
 

@@ -87,7 +87,7 @@ def load_model(source: str, *, trained: bool = False, low_precision: bool = Fals
 
 def has_bfloat16() -> bool:
     """Whether training in bfloat16 is fast here: on a GPU that has it."""
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def trained_weights_are_finite(model: Any) -> bool:

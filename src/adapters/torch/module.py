@@ -47,7 +47,7 @@ def torch_module(objective: AbstractObjective, *, title: str, provenance: dict[s
         body = TorchBody(trace_objective(objective))
     except NotImplementedError as error:
         raise ValueError(f"this loss cannot be written for torch: {error}") from None
-    helpers = [TENSORS] if {"maximum", "minimum"} & set(body.helpers) else []
+    helpers = [TENSORS] if {"maximum", "minimum", "logaddexp"} & set(body.helpers) else []
     helpers += [HELPERS[name] for name in body.helpers] + [ROWS]
     constants = [
         f"{name} = torch.tensor({constant_text(value)}, dtype=torch.float64)" for name, value in body.constants.items()

@@ -22,6 +22,7 @@ UNARY_CALLS = {
 HELPERS = {
     "maximum": "def maximum(a, b):\n    return torch.maximum(*torch.broadcast_tensors(*_tensors(a, b)))",
     "minimum": "def minimum(a, b):\n    return torch.minimum(*torch.broadcast_tensors(*_tensors(a, b)))",
+    "logaddexp": "def logaddexp(a, b):\n    return torch.logaddexp(*torch.broadcast_tensors(*_tensors(a, b)))",
     "softplus": (
         'def softplus(x):\n    """log(1 + e^x); -log sigmoid(x) is softplus(-x)."""\n'
         "    return torch.logaddexp(x, torch.zeros_like(x))"
@@ -86,7 +87,9 @@ class TorchBody(ExpressionText):
         """An operation of torch."""
         if node.op in BINARY:
             sign, least = BINARY[node.op]
-            left, right = self.text(node.inputs[0], least)[0], self.text(node.inputs[1], least + (least < ATOM))[0]
+            chains = least in (COMPARISON, ATOM)  # Python reads a < b == c as two comparisons
+            left = self.text(node.inputs[0], min(least + chains, ATOM))[0]
+            right = self.text(node.inputs[1], min(least + 1, ATOM))[0]
             return f"{left} {sign} {right}", least if least < ATOM else COMPARISON
         if node.op in UNARY_CALLS:
             return self._call(UNARY_CALLS[node.op], *node.inputs)
@@ -108,6 +111,8 @@ class TorchBody(ExpressionText):
         one, other = node.inputs
         if other.op == "literal" and not other.shape and other.value == 0:
             return self._help("softplus", one)
+        if is_number(one) or is_number(other):
+            return self._help("logaddexp", *node.inputs)
         return self._call("torch.logaddexp", *node.inputs)
 
     def _op_integer_pow(self, node: Node) -> Text:

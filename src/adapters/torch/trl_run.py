@@ -13,13 +13,14 @@ import transformers
 from jaxtyping import Float
 from peft import LoraConfig, PeftModel
 from transformers.trainer_callback import PrinterCallback
-from trl.trainer.utils import disable_dropout_in_model
 
 from adapters.torch.language_models import load_model
 from adapters.torch.trl_settings import TrainerSettings
 from adapters.torch.trl_trainer import LossTrainer
 
 OutOfMemory = torch.OutOfMemoryError
+ADAPTERS_OWN = "lora_dropout"
+"""In the names of the dropouts that an adapter brings."""
 """A device has too little memory."""
 Sums = Float[np.ndarray, " row"]
 
@@ -63,7 +64,7 @@ def new_adapter(*, rank: int, alpha: int | float, dropout: float, targets: str |
 
 
 def model_to_train(source: str, *, adapted: bool, seed: int) -> tuple[Any, bool]:
-    """A model without dropout of its own, and whether it has an adapter already; sets all seeds first.
+    """A model without dropout but an adapter's, and whether it has an adapter already; sets all seeds first.
 
     Args:
         adapted: whether an adapter is trained, not the model.
@@ -74,7 +75,9 @@ def model_to_train(source: str, *, adapted: bool, seed: int) -> tuple[Any, bool]
     transformers.set_seed(seed)
     model = load_model(source, trained=True, low_precision=adapted)
     has_adapter = isinstance(model, PeftModel)
-    disable_dropout_in_model(model.get_base_model() if isinstance(model, PeftModel) else model)
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout) and ADAPTERS_OWN not in name:
+            module.p = 0.0
     return model, has_adapter
 
 

@@ -76,6 +76,7 @@ class LossTrainer(DPOTrainer):
         self.loss_of_rows, self._prepare_pairs, self._stops = loss, prepare, stops
         self._name = f"the objective {loss.text} of mirror-po"
         self._update, self._update_rows = -1, []
+        self._copy_is_exact, self._held_out = False, {}
         adapted = not isinstance(model, str) and is_peft_model(model)
         if adapted:
             check_adapter(model)
@@ -134,7 +135,11 @@ class LossTrainer(DPOTrainer):
         return tuple(one.to(policy[0]) for one in self.compute_ref_log_probs(model, inputs))
 
     def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
-        """TRL's, of a batch that may hold more than TRL knows."""
+        """TRL's, of a batch that may hold more than TRL knows, and without the dropout of an adapter's copy, which TRL
+        makes while it sets up, and leaves as if it were trained."""
+        if not self._copy_is_exact:
+            _without_dropout(self.model, REFERENCE)
+            self._copy_is_exact = True
         return super().compute_ref_log_probs(model, {name: one for name, one in inputs.items() if name not in OURS})
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
@@ -224,18 +229,36 @@ class LossTrainer(DPOTrainer):
             metrics["aux_loss"].append(gather(outputs.aux_loss[None]).mean().item())
         rewards = [self.beta * self._score(*side) for side in zip(policy, reference, lengths, strict=True)]
         rows = gather(torch.stack([*rewards, *policy], dim=1))
-        better, worse, chosen_logp, rejected_logp = rows.mean(0).tolist()
-        metrics["rewards/chosen"].append(better)
-        metrics["rewards/rejected"].append(worse)
-        metrics["rewards/accuracies"].append(((1 + torch.sign(rows[:, 0] - rows[:, 1])) / 2).mean().item())
-        metrics["rewards/margins"].append(better - worse)
-        metrics["logps/chosen"].append(chosen_logp)
-        metrics["logps/rejected"].append(rejected_logp)
+        better, worse, chosen_logp, rejected_logp = rows.sum(0).tolist()
+        found = {
+            "rewards/chosen": better, "rewards/rejected": worse, "rewards/margins": better - worse,
+            "rewards/accuracies": ((1 + torch.sign(rows[:, 0] - rows[:, 1])) / 2).sum().item(),
+            "logps/chosen": chosen_logp, "logps/rejected": rejected_logp,
+        }  # fmt: skip
+        for name, total in found.items():
+            self._add(mode, name, total, len(rows))
+
+    def _add(self, mode: str, name: str, total: float, count: int) -> None:
+        """A metric of rows: in training the mean of a batch, of which TRL logs the mean over batches; of held-out data,
+        whose last batch may be smaller, the mean over all rows so far."""
+        known = self._metrics[mode][name]
+        if mode == "train":
+            known.append(total / max(count, 1))
+            return
+        total_before, count_before = self._held_out[name] if known else (0.0, 0)  # TRL empties it with every log
+        self._held_out[name] = (total_before + total, count_before + count)
+        known[:] = [self._held_out[name][0] / max(self._held_out[name][1], 1)]
 
     def _score(self, policy: Any, reference: Any, lengths: Any) -> Any:
         if self.loss_of_rows.needs_reference:
             return policy - reference
         return policy / lengths if self.loss_of_rows.normalises_length else policy
+
+
+def _without_dropout(model: Any, adapter: str) -> None:
+    for name, module in model.named_modules():
+        if name.endswith(f"lora_dropout.{adapter}") and isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
 
 
 def _tokenizer_of(model: Any, given: Any, args: DPOConfig) -> Any:

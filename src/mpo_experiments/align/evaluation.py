@@ -82,8 +82,11 @@ def load_plain(source: str) -> Any:
     return model.merge_and_unload() if base_of(source) != source else model
 
 
-def prompt_tokens(prompts: list[Any], encoder: Encoder) -> list[list[int]]:
+def prompt_tokens(prompts: list[Any], encoder: Encoder, tools: list[Any] | None = None) -> list[list[int]]:
     """The tokens that each answer follows.
+
+    Args:
+        tools: what the chat template is told of tools, a prompt; None: of none.
 
     Raises:
         ValueError: one sentence: a prompt that a template cannot take, or that has no tokens.
@@ -91,7 +94,8 @@ def prompt_tokens(prompts: list[Any], encoder: Encoder) -> list[list[int]]:
     found = []
     for number, prompt in enumerate(prompts, 1):
         try:
-            tokens = encoder.text(prompt) if isinstance(prompt, str) else encoder.messages(prompt, None, opens=True)
+            known = tools[number - 1] if tools else None
+            tokens = encoder.text(prompt) if isinstance(prompt, str) else encoder.messages(prompt, known, opens=True)
         except ValueError as error:
             raise ValueError(f"prompt {number}: {error}") from None
         while len(tokens) > 1 and tokens[-1] == encoder.eos and isinstance(prompt, str):

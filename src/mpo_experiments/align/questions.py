@@ -170,6 +170,7 @@ def prepare_questions(question: Question) -> Asked:
     )
     pairs = read_pairs(rows, rows.where, encoder, rule) if paired else None
     prompts = _prompts(rows, rule.rows) if pairs is None else [row.prompt for row in pairs.rows]
+    tools = None if pairs is None else [row.tools for row in pairs.rows]
     if question.chat:
         prompts = [one if is_talk(one) else [{"role": "user", "content": one}] for one in prompts]
     if pairs is None and not question.wants_answers:
@@ -180,7 +181,7 @@ def prepare_questions(question: Question) -> Asked:
         before=before,
         pairs=pairs,
         prompts=prompts,
-        tokens=prompt_tokens(prompts, encoder) if question.wants_answers else [],
+        tokens=prompt_tokens(prompts, encoder, tools) if question.wants_answers else [],
         answers=None if question.answers_from is None else read_outputs(question.answers_from, prompts),
         opponent=_opponent(question, before, pairs, prompts),
     )

@@ -136,7 +136,12 @@ def _turns(row: PreferenceRow, answer: Any, encoder: Encoder, tokens: list[int],
         first = start if place == 0 else _common(encoder.messages(before, row.tools, opens=True), tokens)
         last = place == len(answer) - 1
         end = len(tokens) if last else _common(encoder.messages(until, row.tools, opens=False), tokens)
-        mask[first:end] = [1] * max(end - first, 0)
+        if end <= first:
+            raise ValueError(
+                "the chat template writes a turn of the assistant otherwise once another one follows, so that its "
+                "tokens cannot be told: score whatever follows the prompt (scored=all)"
+            )
+        mask[first:end] = [1] * (end - first)
     return mask[start:]
 
 

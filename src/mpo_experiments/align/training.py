@@ -145,6 +145,11 @@ def start_run(folder: Path, run: Prepared) -> None:
         return
     if (folder / SETTINGS).exists():
         raise ValueError(f"--out {folder}: holds a run already; continue it with --resume {folder}, or name another")
+    for name in (MODEL, CHECKPOINTS, RESULT):
+        if (folder / name).exists():
+            raise ValueError(
+                f"--out {folder}: has a {name} already, which the run would write over: name another folder"
+            )
     provenance = {
         "versions": versions(ALIGNMENT),
         **run.origin(),

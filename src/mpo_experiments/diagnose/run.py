@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mpo_experiments.align.conversations import template_words
+from mpo_experiments.align.conversations import MORE_KEYS, MORE_ROLES, template_words
 from mpo_experiments.align.pairs import Pairs as TokenPairs, load_pair_rows
 from mpo_experiments.align.preference_rows import RowRule
 from mpo_experiments.diagnose.label_noise import NoiseEstimate, noise_from_duplicates, noise_from_words
@@ -59,6 +59,10 @@ class Diagnosis:
     nearest: Nearest
 
 
+ANY_TEMPLATE = frozenset((*MORE_ROLES, *MORE_KEYS))
+"""Without a model there is no template that could not take a conversation."""
+
+
 def read(request: Request) -> Read:
     """Reads everything but the weights.
 
@@ -67,7 +71,7 @@ def read(request: Request) -> Read:
     """
     rows = load_pair_rows(request.dataset, request.split).first(request.limit)
     if request.model is None:
-        return Read(request, read_pairs(rows, RowRule()), None, None)
+        return Read(request, read_pairs(rows, RowRule(template_words=ANY_TEMPLATE)), None, None)
     tokenizer = check(request.model, rows)
     pairs = read_pairs(rows, RowRule(template_words=template_words(tokenizer.chat_template)))
     return Read(request, pairs, tokenizer, in_tokens(rows, tokenizer, request.max_length))

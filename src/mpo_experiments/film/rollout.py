@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from mpo_core.failures import WorkFailed
 from mpo_core.policies.policy import AbstractPolicy, stacked_count
 from mpo_core.rollout.envs import Envs, env_step, start_envs
 from mpo_core.rollout.task import Task
@@ -76,7 +77,11 @@ def film(task: Task, policies: list[tuple[str, AbstractPolicy]], *, seconds: flo
 
     Raises:
         UnusableSetting: the task has no bodies that could be drawn.
+        WorkFailed: training left an agent without finite weights.
     """
+    for name, policy in policies:
+        if not all(np.isfinite(leaf).all() for leaf in map(np.asarray, jax.tree.leaves(policy))):
+            raise WorkFailed(f"the training of {name!r} diverged, so there is no agent to film: leave it out")
     bodies, interval = bodies_of(task), float(_environment(task).dt)
     every = max(1, round(1 / (FRAMES_A_SECOND * interval)))
     steps = max(every, round(seconds / interval) // every * every)

@@ -68,6 +68,7 @@ class OfConditions(AbstractObjective):
     def __call__(self, pair, progress):
         likely = (pair.chosen > -8.5) & (pair.rejected > pair.chosen - 1.0)
         other = ~(pair.chosen > -80.0) | (pair.margin < 0.0) & (progress > 0.1)
+        other = other | ((pair.ref_chosen > -50.0) == (pair.ref_rejected > -50.0)) & (pair.margin > 1.0)
         return jnp.where(likely | other, -pair.chosen, pair.rejected)
 
 
@@ -86,6 +87,19 @@ def test_conditions_of_several_parts_mean_the_same_in_torch():
     expected = OfConditions()(PairLogProbs(*map(jnp.asarray, given.values())), 0.5)
     np.testing.assert_array_equal(found, expected)
     assert 20 < int((found > 0).sum()) < 180
+
+
+class OfLogaddexp(AbstractObjective):
+    def __call__(self, pair, progress):
+        return jnp.logaddexp(pair.margin, 1.0) + jnp.logaddexp(0.5, pair.margin)
+
+
+def test_numbers_in_logaddexp_mean_the_same_in_torch():
+    scope: dict = {}
+    exec(torch_module(OfLogaddexp(), title="of logaddexp", provenance={}), scope)
+    given = rows()
+    pair = PairLogProbs(*(jnp.asarray(value.numpy()) for value in given.values()))
+    np.testing.assert_allclose(scope["loss"](**given, progress=0.5), OfLogaddexp()(pair, 0.5), rtol=1e-6)
 
 
 def test_an_operation_that_torch_has_no_form_of_is_refused():

@@ -131,6 +131,18 @@ def test_evaluation_logs_what_trl_logs(folder):
     )
 
 
+def test_held_out_scores_are_means_over_all_rows(folder):
+    """The last batch is smaller: a mean of means of batches would weigh its rows more."""
+    held_out = toy_pairs(5, seed=3)
+    found = [
+        made(folder, "dpo:beta=0.1", per_device_eval_batch_size=size, seed=4).evaluate(held_out) for size in (4, 5)
+    ]
+    for name in ("rewards/accuracies", "rewards/margins", "rewards/chosen", "logps/chosen", "logps/rejected"):
+        assert found[0][f"eval_{name}"] == pytest.approx(found[1][f"eval_{name}"], rel=1e-5, abs=1e-7), name
+    again = made(folder, "dpo:beta=0.1", per_device_eval_batch_size=4, seed=4)
+    assert [again.evaluate(held_out)["eval_logps/chosen"] for _ in range(2)] == [found[0]["eval_logps/chosen"]] * 2
+
+
 def test_accumulated_gradients_equal_one_large_batch(folder):
     weights = []
     for size, steps in ((8, 1), (2, 4)):

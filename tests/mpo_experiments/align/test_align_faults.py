@@ -10,6 +10,8 @@ pytest.importorskip("trl")  # an optional extra: .ci/run installs it
 import torch
 from safetensors.torch import load_file
 
+from adapters.torch.trl_run import model_to_train
+from adapters.torch.trl_trainer import LossTrainer
 from helpers.toy_language import toy_rows
 from mpo_experiments.align.arguments import trained_from
 
@@ -207,6 +209,38 @@ def adapter(toys, mpo, tmp_path_factory):
                   "--set", "micro_batch=4", "--set", "learning_rate=0.02")  # fmt: skip
     assert further.exit_code == 0, further.output
     return folder
+
+
+def test_an_adapter_that_is_trained_further_keeps_its_dropout_and_its_reference_has_none(toys, mpo, tmp_path):
+    first = mpo("--model", toys / "model", "--dataset", toys / "train.jsonl", "--out", tmp_path / "one", *FAST,
+                "--objective", "dpo:beta=0.1", "--set", "learning_rate=0.02", "--set", "lora.dropout=0.5")  # fmt: skip
+    assert first.exit_code == 0, first.output
+    model, has_adapter = model_to_train(str(tmp_path / "one" / "model"), adapted=True, seed=0)
+    rates = {module.p for name, module in model.named_modules() if "lora_dropout.default" in name}
+    assert (has_adapter, rates) == (True, {0.5})
+    seen = []
+
+    def watched(self, model, inputs, before=LossTrainer.compute_ref_log_probs):
+        seen.append([before(self, model, inputs)[0] for _ in range(2)])
+        return seen[-1][0], before(self, model, inputs)[1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LossTrainer, "compute_ref_log_probs", watched)
+        found = mpo("--model", tmp_path / "one" / "model", "--dataset", toys / "test.jsonl", "--out", tmp_path / "two",
+                    "--objective", "dpo:beta=0.1", "--set", "batch=4", "--set", "micro_batch=4")  # fmt: skip
+    assert found.exit_code == 0, found.output
+    assert seen
+    assert all(torch.equal(*twice) for twice in seen)
+
+
+def test_a_folder_that_holds_a_model_is_not_trained_into(toys, mpo, tmp_path):
+    for name in ("model", "checkpoints"):
+        folder = tmp_path / name
+        (folder / name).mkdir(parents=True)
+        (folder / name / "mine").write_text("mine")
+        found = mpo("--model", toys / "model", "--dataset", toys / "train.jsonl", "--out", folder, *FAST)
+        assert (found.exit_code, f"has a {name} already" in found.output) == (2, True), found.output
+        assert (folder / name / "mine").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
