@@ -50,7 +50,7 @@ def distill(
             raise ValueError("--range samples no task: leave --task, --data and --preset out, or --range")
         check_read(context, score, "goes with --score", "units", "stream")
         named = objective_named(objective)
-        from mpo_experiments.distill.folder import check_no_learned, default_folder
+        from mpo_experiments.distill.folder import check_nothing_lost, default_folder
         from mpo_experiments.distill.run import Learned, read_learned
         from mpo_experiments.distill.samples import conditions
 
@@ -64,7 +64,7 @@ def distill(
         epochs = named.sft_epochs(config.inner.epochs) if config else 0
         folder = default_folder(objective) if out is None else out
         check_folder("--out", folder)
-        check_no_learned(folder)
+        check_nothing_lost(folder, card["sha256"])
         learned = Learned(objective, card, objective_, config, epochs, low, seed)
     _distilled(learned, folder, terms, tolerance, (stream, units) if score else None)
 

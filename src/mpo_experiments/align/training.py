@@ -79,9 +79,10 @@ class Prepared:
         return [note for pairs in several for note in pairs.notes()] + [note for note in rest if note is not None]
 
     def origin(self) -> dict[str, Any]:
-        """What a run is made from besides its settings: the objective, and the texts of all pairs by their hash."""
+        """What a run is made from besides its settings: the objective, and by their hash the texts of all pairs and of
+        the chat template."""
         several = [self.pairs] if self.held_out is None else [self.pairs, self.held_out]
-        texts = hashlib.sha256()
+        texts = hashlib.sha256(repr(self.tokenizer.chat_template).encode())
         for row in (row for pairs in several for row in pairs.rows):
             texts.update(repr(row).encode())
         return {"objective": self.loss.provenance, "texts_sha256": texts.hexdigest()}
@@ -131,7 +132,7 @@ def check_resumed(folder: Path, run: Prepared) -> None:
     began = read_json(folder / SETTINGS, "settings of mpo align").get("provenance", {})
     for name, now in run.origin().items():
         if name in began and began[name] != json.loads(json.dumps(now)):
-            what = {"texts_sha256": "the pairs are"}.get(name, f"the {name} is")
+            what = {"texts_sha256": "the pairs, or the chat template, are"}.get(name, f"the {name} is")
             raise ValueError(f"--resume {folder}: {what} not what the run began with; begin another with --out")
 
 

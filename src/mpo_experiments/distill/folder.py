@@ -28,15 +28,21 @@ def default_folder(text: str) -> Path:
     return Path(f"distilled-{folder.resolve().name}")
 
 
-def check_no_learned(folder: Path) -> None:
-    """Refuses to write over a learned objective.
+def check_nothing_lost(folder: Path, sha256: str) -> None:
+    """Refuses to write over a learned objective, or over the closed form of another one.
+
+    Args:
+        sha256: of the objective that is distilled.
 
     Raises:
         ValueError: the folder holds one.
     """
     path = folder / CARD_NAME
-    if path.exists() and read_json(path, "objective file").get("kind") != "closed":
+    card = read_json(path, "objective file") if path.exists() else None
+    if card is not None and card.get("kind") != "closed":
         raise ValueError(f"--out {folder}: holds a learned objective, which would be lost: name another folder")
+    if card is not None and card["provenance"].get("distilled_from", {}).get("sha256") != sha256:
+        raise ValueError(f"--out {folder}: holds the closed form of another objective: name another folder")
 
 
 def provenance_of(card: dict[str, Any], source: str, told: dict[str, Any]) -> dict[str, Any]:

@@ -467,6 +467,7 @@ def test_the_command_repeats_itself_to_the_byte(learned_folder, tmp_path):
         (("LEARNED", "--range", "-4", "--task", "hopper"), "--range samples no task"),
         (("LEARNED", "--task", "hoper"), "did you mean 'hopper'"),
         (("LEARNED", "--range", "-4", "--out", "LEARNED"), "holds a learned objective"),
+        (("LEARNED", "--range", "-4", "--out", "CLOSED"), "holds the closed form of another objective"),
         (("LEARNED", "--range", "1"), "--range"),
     ],
 )
