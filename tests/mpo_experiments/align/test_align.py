@@ -111,8 +111,9 @@ def test_an_interrupted_run_ends_at_the_same_weights(toys, run, tmp_path):
     other = json.dumps(first | {"chosen": first["rejected"] + "."}) + "\n" + pairs.partition("\n")[2]
     told["provenance"]["objective"]["formula"] = "another"
     for path, changed, what in (
-        (toys / "train.jsonl", other, "the pairs, or the chat template, are"), (out / "align.json", json.dumps(told), "the objective is")
-    ):  # fmt: skip
+        (toys / "train.jsonl", other, "the pairs, or the chat template, are"),
+        (out / "align.json", json.dumps(told), "the objective is"),
+    ):
         text = path.read_text()
         path.write_text(changed)
         refused = mpo("--resume", out)
