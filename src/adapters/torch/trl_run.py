@@ -16,7 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from adapters.torch.language_models import load_model
 from adapters.torch.trl_settings import TrainerSettings
-from adapters.torch.trl_trainer import LossTrainer
+from adapters.torch.trl_trainer import LossTrainer, without_dropout
 
 OutOfMemory = torch.OutOfMemoryError
 ADAPTERS_OWN = "lora_dropout"
@@ -75,9 +75,7 @@ def model_to_train(source: str, *, adapted: bool, seed: int) -> tuple[Any, bool]
     transformers.set_seed(seed)
     model = load_model(source, trained=True, low_precision=adapted)
     has_adapter = isinstance(model, PeftModel)
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Dropout) and ADAPTERS_OWN not in name:
-            module.p = 0.0
+    without_dropout(model, lambda name: ADAPTERS_OWN not in name)
     return model, has_adapter
 
 

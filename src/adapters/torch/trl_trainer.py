@@ -138,7 +138,7 @@ class LossTrainer(DPOTrainer):
         """TRL's, of a batch that may hold more than TRL knows, and without the dropout of an adapter's copy, which TRL
         makes while it sets up, and leaves as if it were trained."""
         if not self._copy_is_exact:
-            _without_dropout(self.model, REFERENCE)
+            without_dropout(self.model, lambda name: name.endswith(f"lora_dropout.{REFERENCE}"))
             self._copy_is_exact = True
         return super().compute_ref_log_probs(model, {name: one for name, one in inputs.items() if name not in OURS})
 
@@ -255,9 +255,10 @@ class LossTrainer(DPOTrainer):
         return policy / lengths if self.loss_of_rows.normalises_length else policy
 
 
-def _without_dropout(model: Any, adapter: str) -> None:
+def without_dropout(model: Any, chosen: Callable[[str], bool]) -> None:
+    """Turns off the dropouts of a model whose names are chosen."""
     for name, module in model.named_modules():
-        if name.endswith(f"lora_dropout.{adapter}") and isinstance(module, torch.nn.Dropout):
+        if isinstance(module, torch.nn.Dropout) and chosen(name):
             module.p = 0.0
 
 

@@ -25,9 +25,9 @@ def run_benchmark(
     cells: list[BenchmarkCell] = []
     testbeds: dict[tuple[str, float], Testbed] = {}
     took: list[float] = []
-    to_run = sum(folder.cell(key, settings) is None for key in keys)
-    for place, key in enumerate(keys):
-        before = folder.begun(key, settings)
+    begun = [folder.begun(key, settings) for key in keys]
+    to_run = sum(before is None or bool(lacking(before, settings)) for before in begun)
+    for place, (key, before) in enumerate(zip(keys, begun, strict=True)):
         if before is not None and not lacking(before, settings):
             found = only_asked(before, settings)
         else:
