@@ -7,7 +7,7 @@ from mpo_core.data.generate_pairs import generate_pairs
 from mpo_core.data.pair_bank import PairBank
 from mpo_core.data.specification import DataSpec, parse_data_spec
 from mpo_core.evaluation.candidates import Candidate
-from mpo_core.losses.catalogue import catalogue_entry, make_objective
+from mpo_core.losses.catalogue import make_objective
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.seeds import Stream, stream_key
 from mpo_core.settings import EvaluationSettings, RowSettings
@@ -17,7 +17,7 @@ from mpo_experiments.runs.report import CellReport, make_report
 from mpo_experiments.search.program import SearchProblem
 from mpo_experiments.settings.run_config import CellConfig
 from mpo_experiments.testbed import Testbed, comparison_settings
-from mpo_experiments.tuning.tuned import BASELINES, TunedCell, load_tuned
+from mpo_experiments.tuning.tuned import BASELINES, TunedCell, epochs_before, load_tuned
 
 START_NAME, DISCOVERED_NAME = "start", "discovered"
 LAST_BANK = 2**31 - 1
@@ -81,7 +81,9 @@ class SearchCell:
         for id in BASELINES:
             tuned = self.tuned.objectives.get(id) if self.tuned else None
             settings, rate = (tuned.settings, tuned.learning_rate) if tuned else ({}, None)
-            candidates[id] = Candidate(make_objective(id, **settings), self._sft_epochs(id), rate)
+            candidates[id] = Candidate(
+                make_objective(id, **settings), epochs_before(self.tuned, id, self.config.inner.epochs), rate
+            )
         candidates[START_NAME] = Candidate(start, config.inner.sft_epochs)
         candidates[DISCOVERED_NAME] = Candidate(discovered, config.inner.sft_epochs)
         comparison = comparison_settings(config, Stream.REPORTING, config.report.units)
@@ -89,9 +91,3 @@ class SearchCell:
         constants = self.testbed.constants(config.report.evaluation.horizon)
         original_mode = self.testbed.constants(config.report.evaluation.horizon, mode=True)[0]
         return make_report(config, (*constants, original_mode), list(candidates), scores, self.tuned)
-
-    def _sft_epochs(self, id: str) -> int:
-        """The objective's own, or those that it was tuned with, in a schedule of this length."""
-        epochs = self.config.inner.epochs
-        tuned = None if self.tuned is None else self.tuned.sft_epochs_of(id, epochs)
-        return catalogue_entry(id).sft_epochs_of(epochs) if tuned is None else tuned

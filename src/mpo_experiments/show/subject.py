@@ -5,13 +5,13 @@ from typing import Any
 
 from adapters.storage.objective_files import told_of
 from mpo_core.evaluation.candidates import Candidate
-from mpo_core.losses.catalogue import catalogue_entry, make_objective
+from mpo_core.losses.catalogue import make_objective
 from mpo_core.losses.members import as_mirror, member_ids, why_not_member
 from mpo_core.mirror.mirror_objective import MirrorObjective
 from mpo_core.objective.interface import AbstractObjective
 from mpo_experiments.objectives.named import NamedObjective
 from mpo_experiments.settings.run_config import CellConfig
-from mpo_experiments.tuning.tuned import load_tuned
+from mpo_experiments.tuning.tuned import epochs_before, load_tuned
 
 REFERENCES = ("tempo", "dpo", "orpo", "simpo")
 PUBLISHED = "published settings"
@@ -86,9 +86,7 @@ def references(config: CellConfig | None, subject: Shown) -> tuple[Shown, ...]:
         note = f"{shown}; tuned on {cell.task}, {cell.conditions()}" if cell and tuned else PUBLISHED
         name = f"{id} (tuned)" if tuned else id
         objective, mirror = make_objective(id, **settings), as_mirror(id, **settings)
-        own_epochs = cell.sft_epochs_of(id, epochs) if cell else None
-        sft_epochs = catalogue_entry(id).sft_epochs_of(epochs) if own_epochs is None else own_epochs
-        found.append(Shown(name, objective, mirror, sft_epochs, note, learning_rate=rate))
+        found.append(Shown(name, objective, mirror, epochs_before(cell, id, epochs), note, learning_rate=rate))
     return tuple(one for one in found if not (one.name == subject.name and one.note == PUBLISHED))
 
 

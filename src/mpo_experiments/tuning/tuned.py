@@ -93,6 +93,14 @@ class TunedCell(pydantic.BaseModel):
         return f"{self.data}{size}"
 
 
+def epochs_before(cell: TunedCell | None, id: str, epochs: int) -> int:
+    """SFT epochs of an objective: those that it was tuned with, if they were tuned, or else its own."""
+    from mpo_core.losses.catalogue import catalogue_entry  # loads JAX
+
+    tuned = None if cell is None else cell.sft_epochs_of(id, epochs)
+    return catalogue_entry(id).sft_epochs_of(epochs) if tuned is None else tuned
+
+
 def save_tuned(folder: Path, cell: TunedCell) -> Path:
     """Writes a cell; returns its file."""
     path = tuned_file(folder, cell.task, cell.data)
